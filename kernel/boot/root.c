@@ -1,0 +1,257 @@
+/*
+ * The root protection domain and the NOVA spaces that it takes everything from.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "boot/root.h"
+
+#include <elf.h>
+
+#include "boot/hip.h"
+#include "boot/multiboot.h"
+#include "core/cpu.h"
+#include "core/sm.h"
+#include "lib/console.h"
+#include "lib/panic.h"
+#include "lib/string.h"
+#include "nova/abi/cap.h"
+#include "nova/abi/hypercall.h"
+#include "x86/acpi.h"
+#include "x86/device.h"
+
+#define ROOT_BUDGET_MS 1000
+#define HIP_ADDR (USER_END - PAGE_SIZE)
+#define UTCB_ADDR (USER_END - 2 * PAGE_SIZE)
+
+static uint8_t pio_bitmap[PAGE_SIZE << PIO_ORDER] __attribute__((aligned(PAGE_SIZE)));
+static uint8_t msr_bitmap[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+
+/* Specification, 8.2.3. */
+static const struct {
+    uint32_t msr;
+    uint8_t perms;
+} msr_granted[] = {
+    {0x174, NOVA_MSR_R | NOVA_MSR_W},      /* IA32_SYSENTER_CS */
+    {0x175, NOVA_MSR_R | NOVA_MSR_W},      /* IA32_SYSENTER_ESP */
+    {0x176, NOVA_MSR_R | NOVA_MSR_W},      /* IA32_SYSENTER_EIP */
+    {0x277, NOVA_MSR_R | NOVA_MSR_W},      /* IA32_PAT */
+    {0xc0000080, NOVA_MSR_R | NOVA_MSR_W}, /* IA32_EFER */
+    {0xc0000100, NOVA_MSR_R | NOVA_MSR_W}, /* IA32_FS_BASE */
+    {0xc0000101, NOVA_MSR_R | NOVA_MSR_W}, /* IA32_GS_BASE */
+    {0xc0000102, NOVA_MSR_R | NOVA_MSR_W}, /* IA32_KERNEL_GS_BASE */
+    {0x49, NOVA_MSR_W},                    /* IA32_PRED_CMD */
+    {0x10b, NOVA_MSR_W},                   /* IA32_FLUSH_CMD */
+    {0x10, NOVA_MSR_R},                    /* IA32_TSC */
+    {0x17, NOVA_MSR_R},                    /* IA32_PLATFORM_ID */
+    {0x8b, NOVA_MSR_R},                    /* IA32_BIOS_SIGN_ID */
+    {0x8c, NOVA_MSR_R},                    /* IA32_SGXLEPUBKEYHASH0 */
+    {0x8d, NOVA_MSR_R},                    /* IA32_SGXLEPUBKEYHASH1 */
+    {0x8e, NOVA_MSR_R},                    /* IA32_SGXLEPUBKEYHASH2 */
+    {0x8f, NOVA_MSR_R},                    /* IA32_SGXLEPUBKEYHASH3 */
+    {0xcf, NOVA_MSR_R},                    /* IA32_CORE_CAPABILITIES */
+    {0xe7, NOVA_MSR_R},                    /* IA32_MPERF */
+    {0xe8, NOVA_MSR_R},                    /* IA32_APERF */
+    {0xfe, NOVA_MSR_R},                    /* IA32_MTRR_CAP */
+    {0x10a, NOVA_MSR_R},                   /* IA32_ARCH_CAPABILITIES */
+    {0x123, NOVA_MSR_R},                   /* IA32_MCU_OPT_CTRL */
+    {0x195, NOVA_MSR_R},                   /* IA32_OVERCLOCKING_STATUS */
+    {0x198, NOVA_MSR_R},                   /* IA32_PERF_STATUS */
+    {0x19c, NOVA_MSR_R},                   /* IA32_THERM_STATUS */
+    {0x1b1, NOVA_MSR_R},                   /* IA32_PACKAGE_THERM_STATUS */
+    {0x500, NOVA_MSR_R},                   /* IA32_SGX_SVN_STATUS */
+    {0xda0, NOVA_MSR_R},                   /* IA32_XSS */
+    {0xc0000081, NOVA_MSR_R},              /* IA32_STAR */
+    {0xc0000082, NOVA_MSR_R},              /* IA32_LSTAR */
+    {0xc0000084, NOVA_MSR_R},              /* IA32_FMASK */
+    {0xc0000103, NOVA_MSR_R},              /* IA32_TSC_AUX */
+};
+
+static void protect_ports(const struct acpi_register *r)
+{
+    if (r->width && r->space == 1) {
+        for (uint64_t port = r->addr; port < r->addr + r->width / 8 && port < PIO_SELECTORS; port++) {
+            pio_bitmap[port / 8] |= (uint8_t)(1U << port % 8);
+        }
+    }
+}
+
+static void msr_space_init(void)
+{
+    memset(msr_bitmap, 0xff, sizeof(msr_bitmap));
+    for (unsigned i = 0; i < ARRAY_SIZE(msr_granted); i++) {
+        uint32_t msr = msr_granted[i].msr;
+        unsigned byte = (msr >= 0xc0000000 ? 0x400 : 0) + (msr & 0x1fff) / 8;
+        uint8_t keep = (uint8_t)~(1U << msr % 8);
+        msr_bitmap[byte] &= msr_granted[i].perms & NOVA_MSR_R ? keep : 0xff;
+        msr_bitmap[byte + 0x800] &= msr_granted[i].perms & NOVA_MSR_W ? keep : 0xff;
+    }
+}
+
+/* UEFI Specification 2.10, 7.2: memory descriptors of runtime services code and data. */
+static void protect_runtime_services(void)
+{
+    const struct {
+        uint32_t type, pad;
+        uint64_t phys, virt, pages, attribute;
+    } *desc;
+    const char *map = boot_window(boot_info.uefi_map, boot_info.uefi_map_size);
+
+    if (!map || boot_info.uefi_desc_size < sizeof(*desc)) {
+        return;
+    }
+    for (uint32_t at = 0; at + boot_info.uefi_desc_size <= boot_info.uefi_map_size; at += boot_info.uefi_desc_size) {
+        desc = (const void *)(map + at);
+        if (desc->type == 5 || desc->type == 6) {
+            hst_protect(desc->phys, desc->phys + desc->pages * PAGE_SIZE);
+        }
+    }
+}
+
+static void protect_memory(void)
+{
+    extern char image_start[], image_end[];
+
+    hst_protect(phys_of(image_start), phys_of(image_end));
+    hst_protect(acpi.lapic_addr, acpi.lapic_addr + PAGE_SIZE);
+    hst_protect(0xfee00000, 0xfef00000); /* MSI */
+    for (unsigned i = 0; i < acpi.ioapics; i++) {
+        hst_protect(acpi.ioapic[i].addr, acpi.ioapic[i].addr + PAGE_SIZE);
+    }
+    if (boot_info.uefi_map != UINT64_MAX) {
+        protect_runtime_services();
+    }
+}
+
+static void put_cap(struct space_obj *obj, uint64_t sel, struct object *object, unsigned perms)
+{
+    if (!object_get(object) || obj_insert(obj, sel, cap_make(object, perms)) != NOVA_SUCCESS) {
+        panic("no memory for the initial capabilities");
+    }
+}
+
+void nova_spaces_init(void)
+{
+    static cap *tables[OBJ_SLOTS];
+
+    for (unsigned i = 0; i < OBJ_SLOTS; i++) {
+        tables[i] = obj_null;
+    }
+    nova_obj.tables = tables;
+    nova_hst.physical = true;
+    nova_pio.bitmap = pio_bitmap;
+    nova_msr.bitmap = msr_bitmap;
+    object_init(&nova_obj.space.object, OBJECT_OBJ, 0);
+    object_init(&nova_hst.space.object, OBJECT_HST, 0);
+    object_init(&nova_pio.space.object, OBJECT_PIO, 0);
+    object_init(&nova_msr.space.object, OBJECT_MSR, 0);
+
+    protect_memory();
+    protect_ports(&acpi.pm1a_cnt);
+    protect_ports(&acpi.pm1b_cnt);
+    protect_ports(&acpi.pm2_cnt);
+    protect_ports(&(struct acpi_register){.space = 1, .width = acpi.smi_cmd ? 8 : 0, .addr = acpi.smi_cmd});
+    msr_space_init();
+
+    put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_CONSOLE, &console_sm.object, NOVA_SM_CTRL_UP | NOVA_SM_CTRL_DN);
+    put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_NOVA_OBJ, &nova_obj.space.object, NOVA_SPC_TAKE);
+    put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_NOVA_HST, &nova_hst.space.object, NOVA_SPC_TAKE);
+    put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_NOVA_PIO, &nova_pio.space.object, NOVA_SPC_TAKE);
+    put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_NOVA_MSR, &nova_msr.space.object, NOVA_SPC_TAKE);
+    for (unsigned i = 0; i < cpu_count; i++) {
+        put_cap(&nova_obj, i, &cpu_of(i)->idle_sc.object, NOVA_SC_CTRL);
+    }
+}
+
+/* Maps one loadable segment of the root image in place. */
+static void map_segment(struct space_hst *hst, const Elf64_Phdr *p)
+{
+    uint64_t start = p->p_vaddr & ~(PAGE_SIZE - 1), phys = boot_info.root_start + p->p_offset;
+    unsigned perm = (p->p_flags & PF_R ? NOVA_MEM_R : 0) | (p->p_flags & PF_W ? NOVA_MEM_W : 0) |
+                    (p->p_flags & PF_X ? NOVA_MEM_XU : 0);
+
+    if (p->p_filesz != p->p_memsz || (p->p_vaddr - phys) % PAGE_SIZE || p->p_vaddr + p->p_memsz < p->p_vaddr ||
+        p->p_vaddr + p->p_memsz > UTCB_ADDR || p->p_offset > boot_info.root_end - boot_info.root_start ||
+        p->p_filesz > boot_info.root_end - boot_info.root_start - p->p_offset) {
+        panic("root image: segment at %#lx cannot be mapped", p->p_vaddr);
+    }
+    phys &= ~(PAGE_SIZE - 1);
+    for (uint64_t v = start; v < p->p_vaddr + p->p_memsz; v += PAGE_SIZE, phys += PAGE_SIZE) {
+        if (hst_delegate(&nova_hst, hst, phys >> PAGE_BITS, v >> PAGE_BITS, 0, perm, NOVA_MAD_WB) != NOVA_SUCCESS) {
+            panic("root image: no memory for page tables");
+        }
+    }
+}
+
+/* Maps the root image; returns its entry point. */
+static uint64_t map_image(struct space_hst *hst)
+{
+    uint64_t size = boot_info.root_end - boot_info.root_start;
+    const Elf64_Ehdr *e = boot_window(boot_info.root_start, min_u64(size, 4 * PAGE_SIZE));
+    const Elf64_Phdr *p;
+
+    if (!boot_info.root_end || size < sizeof(*e) || memcmp(e->e_ident, ELFMAG, SELFMAG) != 0 ||
+        e->e_ident[EI_CLASS] != ELFCLASS64 || e->e_type != ET_EXEC || e->e_machine != EM_X86_64 ||
+        e->e_phentsize != sizeof(*p) || e->e_entry >= USER_END || e->e_phoff % 8 ||
+        e->e_phoff > min_u64(size, 4 * PAGE_SIZE) ||
+        e->e_phnum > (min_u64(size, 4 * PAGE_SIZE) - e->e_phoff) / sizeof(*p)) {
+        panic("root image: missing, or no x86-64 executable");
+    }
+    p = (const void *)((const char *)e + e->e_phoff);
+    for (unsigned i = 0; i < e->e_phnum; i++) {
+        if (p[i].p_type == PT_LOAD && p[i].p_memsz) {
+            map_segment(hst, &p[i]);
+        }
+    }
+    return e->e_entry;
+}
+
+static struct space *create_space(enum object_type type)
+{
+    struct object *object;
+
+    if (space_create(type, pd_root, &object) != NOVA_SUCCESS) {
+        panic("no memory for the root PD");
+    }
+    return (struct space *)object;
+}
+
+void root_create(void)
+{
+    struct space *obj, *hst, *pio;
+    struct ec *ec;
+    struct sc *sc;
+
+    pd_root = pd_create(0, pool_free());
+    if (!pd_root) {
+        panic("no memory for the root PD");
+    }
+    obj = create_space(OBJECT_OBJ);
+    hst = create_space(OBJECT_HST);
+    pio = create_space(OBJECT_PIO);
+    if (ec_create(&(struct ec_config){.pd = pd_root,
+                                      .cpu = cpu_bsp,
+                                      .utcb_page = UTCB_ADDR >> PAGE_BITS,
+                                      .sp = HIP_ADDR,
+                                      .fpu = true},
+                  &ec) != NOVA_SUCCESS ||
+        sc_create(pd_root, ec, NOVA_SCD((uint64_t)NOVA_PRIO_MAX, ROOT_BUDGET_MS), &sc) != NOVA_SUCCESS ||
+        !hst_map_kernel((struct space_hst *)hst, HIP_ADDR >> PAGE_BITS, hip, NOVA_MEM_R)) {
+        panic("no memory for the root PD");
+    }
+    ec->frame.rip = map_image((struct space_hst *)hst);
+    ec->frame.gpr[R_RDI] = boot_info.magic;
+    ec->frame.gpr[R_RSI] = boot_info.info;
+    ec->cont = CONT_IRET;
+    ec->bound = true;
+
+    put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_ROOT_OBJ, &obj->object, NOVA_PERM_ALL);
+    put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_ROOT_HST, &hst->object, NOVA_PERM_ALL);
+    put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_ROOT_PIO, &pio->object, NOVA_PERM_ALL);
+    put_cap((struct space_obj *)obj, OBJ_SELECTORS - NOVA_ROOT_SEL_NOVA_OBJ, &nova_obj.space.object, NOVA_SPC_TAKE);
+    put_cap((struct space_obj *)obj, OBJ_SELECTORS - NOVA_ROOT_SEL_OBJ, &obj->object, NOVA_PERM_ALL);
+    put_cap((struct space_obj *)obj, OBJ_SELECTORS - NOVA_ROOT_SEL_PD, &pd_root->object, NOVA_PERM_ALL);
+    put_cap((struct space_obj *)obj, OBJ_SELECTORS - NOVA_ROOT_SEL_EC, &ec->object, NOVA_PERM_ALL);
+    put_cap((struct space_obj *)obj, OBJ_SELECTORS - NOVA_ROOT_SEL_SC, &sc->object, NOVA_PERM_ALL);
+    sc_start(sc);
+}

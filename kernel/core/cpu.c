@@ -1,0 +1,99 @@
+/*
+ * Areas of the CPUs, and requests from one CPU to another.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "core/cpu.h"
+
+#include "boot/paging.h"
+#include "core/sm.h"
+#include "core/switch.h"
+#include "lib/console.h"
+#include "lib/panic.h"
+#include "mem/tlb.h"
+#include "x86/apic.h"
+#include "x86/asm.h"
+#include "x86/clock.h"
+
+unsigned cpu_count, cpu_bsp;
+
+/* Pages of the area that are mapped: see the picture in core/cpu.h. */
+#define AREA_PAGES 0x157eU
+
+void cpu_area_create(unsigned id, uint32_t apic)
+{
+    uint64_t area = CPU_BASE + (uint64_t)id * CPU_STRIDE;
+    struct cpu *cpu = cpu_of(id);
+
+    for (unsigned i = 0; i < CPU_STRIDE / PAGE_SIZE; i++) {
+        if (AREA_PAGES >> i & 1) {
+            void *page = page_alloc(0, 0);
+            if (!page) {
+                panic("no memory for CPU %u", id);
+            }
+            paging_map(area + i * PAGE_SIZE, phys_of(page), PTE_DATA);
+        }
+    }
+    cpu->id = id;
+    cpu->apic_id = apic;
+    list_init(&cpu->wake);
+    list_init(&cpu->fresh);
+    list_init(&cpu->timeouts);
+    for (unsigned i = 0; i < ARRAY_SIZE(cpu->ready); i++) {
+        list_init(&cpu->ready[i]);
+    }
+    cpu->grace.deadline = UINT64_MAX;
+    cpu->budget_end = UINT64_MAX;
+    object_init(&cpu->idle_sc.object, OBJECT_SC, 0);
+    cpu->idle_sc.cpu = cpu;
+    list_init(&cpu->idle_sc.link);
+    cpu->idle_ec.cpu = cpu;
+    cpu_set_ec(cpu, &cpu->idle_ec);
+    tlb_init(cpu);
+}
+
+uint32_t cpu_ask(struct cpu *cpu)
+{
+    uint32_t ticket = __atomic_add_fetch(&cpu->asked, 1, __ATOMIC_SEQ_CST);
+
+    apic_ipi(cpu->apic_id, VECTOR_IPI);
+    return ticket;
+}
+
+/* Has the CPU served the request? Tickets may wrap. */
+static bool served(const struct cpu *cpu, uint32_t ticket)
+{
+    return (int32_t)(__atomic_load_n(&cpu->done, __ATOMIC_ACQUIRE) - ticket) >= 0;
+}
+
+void cpu_wait(struct cpu *cpu, uint32_t ticket)
+{
+    struct cpu *self = cpu_self();
+    uint64_t report = clock_now() + clock_frequency;
+
+    while (!served(cpu, ticket)) {
+        if (__atomic_load_n(&self->asked, __ATOMIC_ACQUIRE) != self->done) {
+            cpu_serve(self);
+        }
+        if (clock_now() > report) {
+            print("CPU %u waits for CPU %u\n", self->id, cpu->id);
+            report = UINT64_MAX;
+        }
+        cpu_relax();
+    }
+}
+
+void cpu_serve(struct cpu *cpu)
+{
+    uint32_t asked = __atomic_load_n(&cpu->asked, __ATOMIC_SEQ_CST);
+
+    tlb_serve(cpu);
+    switch_io(cpu);
+    sm_take_woken(cpu);
+    sc_take_fresh(cpu);
+    if (__atomic_load_n(&cpu->orphans, __ATOMIC_RELAXED)) {
+        cpu->hazard |= HAZARD_GRACE;
+    }
+    __atomic_store_n(&cpu->done, asked, __ATOMIC_RELEASE);
+}

@@ -1,0 +1,99 @@
+/*
+ * Execution contexts: threads of the host. All of an EC's state that is not on its CPU is here.
+ *
+ * Only the EC's own CPU touches it, apart from `hazard`, `refs` and, under the lock of the semaphore that it is
+ * blocked on, `queue`.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef CORE_EC_H
+#define CORE_EC_H
+
+#include "core/object.h"
+#include "core/space.h"
+#include "core/timeout.h"
+#include "entry/frame.h"
+#include "lib/list.h"
+#include "nova/abi/utcb.h"
+
+struct cpu;
+struct sm;
+
+/* What an EC does when it runs next: this replaces a kernel stack per EC. */
+enum continuation {
+    CONT_DEAD,    /* never runs again */
+    CONT_RECEIVE, /* local thread: waits for a call, see `ready` */
+    CONT_STARTUP, /* global thread, never ran: sends the STARTUP event */
+    CONT_SYSRET,  /* returns from a hypercall */
+    CONT_IRET,    /* returns from an exception or interrupt */
+    CONT_CALL,    /* repeats ipc_call, the callee was busy */
+    CONT_EVENT    /* repeats the event in `event`, the handler was busy */
+};
+
+/* Reasons to leave the fast paths: the hazard word of an EC. */
+#define HAZARD_RECALL 1U /* RECALL event before the next return to user mode */
+#define HAZARD_ARCH 2U   /* waits for an architectural reply */
+#define HAZARD_HELPED 8U /* what it waits for is run by a helper, who wants to go on after the reply */
+#define HAZARD_SLOW 4U   /* always set on CPUs without FSGSBASE */
+
+struct ec {
+    struct object object;
+    struct frame frame; /* the CPU pushes onto its end; see entry/entry.S */
+    struct cpu *cpu;
+    cap **caps;                /* tables of the object space */
+    union nova_utcb *utcb;     /* kernel's mapping */
+    struct cpu *ready;         /* `cpu` while in CONT_RECEIVE, else null: what ipc_call looks at */
+    struct ec *caller, *callee; /* the EC that waits for our reply; the EC whose reply we wait for */
+    uint32_t hazard;           /* atomic */
+    uint8_t cont;              /* enum continuation */
+    bool local;
+    bool blocked;  /* on `sm` */
+    bool queued;   /* in the queue of `sm`; under its lock */
+    uint8_t event; /* CONT_EVENT, and for kill messages */
+    struct space_hst *hst;
+    uint64_t fs_base, gs_base;
+    void *fpu; /* state while not on the CPU; null: no FPU */
+    struct space_pio *pio;
+    struct space_obj *obj;
+    uint64_t evt;        /* event selector base */
+    uint64_t fault_addr; /* of the last #PF */
+    uint64_t utcb_page;  /* where the user sees it */
+    struct list waiting; /* SCs that wait until this EC can run again */
+    struct list queue;   /* in the semaphore's queue or a CPU's wake-up queue */
+    struct sm *sm;
+    struct timeout timeout;
+    bool bound; /* a global thread has had an SC */
+};
+
+_Static_assert(offsetof(struct ec, frame) == EC_FRAME, "entry/frame.h");
+_Static_assert(offsetof(struct ec, cpu) == EC_CPU, "entry/frame.h");
+
+struct ec_config {
+    struct pd *pd;
+    unsigned cpu;
+    uint64_t utcb_page;
+    uint64_t sp;
+    uint64_t evt;
+    bool local, fpu;
+};
+
+/* Creates a host EC: NOVA_ status code. */
+unsigned ec_create(const struct ec_config *config, struct ec **ec);
+
+/* On the EC's CPU. */
+void ec_destroy(struct ec *ec);
+
+/* Makes the EC never run again, on its CPU. Who waits for it gets ABORTED. */
+void ec_kill(struct ec *ec, const char *why);
+
+/* Forces the EC into the kernel to send a RECALL event; with `wait`, returns when it is there. */
+void ec_recall(struct ec *ec, bool wait);
+
+/* Turns the state after a hypercall into one that exit_iret can return to, with all registers defined. */
+void ec_complete(struct ec *ec);
+
+/* Ends the blocking of an EC on its semaphore, on its CPU, with a status. Its SCs become ready. */
+void ec_wake(struct ec *ec, unsigned status);
+
+#endif

@@ -1,0 +1,155 @@
+/*
+ * Grace periods. Each CPU works on its own batches; the only thing that it reads of others is whether
+ * they are idle and how often they have been interrupted in user mode.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "core/grace.h"
+
+#include "core/cpu.h"
+#include "x86/asm.h"
+#include "x86/clock.h"
+
+/* A batch is closed when it has this many objects or is this old. */
+#define BATCH_SIZE 64
+#define BATCH_MS 2
+
+/* ECs and SCs are destroyed on their own CPU; others may be anywhere. */
+static struct cpu *home_of(const struct object *object)
+{
+    switch (object->type) {
+    case OBJECT_EC:
+        return ((const struct ec *)object)->cpu;
+    case OBJECT_SC:
+        return ((const struct sc *)object)->cpu;
+    default:
+        return 0;
+    }
+}
+
+void grace_retire(struct object *object)
+{
+    struct cpu *cpu = cpu_self();
+
+    object->next = cpu->grace.open;
+    cpu->grace.open = object;
+    cpu->grace.count++;
+    cpu->hazard |= HAZARD_GRACE;
+}
+
+static void hand_over(struct cpu *home, struct object *object)
+{
+    object->next = __atomic_load_n(&home->orphans, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(&home->orphans, &object->next, object, true, __ATOMIC_RELEASE,
+                                        __ATOMIC_RELAXED)) {
+    }
+    cpu_ask(home);
+}
+
+static void destroy_list(struct cpu *cpu, struct object *list)
+{
+    while (list) {
+        struct object *object = list;
+        struct cpu *home = home_of(object);
+        list = object->next;
+        if (home && home != cpu) {
+            hand_over(home, object);
+        } else {
+            object_destroy(object);
+        }
+    }
+}
+
+/* Has this CPU left the kernel since `seen` was noted? */
+static bool passed(const struct cpu *cpu, uint32_t seen)
+{
+    return __atomic_load_n(&cpu->idle, __ATOMIC_ACQUIRE) || __atomic_load_n(&cpu->quiescent, __ATOMIC_ACQUIRE) != seen;
+}
+
+static void close_batch(struct cpu *cpu, bool interrupt)
+{
+    struct grace *g = &cpu->grace;
+
+    g->closed = g->open;
+    g->open = 0;
+    g->count = 0;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    for (unsigned i = 0; i < cpu_count; i++) {
+        struct cpu *other = cpu_of(i);
+        g->seen[i] = __atomic_load_n(&other->quiescent, __ATOMIC_ACQUIRE);
+        if (interrupt && other != cpu && !passed(other, g->seen[i])) {
+            cpu_ask(other);
+        }
+    }
+}
+
+static bool batch_done(const struct cpu *cpu)
+{
+    for (unsigned i = 0; i < cpu_count; i++) {
+        if (cpu_of(i) != cpu && !passed(cpu_of(i), cpu->grace.seen[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool others_idle(const struct cpu *cpu)
+{
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    for (unsigned i = 0; i < cpu_count; i++) {
+        if (cpu_of(i) != cpu && !__atomic_load_n(&cpu_of(i)->idle, __ATOMIC_ACQUIRE)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Objects destroyed here may drop further ones, which start the next batch. */
+void grace_run(struct cpu *cpu)
+{
+    struct grace *g = &cpu->grace;
+    uint64_t now = clock_now();
+
+    destroy_list(cpu, __atomic_exchange_n(&cpu->orphans, 0, __ATOMIC_ACQUIRE));
+    do {
+        if (g->closed && batch_done(cpu)) {
+            struct object *list = g->closed;
+            g->closed = 0;
+            destroy_list(cpu, list);
+        }
+        if (g->open && !g->closed && (g->count >= BATCH_SIZE || now >= g->deadline || others_idle(cpu))) {
+            close_batch(cpu, true);
+        }
+    } while (g->closed && batch_done(cpu));
+
+    if (g->open || g->closed) {
+        if (g->deadline == UINT64_MAX || g->deadline <= now) {
+            g->deadline = now + clock_ticks(BATCH_MS);
+        }
+    } else {
+        g->deadline = UINT64_MAX;
+    }
+    sc_timer(cpu);
+}
+
+void grace_flush(struct cpu *cpu)
+{
+    struct grace *g = &cpu->grace;
+
+    while (g->open || g->closed) {
+        if (!g->closed) {
+            close_batch(cpu, true);
+        }
+        /* This CPU uses nothing that was looked up either: no CPU that waits likewise must wait for it. */
+        __atomic_store_n(&cpu->idle, true, __ATOMIC_RELEASE);
+        while (!batch_done(cpu)) {
+            cpu_serve(cpu);
+            cpu_relax();
+        }
+        __atomic_store_n(&cpu->idle, false, __ATOMIC_SEQ_CST);
+        struct object *list = g->closed;
+        g->closed = 0;
+        destroy_list(cpu, list);
+    }
+}

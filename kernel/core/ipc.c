@@ -1,0 +1,315 @@
+/*
+ * Communication.
+ *
+ *      caller                              callee
+ *      ec->callee ------------------------> ec
+ *      ec <-------------------------------- ec->caller
+ *
+ * A call links the two; the caller's SC runs the end of the chain from then on. A reply unlinks them. Both happen
+ * on one CPU, with interrupts off. An EC that finds its callee busy helps: it lends its SC to the end of the callee's chain
+ * and repeats the call when it gets the CPU back. Links never form a ring, because only an EC that
+ * is ready to receive is linked to.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "core/ipc.h"
+
+#include "core/switch.h"
+#include "entry/exit.h"
+#include "lib/string.h"
+#include "nova/abi/cap.h"
+#include "nova/abi/hypercall.h"
+
+/* RFLAGS that a reply may set: CF, PF, AF, ZF, SF, DF, OF. */
+#define RFLAGS_WRITABLE 0xcd5UL
+
+/* Message words; MTD[8:0] is their number minus one. */
+static inline void copy_words(union nova_utcb *dst, const union nova_utcb *src, uint64_t mtd)
+{
+    uint64_t more = mtd % NOVA_UTCB_WORDS;
+
+    dst->word[0] = src->word[0];
+    if (more) {
+        const uint64_t *s = &src->word[1];
+        uint64_t *d = &dst->word[1];
+        __asm__ volatile("rep movsq" : "+S"(s), "+D"(d), "+c"(more) : : "memory");
+    }
+}
+
+/* The receiver of a call starts at the portal's entry. */
+static inline void enter(struct ec *callee, const struct pt *pt, uint64_t mtd)
+{
+    callee->ready = 0;
+    callee->cont = CONT_SYSRET;
+    callee->frame.rip = pt->ip;
+    callee->frame.gpr[R_RDI] = pt->pid;
+    callee->frame.gpr[R_RSI] = mtd;
+}
+
+static inline void link_call(struct ec *caller, struct ec *callee)
+{
+    caller->callee = callee;
+    callee->caller = caller;
+}
+
+static inline void send_words(struct ec *ec, struct ec *callee, const struct pt *pt, uint64_t mtd)
+{
+    mtd = (uint32_t)mtd;
+    link_call(ec, callee);
+    ec->cont = CONT_SYSRET;
+    enter(callee, pt, mtd);
+    copy_words(callee->utcb, ec->utcb, mtd);
+}
+
+/* The EC whose reply an EC wants that repeats a call or an event; null if there is no such portal any more. */
+static struct ec *wanted(const struct ec *ec)
+{
+    uint64_t sel = ec->cont == CONT_CALL ? ec->frame.gpr[R_RDI] >> 8 : ec->evt + ec->event;
+    uint32_t right = ec->cont == CONT_CALL ? RIGHT(PT, NOVA_PT_CALL) : RIGHT(PT, NOVA_PT_EVENT);
+    cap c = obj_lookup(ec->caps, sel);
+
+    return cap_has(c, right) ? ((struct pt *)cap_object(c))->ec : 0;
+}
+
+/*
+ * Runs what `busy` waits for, with the SC of `ec`, which waits for `busy`. If ECs wait for each other in a
+ * circle, no help can come: false. Every step can be preempted; then all is looked up again.
+ */
+static bool help(struct cpu *cpu, const struct ec *ec, struct ec *busy)
+{
+    const struct ec *mark = ec;
+
+    for (uint64_t steps = 1;; steps++) {
+        struct ec *end, *next;
+
+        preemption_point();
+        end = ipc_chain_end(busy);
+        if (busy->caller) {
+            __atomic_fetch_or(&busy->caller->hazard, HAZARD_HELPED, __ATOMIC_RELAXED);
+        }
+        if (end->blocked || end->cont == CONT_RECEIVE) {
+            schedule_blocked(cpu, end);
+        }
+        if (end->cont != CONT_CALL && end->cont != CONT_EVENT) {
+            leave(cpu, end);
+        }
+        next = wanted(end);
+        if (!next || next->cpu != cpu || next->ready || next->cont == CONT_DEAD) {
+            leave(cpu, end);
+        }
+        if (end == mark) {
+            return false;
+        }
+        if (!(steps & (steps - 1))) { /* Brent's algorithm: a mark at each power of two finds any circle */
+            mark = end;
+        }
+        busy = next;
+    }
+}
+
+unsigned ipc_call(struct cpu *cpu, struct ec *ec, uint64_t id, uint64_t mtd)
+{
+    cap c = obj_lookup(ec->caps, id >> 8);
+    struct pt *pt = cap_object(c);
+    struct ec *callee;
+
+    if (!cap_has(c, RIGHT(PT, NOVA_PT_CALL))) {
+        return NOVA_BAD_CAP;
+    }
+    callee = pt->ec;
+    if (callee->cpu != cpu) {
+        return NOVA_BAD_CPU;
+    }
+    if (callee->cont == CONT_DEAD) {
+        return NOVA_ABORTED;
+    }
+    if (callee->ready) {
+        send_words(ec, callee, pt, mtd);
+        leave(cpu, callee);
+    }
+    if (id >> 4 & NOVA_CALL_TIMEOUT) {
+        return NOVA_TIMEOUT;
+    }
+    ec->frame.gpr[R_RDI] = id;
+    ec->frame.gpr[R_RSI] = mtd;
+    ec->cont = CONT_CALL;
+    help(cpu, ec, callee);
+    return NOVA_ABORTED;
+}
+
+_Noreturn void ipc_retry(struct cpu *cpu, struct ec *ec)
+{
+    ec->frame.gpr[R_RDI] = ipc_call(cpu, ec, ec->frame.gpr[R_RDI], ec->frame.gpr[R_RSI]);
+    ec->cont = CONT_SYSRET;
+    leave(cpu, ec);
+}
+
+/* The fast path: everything as expected. */
+unsigned hypercall_ipc_call(uint64_t id, uint64_t mtd, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec);
+unsigned hypercall_ipc_call(uint64_t id, uint64_t mtd, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec)
+{
+    cap c = obj_lookup(ec->caps, id >> 8);
+    struct cpu *cpu = ec->cpu;
+    struct pt *pt = cap_object(c);
+
+    (void)rdx, (void)rcx, (void)r8;
+    if (UNLIKELY(!cap_has(c, RIGHT(PT, NOVA_PT_CALL)))) {
+        return NOVA_BAD_CAP;
+    }
+    struct ec *callee = pt->ec;
+    if (UNLIKELY(callee->ready != cpu || callee->hazard)) {
+        return ipc_call(cpu, ec, id, mtd);
+    }
+    send_words(ec, callee, pt, mtd);
+    switch_fast(cpu, ec, callee);
+    exit_sysret(callee);
+}
+
+static inline void receive(struct cpu *cpu, struct ec *ec)
+{
+    ec->cont = CONT_RECEIVE;
+    ec->ready = cpu;
+}
+
+/* State from an EC into the UTCB of its handler, as the portal demands. */
+static void state_out(struct cpu *cpu, struct ec *ec, struct nova_arch_state *s, uint32_t mtd)
+{
+    const struct frame *f = &ec->frame;
+
+    if (mtd & NOVA_MTD_GPR_0_7) {
+        memcpy(s->gpr, f->gpr, 8 * sizeof(s->gpr[0]));
+        s->gpr[R_RSP] = f->rsp;
+    }
+    if (mtd & NOVA_MTD_GPR_8_15) {
+        memcpy(&s->gpr[8], &f->gpr[8], 8 * sizeof(s->gpr[0]));
+    }
+    if (mtd & NOVA_MTD_RFLAGS) {
+        s->rflags = f->rflags;
+    }
+    if (mtd & NOVA_MTD_RIP) {
+        s->rip = f->rip;
+    }
+    if (mtd & NOVA_MTD_QUAL) {
+        s->qual[0] = f->error;
+        s->qual[1] = ec->fault_addr;
+    }
+    if (mtd & NOVA_MTD_FS_GS) {
+        switch_save(cpu, ec);
+        s->fs.base = ec->fs_base;
+        s->gs.base = ec->gs_base;
+    }
+}
+
+/* State from the UTCB of a handler into the EC; false if the EC must die of it. */
+static bool state_in(struct cpu *cpu, struct ec *ec, const struct nova_arch_state *s, uint32_t mtd)
+{
+    struct frame *f = &ec->frame;
+
+    if (mtd & NOVA_MTD_POISON) {
+        return false;
+    }
+    if (mtd & NOVA_MTD_GPR_0_7) {
+        memcpy(f->gpr, s->gpr, 8 * sizeof(s->gpr[0]));
+        f->rsp = s->gpr[R_RSP];
+    }
+    if (mtd & NOVA_MTD_GPR_8_15) {
+        memcpy(&f->gpr[8], &s->gpr[8], 8 * sizeof(s->gpr[0]));
+    }
+    if (mtd & NOVA_MTD_RFLAGS) {
+        f->rflags = (f->rflags & ~RFLAGS_WRITABLE) | (s->rflags & RFLAGS_WRITABLE);
+    }
+    if (mtd & NOVA_MTD_RIP) {
+        f->rip = READ_ONCE(s->rip);
+    }
+    if (mtd & NOVA_MTD_FS_GS) {
+        uint64_t fs = READ_ONCE(s->fs.base), gs = READ_ONCE(s->gs.base);
+        if (fs >= USER_END || gs >= USER_END) {
+            return false;
+        }
+        switch_save(cpu, ec);
+        ec->fs_base = fs;
+        ec->gs_base = gs;
+    }
+    return f->rip < USER_END;
+}
+
+_Noreturn void ipc_event(struct cpu *cpu, struct ec *ec, unsigned event)
+{
+    cap c = obj_lookup(ec->caps, ec->evt + event);
+    struct pt *pt = cap_object(c);
+    struct ec *callee;
+    uint32_t mtd;
+
+    ec->event = (uint8_t)event;
+    if (!cap_has(c, RIGHT(PT, NOVA_PT_EVENT))) {
+        ec_kill(ec, "no event portal");
+        reactivate(cpu);
+    }
+    callee = pt->ec;
+    if (callee->cpu != cpu || callee->cont == CONT_DEAD) {
+        ec_kill(ec, "event handler is dead or on another CPU");
+        reactivate(cpu);
+    }
+    if (!callee->ready) {
+        ec->cont = CONT_EVENT;
+        help(cpu, ec, callee);
+        ec_kill(ec, "event handler waits for this EC");
+        reactivate(cpu);
+    }
+    mtd = READ_ONCE(pt->mtd);
+    state_out(cpu, ec, &callee->utcb->arch, mtd);
+    link_call(ec, callee);
+    ec->cont = CONT_IRET;
+    __atomic_fetch_or(&ec->hazard, HAZARD_ARCH, __ATOMIC_RELAXED);
+    enter(callee, pt, mtd);
+    leave(cpu, callee);
+}
+
+_Noreturn void ipc_reply(struct cpu *cpu, struct ec *ec, uint64_t mtd)
+{
+    struct ec *caller = ec->caller;
+    uint32_t hazard;
+
+    receive(cpu, ec);
+    if (!caller) {
+        reactivate(cpu);
+    }
+    ec->caller = 0;
+    caller->callee = 0;
+    hazard = __atomic_fetch_and(&caller->hazard, ~(HAZARD_ARCH | HAZARD_HELPED), __ATOMIC_RELAXED);
+    if (hazard & HAZARD_ARCH) {
+        if (!state_in(cpu, caller, &ec->utcb->arch, (uint32_t)mtd)) {
+            ec_kill(caller, "by its event handler");
+        }
+    } else {
+        copy_words(caller->utcb, ec->utcb, mtd);
+        caller->frame.gpr[R_RDI] = NOVA_SUCCESS;
+        caller->frame.gpr[R_RSI] = (uint32_t)mtd;
+    }
+    if (hazard & HAZARD_HELPED || caller->cont == CONT_DEAD) {
+        reactivate(cpu);
+    }
+    leave(cpu, caller);
+}
+
+/* The fast path: everything as expected. */
+_Noreturn void hypercall_ipc_reply(uint64_t id, uint64_t mtd, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec);
+_Noreturn void hypercall_ipc_reply(uint64_t id, uint64_t mtd, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec)
+{
+    struct ec *caller = ec->caller;
+    struct cpu *cpu = ec->cpu;
+
+    (void)id, (void)rdx, (void)rcx, (void)r8;
+    if (UNLIKELY(!caller || caller->hazard)) {
+        ipc_reply(cpu, ec, mtd);
+    }
+    copy_words(caller->utcb, ec->utcb, mtd);
+    caller->frame.gpr[R_RDI] = NOVA_SUCCESS;
+    caller->frame.gpr[R_RSI] = (uint32_t)mtd;
+    caller->callee = 0;
+    ec->caller = 0;
+    receive(cpu, ec);
+    switch_fast(cpu, ec, caller);
+    exit_sysret(caller);
+}

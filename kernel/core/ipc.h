@@ -1,0 +1,34 @@
+/*
+ * Communication: calls and replies through portals, and the implicit calls that events make.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef CORE_IPC_H
+#define CORE_IPC_H
+
+#include "core/cpu.h"
+#include "core/pt.h"
+
+/* Hypercall ipc_call of the current EC; returns only with an error status. */
+unsigned ipc_call(struct cpu *cpu, struct ec *ec, uint64_t id, uint64_t mtd);
+
+/* Hypercall ipc_reply. */
+_Noreturn void ipc_reply(struct cpu *cpu, struct ec *ec, uint64_t mtd);
+
+/* Repeats a call that had to wait, see CONT_CALL. */
+_Noreturn void ipc_retry(struct cpu *cpu, struct ec *ec);
+
+/* Sends an event of the current EC to its portal, or kills the EC if there is none. */
+_Noreturn void ipc_event(struct cpu *cpu, struct ec *ec, unsigned event);
+
+/* The last EC of the call chain that starts here: the one that can run. */
+static inline struct ec *ipc_chain_end(struct ec *ec)
+{
+    while (ec->callee) {
+        ec = ec->callee;
+    }
+    return ec;
+}
+
+#endif

@@ -1,0 +1,47 @@
+/*
+ * Protection domains. A PD dies when neither a capability nor an object that it pays for is left.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "core/pd.h"
+
+struct pd *pd_root;
+
+struct pd *pd_create(struct pd *parent, uint64_t limit)
+{
+    struct account *payer = parent ? &parent->account : 0;
+    struct pd *pd = page_alloc(payer, 0);
+
+    if (!pd) {
+        return 0;
+    }
+    pd->account = (struct account){.parent = payer, .limit = limit};
+    slab_init(&pd->small, &pd->account, PD_SMALL);
+    slab_init(&pd->large, &pd->account, PD_LARGE);
+    object_init(&pd->object, OBJECT_PD, parent);
+    return pd;
+}
+
+void pd_destroy(struct pd *pd)
+{
+    slab_drain(&pd->small);
+    slab_drain(&pd->large);
+    page_free(pd->account.parent, pd, 0);
+}
+
+uint64_t pd_default_limit(const struct pd *parent)
+{
+    uint64_t used = READ_ONCE(parent->account.used);
+    return used < parent->account.limit ? (parent->account.limit - used) / 2 : 0;
+}
+
+void *pd_page_alloc(struct pd *pd, unsigned order)
+{
+    return page_alloc(&pd->account, order);
+}
+
+void pd_page_free(struct pd *pd, void *pages, unsigned order)
+{
+    page_free(&pd->account, pages, order);
+}

@@ -1,0 +1,46 @@
+/*
+ * Protection domain: the owner of spaces and the payer for objects.
+ *
+ * The PD's account limits the pages that its objects take, page tables and capability tables
+ * included; each charge also counts against all ancestors. Small objects come from the PD's own slab.
+ * The pointers to the spaces are not references: a space that dies takes itself out of its PD.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef CORE_PD_H
+#define CORE_PD_H
+
+#include "core/object.h"
+#include "mem/pool.h"
+#include "mem/slab.h"
+
+struct space;
+
+struct pd {
+    struct object object;
+    struct account account;
+    struct slab small;   /* objects of at most PD_SMALL bytes */
+    struct slab large;   /* ECs */
+    struct space *obj;   /* at most one of each of these, or null */
+    struct space *hst;
+    struct space *pio;
+};
+
+#define PD_SMALL 128
+#define PD_LARGE 512
+
+/* Creates a PD below `parent` (null: the root PD) that may use `limit` pages; null if memory is lacking. */
+struct pd *pd_create(struct pd *parent, uint64_t limit);
+void pd_destroy(struct pd *pd);
+
+/* Limit of a PD for which none is given: half of what the parent has left. */
+uint64_t pd_default_limit(const struct pd *parent);
+
+/* Pages that a PD pays for itself. */
+void *pd_page_alloc(struct pd *pd, unsigned order);
+void pd_page_free(struct pd *pd, void *pages, unsigned order);
+
+extern struct pd *pd_root;
+
+#endif

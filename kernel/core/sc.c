@@ -1,0 +1,288 @@
+/*
+ * The scheduler of a CPU. Only the CPU itself touches its queues.
+ *
+ * The running SC is in no queue. It is charged, and its budget reduced, when it stops running.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "core/sc.h"
+
+#include "core/cpu.h"
+#include "core/ipc.h"
+#include "core/sm.h"
+#include "core/switch.h"
+#include "entry/exit.h"
+#include "nova/abi/cap.h"
+#include "nova/abi/hypercall.h"
+#include "x86/apic.h"
+#include "x86/clock.h"
+
+unsigned sc_create(struct pd *pd, struct ec *ec, uint64_t scd, struct sc **result)
+{
+    uint64_t budget = scd & 0xffff, prio = scd >> 16 & 0x7f, cos = scd >> 23 & 0xffff;
+    struct sc *sc;
+
+    if (!budget || !prio || cos) {
+        return NOVA_BAD_PAR;
+    }
+    sc = slab_alloc(&pd->small);
+    if (!sc) {
+        return NOVA_MEM_OBJ;
+    }
+    if (!object_get(&ec->object)) {
+        slab_free(sc);
+        return NOVA_ABORTED;
+    }
+    object_init(&sc->object, OBJECT_SC, pd);
+    sc->cpu = ec->cpu;
+    sc->ec = ec;
+    sc->prio = (uint8_t)prio;
+    sc->budget = clock_ticks(budget);
+    sc->left = sc->budget;
+    list_init(&sc->link);
+    *result = sc;
+    return NOVA_SUCCESS;
+}
+
+void sc_start(struct sc *sc)
+{
+    struct cpu *home = sc->cpu;
+
+    if (home == cpu_self()) {
+        sc_ready(home, sc);
+        return;
+    }
+    lock(&home->wake_lock);
+    list_insert(&home->fresh, &sc->link);
+    unlock(&home->wake_lock);
+    cpu_ask(home);
+}
+
+void sc_take_fresh(struct cpu *cpu)
+{
+    while (!list_empty(&cpu->fresh)) {
+        struct sc *sc;
+        lock(&cpu->wake_lock);
+        sc = CONTAINER(cpu->fresh.next, struct sc, link);
+        list_remove(&sc->link);
+        unlock(&cpu->wake_lock);
+        sc_ready(cpu, sc);
+    }
+}
+
+void sc_destroy(struct sc *sc)
+{
+    struct cpu *cpu = sc->cpu;
+
+    sc_take_fresh(cpu);
+    list_remove(&sc->link);
+    if (list_empty(&cpu->ready[sc->prio])) {
+        cpu->ready_bits[sc->prio / 64] &= ~BIT(sc->prio % 64);
+    }
+    if (cpu->sc == sc) {
+        cpu->sc = 0;
+        cpu->hazard |= HAZARD_SCHEDULE;
+    }
+    object_put(&sc->ec->object);
+    slab_free(sc);
+}
+
+uint64_t sc_time(const struct sc *sc)
+{
+    uint64_t consumed, started;
+
+    do {
+        consumed = __atomic_load_n(&sc->consumed, __ATOMIC_ACQUIRE);
+        started = __atomic_load_n(&sc->started, __ATOMIC_ACQUIRE);
+    } while (consumed != __atomic_load_n(&sc->consumed, __ATOMIC_ACQUIRE));
+    return started ? consumed + (clock_now() - started) : consumed;
+}
+
+void sc_ready(struct cpu *cpu, struct sc *sc)
+{
+    struct list *queue = &cpu->ready[sc->prio];
+
+    if (sc->left) {
+        list_insert(queue->next, &sc->link);
+    } else {
+        sc->left = sc->budget;
+        list_insert(queue, &sc->link);
+    }
+    cpu->ready_bits[sc->prio / 64] |= BIT(sc->prio % 64);
+    if (!cpu->sc || sc->prio > cpu->sc->prio) {
+        cpu->hazard |= HAZARD_SCHEDULE;
+    }
+}
+
+void sc_release(struct cpu *cpu, struct ec *ec)
+{
+    while (!list_empty(&ec->waiting)) {
+        struct sc *sc = CONTAINER(ec->waiting.next, struct sc, link);
+        list_remove(&sc->link);
+        sc_ready(cpu, sc);
+    }
+}
+
+/* The running SC stops: its time is charged. */
+static struct sc *stop(struct cpu *cpu, uint64_t now)
+{
+    struct sc *sc = cpu->sc;
+
+    cpu->sc = 0;
+    if (sc) {
+        uint64_t ran = now - sc->started;
+        __atomic_store_n(&sc->started, 0, __ATOMIC_RELEASE);
+        __atomic_store_n(&sc->consumed, sc->consumed + ran, __ATOMIC_RELEASE);
+        sc->left = now < cpu->budget_end ? cpu->budget_end - now : 0;
+    }
+    return sc;
+}
+
+static void start(struct cpu *cpu, struct sc *sc, uint64_t now)
+{
+    cpu->sc = sc;
+    cpu->budget_end = sc == &cpu->idle_sc ? UINT64_MAX : now + sc->left;
+    __atomic_store_n(&sc->started, now, __ATOMIC_RELEASE);
+    sc_timer(cpu);
+}
+
+static struct sc *pick(struct cpu *cpu)
+{
+    unsigned word = cpu->ready_bits[1] ? 1 : 0, prio;
+    struct sc *sc;
+
+    if (!cpu->ready_bits[word]) {
+        return &cpu->idle_sc;
+    }
+    prio = word * 64 + bit_highest(cpu->ready_bits[word]);
+    sc = CONTAINER(cpu->ready[prio].next, struct sc, link);
+    list_remove(&sc->link);
+    if (list_empty(&cpu->ready[prio])) {
+        cpu->ready_bits[word] &= ~BIT(prio % 64);
+    }
+    return sc;
+}
+
+void sc_timer(struct cpu *cpu)
+{
+    uint64_t next = min_u64(cpu->budget_end, min_u64(timeout_next(&cpu->timeouts), cpu->grace.deadline));
+
+    if (next != cpu->timer) {
+        cpu->timer = next;
+        apic_timer(next);
+    }
+}
+
+void sc_tick(struct cpu *cpu)
+{
+    uint64_t now = clock_now();
+    struct timeout *t;
+
+    cpu->timer = 0; /* one shot: must be set again even if the deadline is the same */
+    while ((t = timeout_expire(&cpu->timeouts, now))) {
+        sm_timeout(CONTAINER(t, struct ec, timeout));
+    }
+    if (now >= cpu->grace.deadline) {
+        cpu->hazard |= HAZARD_GRACE;
+    }
+    if (now >= cpu->budget_end) {
+        cpu->hazard |= HAZARD_SCHEDULE;
+    }
+    sc_timer(cpu);
+}
+
+/* Nothing to run: waits for an interrupt, which enters through exception_kernel. */
+static _Noreturn void idle(struct cpu *cpu)
+{
+    __atomic_store_n(&cpu->idle, true, __ATOMIC_SEQ_CST);
+    for (;;) {
+        __asm__ volatile("sti; hlt; cli" : : : "memory");
+    }
+}
+
+/* Runs the SC that is current: at the end of its call chain, or not at all if that is blocked. */
+static _Noreturn void activate(struct cpu *cpu)
+{
+    struct ec *ec;
+
+    if (cpu->sc == &cpu->idle_sc) {
+        idle(cpu);
+    }
+    ec = ipc_chain_end(cpu->sc->ec);
+    if (ec->blocked || ec->ready || ec->cont == CONT_DEAD) {
+        schedule_blocked(cpu, ec);
+    }
+    leave(cpu, ec);
+}
+
+/* `schedule` of entry/entry.S comes here with an empty stack. */
+_Noreturn void schedule_next(struct cpu *cpu);
+_Noreturn void schedule_next(struct cpu *cpu)
+{
+    uint64_t now = clock_now();
+    struct sc *sc = stop(cpu, now);
+
+    if (sc && sc != &cpu->idle_sc) {
+        sc_ready(cpu, sc);
+    }
+    cpu->hazard &= ~HAZARD_SCHEDULE;
+    start(cpu, pick(cpu), now);
+    reactivate(cpu);
+}
+
+_Noreturn void schedule_blocked(struct cpu *cpu, struct ec *ec)
+{
+    struct sc *sc = stop(cpu, clock_now());
+
+    if (sc) {
+        list_insert(&ec->waiting, &sc->link);
+    }
+    schedule(cpu);
+}
+
+/* `reactivate` of entry/entry.S comes here with an empty stack. */
+_Noreturn void reactivate_sc(struct cpu *cpu);
+_Noreturn void reactivate_sc(struct cpu *cpu)
+{
+    if (cpu->hazard & HAZARD_GRACE) {
+        grace_run(cpu);
+        cpu->hazard &= ~HAZARD_GRACE;
+    }
+    if (cpu->hazard & HAZARD_SCHEDULE || !cpu->sc) {
+        schedule(cpu);
+    }
+    activate(cpu);
+}
+
+_Noreturn void leave(struct cpu *cpu, struct ec *ec)
+{
+    if (cpu->hazard) {
+        reactivate(cpu);
+    }
+    switch (ec->cont) {
+    case CONT_STARTUP:
+        ipc_event(cpu, ec, NOVA_EVT_HST_ARCH + NOVA_EVT_STARTUP);
+    case CONT_CALL:
+        ipc_retry(cpu, ec);
+    case CONT_EVENT:
+        ipc_event(cpu, ec, ec->event);
+    default:
+        break;
+    }
+    if (READ_ONCE(ec->hazard) & HAZARD_RECALL) {
+        __atomic_fetch_and(&ec->hazard, ~HAZARD_RECALL, __ATOMIC_ACQ_REL);
+        ec_complete(ec);
+        ipc_event(cpu, ec, NOVA_EVT_HST_ARCH + NOVA_EVT_RECALL);
+    }
+    switch_to(cpu, ec);
+    if (ec->cont == CONT_SYSRET) {
+        exit_sysret(ec);
+    }
+    exit_iret(ec);
+}
+
+void preemption_point(void)
+{
+    __asm__ volatile("sti; nop; cli" : : : "memory");
+}

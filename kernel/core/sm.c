@@ -1,0 +1,131 @@
+/*
+ * Semaphores.
+ *
+ * The queue and the counter belong to the lock. An EC that is released on another CPU travels through that
+ * CPU's wake-up queue, into which it is put before the lock is dropped: who holds the lock and does not find
+ * an EC in the queue knows that it is in the wake-up queue already.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "core/sm.h"
+
+#include "core/cpu.h"
+#include "nova/abi/hypercall.h"
+#include "x86/clock.h"
+
+void sm_init(struct sm *sm, int32_t interrupt)
+{
+    object_init(&sm->object, OBJECT_SM, 0);
+    sm->interrupt = interrupt;
+    list_init(&sm->queue);
+}
+
+unsigned sm_create(struct pd *pd, uint64_t counter, struct sm **result)
+{
+    struct sm *sm = slab_alloc(&pd->small);
+
+    if (!sm) {
+        return NOVA_MEM_OBJ;
+    }
+    object_init(&sm->object, OBJECT_SM, pd);
+    sm->interrupt = -1;
+    sm->counter = counter;
+    list_init(&sm->queue);
+    *result = sm;
+    return NOVA_SUCCESS;
+}
+
+unsigned sm_up(struct sm *sm)
+{
+    struct cpu *cpu, *home;
+    struct ec *ec;
+
+    lock(&sm->lock);
+    if (LIKELY(list_empty(&sm->queue))) {
+        bool room = sm->counter != UINT64_MAX;
+        sm->counter += room;
+        unlock(&sm->lock);
+        return room ? NOVA_SUCCESS : NOVA_OVRFLOW;
+    }
+    cpu = cpu_self();
+    ec = CONTAINER(sm->queue.next, struct ec, queue);
+    home = ec->cpu;
+    ec->queued = false;
+    list_remove(&ec->queue);
+    if (home != cpu) {
+        lock(&home->wake_lock);
+        list_insert(&home->wake, &ec->queue);
+        unlock(&home->wake_lock);
+    }
+    unlock(&sm->lock);
+    if (home == cpu) {
+        ec_wake(ec, NOVA_SUCCESS);
+    } else {
+        cpu_ask(home);
+    }
+    return NOVA_SUCCESS;
+}
+
+unsigned sm_down(struct cpu *cpu, struct ec *ec, struct sm *sm, bool zero, uint64_t deadline)
+{
+    lock(&sm->lock);
+    if (sm->counter) {
+        sm->counter = zero ? 0 : sm->counter - 1;
+        unlock(&sm->lock);
+        return NOVA_SUCCESS;
+    }
+    if (deadline && deadline <= clock_now()) {
+        unlock(&sm->lock);
+        return NOVA_TIMEOUT;
+    }
+    if (!object_get(&sm->object)) { /* it has just died */
+        unlock(&sm->lock);
+        return NOVA_BAD_CAP;
+    }
+    list_insert(&sm->queue, &ec->queue);
+    ec->queued = true;
+    unlock(&sm->lock);
+    ec->sm = sm;
+    ec->blocked = true;
+    ec->cont = CONT_SYSRET;
+    if (deadline) {
+        timeout_add(&cpu->timeouts, &ec->timeout, deadline);
+        sc_timer(cpu);
+    }
+    return NOVA_SUCCESS;
+}
+
+bool sm_dequeue(struct ec *ec)
+{
+    struct sm *sm = ec->sm;
+    bool queued;
+
+    lock(&sm->lock);
+    queued = ec->queued;
+    if (queued) {
+        ec->queued = false;
+        list_remove(&ec->queue);
+    }
+    unlock(&sm->lock);
+    return queued;
+}
+
+void sm_timeout(struct ec *ec)
+{
+    if (sm_dequeue(ec)) {
+        ec_wake(ec, NOVA_TIMEOUT);
+    }
+}
+
+void sm_take_woken(struct cpu *cpu)
+{
+    while (!list_empty(&cpu->wake)) {
+        struct ec *ec;
+        lock(&cpu->wake_lock);
+        ec = CONTAINER(cpu->wake.next, struct ec, queue);
+        list_remove(&ec->queue);
+        unlock(&cpu->wake_lock);
+        ec_wake(ec, NOVA_SUCCESS);
+    }
+}

@@ -1,0 +1,38 @@
+/*
+ * Semaphores, also those that interrupts are delivered to.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef CORE_SM_H
+#define CORE_SM_H
+
+#include "core/ec.h"
+
+struct sm {
+    struct object object;
+    struct spinlock lock;
+    int32_t interrupt;  /* number of the interrupt, or -1 */
+    uint64_t counter;
+    struct list queue;  /* blocked ECs, first come first served */
+};
+
+unsigned sm_create(struct pd *pd, uint64_t counter, struct sm **sm);
+void sm_init(struct sm *sm, int32_t interrupt);
+
+/* Releases the first blocked EC, or counts up. OVRFLOW if the counter cannot grow. */
+unsigned sm_up(struct sm *sm);
+
+/* Counts down, or to zero; blocks the current EC until `deadline` (0: forever) if the counter is zero. */
+unsigned sm_down(struct cpu *cpu, struct ec *ec, struct sm *sm, bool zero, uint64_t deadline);
+
+/* The timeout of a blocked EC has expired, on its CPU. */
+void sm_timeout(struct ec *ec);
+
+/* Takes a blocked EC out of the queue, on its CPU; false if another CPU has just woken it. */
+bool sm_dequeue(struct ec *ec);
+
+/* Takes over the ECs that other CPUs have woken. */
+void sm_take_woken(struct cpu *cpu);
+
+#endif

@@ -1,0 +1,129 @@
+/*
+ * Spaces: tables from selectors to capabilities. ctrl_pd takes from one and grants to another.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef CORE_SPACE_H
+#define CORE_SPACE_H
+
+#include "core/object.h"
+#include "core/pd.h"
+#include "lib/spinlock.h"
+#include "mem/layout.h"
+#include "mem/ptab.h"
+
+/* What all spaces have in common. */
+struct space {
+    struct object object;
+    struct spinlock lock; /* serialises changes of the table */
+};
+
+/*
+ * Object space: two levels, 512 tables of 512 capabilities.
+ *
+ *   selector:  | table: 9 bits | slot: 9 bits |
+ *
+ * Unused tables are all represented by one constant table of null capabilities, so look-ups need not
+ * check. Tables are freed with the space.
+ */
+#define OBJ_BITS 18
+#define OBJ_SELECTORS (1UL << OBJ_BITS)
+#define OBJ_SLOTS 512
+
+struct space_obj {
+    struct space space;
+    cap **tables; /* one page */
+};
+
+extern cap obj_null[OBJ_SLOTS];
+
+/* The capability at a selector; null for selectors out of range. Takes no reference. */
+static inline cap obj_lookup(cap *const *tables, uint64_t sel)
+{
+    uint64_t table = sel >> 9;
+    return UNLIKELY(table >= OBJ_SLOTS) ? 0 : tables[table][sel % OBJ_SLOTS];
+}
+
+/* Stores a capability and the caller's reference with it if the slot is null; NOVA_ status code. */
+unsigned obj_insert(struct space_obj *obj, uint64_t sel, cap c);
+
+/* Makes a slot ready to take a capability: MEM_CAP, or BAD_CAP if it is taken or does not exist. */
+unsigned obj_reserve(struct space_obj *obj, uint64_t sel);
+
+unsigned obj_delegate(struct space_obj *src, struct space_obj *dst, uint64_t ssb, uint64_t dsb, unsigned ord,
+                      unsigned pmm);
+
+/* Host space. */
+struct space_hst {
+    struct space space;
+    struct ptab ptab;
+    uint64_t root; /* physical address of the root table */
+    bool physical; /* the NOVA host space: selectors are physical page numbers */
+    uint64_t tag[CPU_MAX];  /* generation and PCID on each CPU (mem/tlb.c) */
+    uint8_t stale[CPU_MAX]; /* the TLB of the CPU must be flushed before this space is used there */
+};
+
+_Static_assert(sizeof(struct space_hst) <= PAGE_SIZE, "one page");
+
+#define HST_SELECTORS (USER_END >> PAGE_BITS)
+
+unsigned hst_delegate(struct space_hst *src, struct space_hst *dst, uint64_t ssb, uint64_t dsb, unsigned ord,
+                      unsigned pmm, uint32_t mad);
+
+/* Maps one page of kernel memory for the user; false if memory for tables is lacking. */
+bool hst_map_kernel(struct space_hst *hst, uint64_t page, const void *kernel_page, unsigned perm);
+
+/* Removes such a page if it is still mapped there; afterwards no CPU can reach it through this space. */
+void hst_unmap_kernel(struct space_hst *hst, uint64_t page, const void *kernel_page);
+
+/* Protects physical memory from delegation: the range is widened to whole pages. While booting. */
+void hst_protect(uint64_t start, uint64_t end);
+
+/* Port I/O space: the bitmap of the TSS, 1 denies. CPUs use copies (core/switch.c). */
+#define PIO_SELECTORS 0x10000UL
+#define PIO_ORDER 1 /* 8 KiB */
+
+struct space_pio {
+    struct space space;
+    uint8_t *bitmap;
+    uint64_t version; /* of the bitmap, unique among all spaces; 0: nothing has ever been granted */
+};
+
+unsigned pio_delegate(struct space_pio *src, struct space_pio *dst, uint64_t ssb, uint64_t dsb, unsigned ord,
+                      unsigned pmm);
+
+/*
+ * MSR space: a bitmap as VMX uses it (Intel SDM volume 3, 25.6.9), 1 intercepts.
+ *
+ *   0x000 read low | 0x400 read high | 0x800 write low | 0xc00 write high
+ */
+struct space_msr {
+    struct space space;
+    uint8_t *bitmap;
+};
+
+unsigned msr_delegate(struct space_msr *src, struct space_msr *dst, uint64_t ssb, uint64_t dsb, unsigned ord,
+                      unsigned pmm);
+
+/* Per type: the tables of a new space, and their end. */
+unsigned obj_create(struct space_obj *obj);
+unsigned hst_create(struct space_hst *hst);
+unsigned pio_create(struct space_pio *pio);
+unsigned msr_create(struct space_msr *msr);
+void obj_destroy(struct space_obj *obj);
+void hst_destroy(struct space_hst *hst);
+void pio_destroy(struct space_pio *pio);
+void msr_destroy(struct space_msr *msr);
+
+/* Creates an empty space of a type for a PD: NOVA_ status code. */
+unsigned space_create(enum object_type type, struct pd *pd, struct object **space);
+void space_destroy(struct space *space);
+
+/* The NOVA spaces: what the kernel gives away (boot/root.c fills them). */
+extern struct space_obj nova_obj;
+extern struct space_hst nova_hst;
+extern struct space_pio nova_pio;
+extern struct space_msr nova_msr;
+
+#endif

@@ -1,0 +1,219 @@
+/*
+ * Host spaces: page tables of user land, and the NOVA host space, which stands for physical memory.
+ *
+ * Kernel memory never appears in a delegation: the NOVA host space does not contain it, and pages of it that are
+ * mapped for users (UTCB, HIP) count as holes.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "core/cpu.h"
+#include "core/space.h"
+#include "mem/tlb.h"
+#include "nova/abi/cap.h"
+#include "nova/abi/hypercall.h"
+#include "x86/cpu.h"
+
+/* Protected physical memory: page numbers, sorted, not touching each other. */
+static struct {
+    uint64_t start, end;
+} protected[64];
+static unsigned protected_count;
+
+extern char image_start[], image_end[];
+
+void hst_protect(uint64_t start, uint64_t end)
+{
+    unsigned at = 0, last;
+
+    start >>= PAGE_BITS;
+    end = (end + PAGE_SIZE - 1) >> PAGE_BITS;
+    while (at < protected_count && protected[at].end < start) {
+        at++;
+    }
+    for (last = at; last < protected_count && protected[last].start <= end; last++) {
+        start = min_u64(start, protected[last].start);
+        end = end > protected[last].end ? end : protected[last].end;
+    }
+    if (last == at) { /* touches none: make room */
+        if (protected_count == ARRAY_SIZE(protected)) {
+            at = --protected_count; /* full: protect all between the last two */
+            start = min_u64(start, protected[at].start);
+            end = end > protected[at].end ? end : protected[at].end;
+            last = at;
+        }
+        for (unsigned i = protected_count; i > at; i--) {
+            protected[i] = protected[i - 1];
+        }
+        protected_count++;
+    } else { /* swallows at to last - 1 */
+        for (unsigned i = last; i < protected_count; i++) {
+            protected[at + 1 + i - last] = protected[i];
+        }
+        protected_count -= last - at - 1;
+    }
+    protected[at].start = start;
+    protected[at].end = end;
+}
+
+/* The largest naturally aligned block that contains a page and lies within [start, end). */
+static struct ptab_range block_within(uint64_t page, uint64_t start, uint64_t end)
+{
+    struct ptab_range r = {.page = page};
+
+    while (r.order < 63) {
+        uint64_t size = 2UL << r.order, base = page & ~(size - 1);
+        if (base < start || base + size > end) {
+            break;
+        }
+        r.order++;
+        r.page = base;
+    }
+    return r;
+}
+
+/* The mapping or hole of the NOVA host space around a physical page. */
+static struct ptab_range physical_lookup(uint64_t page, uint32_t mad)
+{
+    uint64_t start = 0;
+    struct ptab_range r;
+
+    for (unsigned i = 0; i < protected_count; i++) {
+        if (page < protected[i].start) {
+            r = block_within(page, start, protected[i].start);
+            goto found;
+        }
+        if (page < protected[i].end) {
+            return block_within(page, protected[i].start, protected[i].end);
+        }
+        start = protected[i].end;
+    }
+    r = block_within(page, start, 1UL << (cpu_phys_bits - PAGE_BITS));
+found:
+    r.frame = r.page;
+    r.perm = NOVA_MEM_R | NOVA_MEM_W | NOVA_MEM_XU | NOVA_MEM_XS;
+    r.cache = mad & 7;
+    return r;
+}
+
+static struct ptab_range lookup_leaf(struct space_hst *hst, uint64_t page)
+{
+    struct ptab_range r;
+
+    lock(&hst->space.lock);
+    r = ptab_lookup(&hst->ptab, page);
+    unlock(&hst->space.lock);
+    return r;
+}
+
+static struct ptab_range lookup(struct space_hst *hst, uint64_t page, uint32_t mad)
+{
+    struct ptab_range r;
+
+    if (hst->physical) {
+        return physical_lookup(page, mad);
+    }
+    r = lookup_leaf(hst, page);
+    if (r.frame >= phys_of(image_start) >> PAGE_BITS && r.frame < phys_of(image_end) >> PAGE_BITS) {
+        r.perm = 0;
+    }
+    return r;
+}
+
+/* What a series of updates leaves to be done. */
+struct change {
+    bool flush;
+    struct page_list stale;
+};
+
+static bool update(struct space_hst *hst, struct ptab_range range, struct change *change)
+{
+    bool ok;
+
+    /* SYSRET to the end of the user's half would fault in the kernel: nothing can execute there. */
+    if (range.page + (1UL << range.order) == HST_SELECTORS) {
+        range.perm &= ~(unsigned)(NOVA_MEM_XU | NOVA_MEM_XS);
+    }
+    lock(&hst->space.lock);
+    hst->ptab.stale = change->stale;
+    ok = ptab_update(&hst->ptab, range, &change->flush);
+    change->stale = hst->ptab.stale;
+    hst->ptab.stale = (struct page_list){0};
+    unlock(&hst->space.lock);
+    return ok;
+}
+
+/* Makes the change seen by all CPUs, then lets go of the tables that are not needed any more. */
+static void finish(struct space_hst *hst, struct change *change)
+{
+    if (change->flush) {
+        tlb_shootdown(hst);
+        ptab_release(&hst->ptab, &change->stale);
+    }
+}
+
+unsigned hst_delegate(struct space_hst *src, struct space_hst *dst, uint64_t ssb, uint64_t dsb, unsigned ord,
+                      unsigned pmm, uint32_t mad)
+{
+    uint64_t end = ssb + (1UL << ord);
+    struct change change = {0};
+    bool ok = true;
+
+    pmm &= NOVA_MEM_R | NOVA_MEM_W | NOVA_MEM_XU | NOVA_MEM_XS;
+    for (uint64_t page = ssb; ok && page < end;) {
+        struct ptab_range r = {.page = ssb, .order = ord};
+        if (pmm) {
+            r = lookup(src, page, mad);
+            r.frame += page - r.page;
+            r.order = (unsigned)min_u64(r.order, ord);
+            if (page & ((1UL << r.order) - 1)) { /* the source has just changed */
+                r.order = bit_lowest(page);
+            }
+            r.perm &= pmm;
+        }
+        r.page = dsb + (page - ssb);
+        ok = update(dst, r, &change);
+        page += 1UL << r.order;
+    }
+    finish(dst, &change);
+    return ok ? NOVA_SUCCESS : NOVA_MEM_CAP;
+}
+
+bool hst_map_kernel(struct space_hst *hst, uint64_t page, const void *kernel_page, unsigned perm)
+{
+    struct change change = {0};
+    uint64_t frame = phys_of(kernel_page) >> PAGE_BITS;
+    bool ok = update(hst, (struct ptab_range){.page = page, .frame = frame, .perm = perm}, &change);
+
+    finish(hst, &change);
+    return ok;
+}
+
+void hst_unmap_kernel(struct space_hst *hst, uint64_t page, const void *kernel_page)
+{
+    struct change change = {0};
+
+    if (lookup_leaf(hst, page).frame == phys_of(kernel_page) >> PAGE_BITS) {
+        update(hst, (struct ptab_range){.page = page}, &change);
+    }
+    finish(hst, &change);
+}
+
+extern uint64_t kernel_root[512];
+
+unsigned hst_create(struct space_hst *hst)
+{
+    hst->ptab = (struct ptab){.format = &ptab_host, .account = &hst->space.object.pd->account};
+    hst->ptab.root = pd_page_alloc(hst->space.object.pd, 0);
+    if (!hst->ptab.root) {
+        return NOVA_MEM_OBJ;
+    }
+    hst->ptab.root[511] = kernel_root[511];
+    hst->root = phys_of(hst->ptab.root);
+    return NOVA_SUCCESS;
+}
+
+void hst_destroy(struct space_hst *hst)
+{
+    ptab_destroy(&hst->ptab);
+}

@@ -1,0 +1,119 @@
+/*
+ * Object spaces. Slots are read and exchanged atomically; the lock only serialises the allocation of tables.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "core/space.h"
+#include "nova/abi/cap.h"
+#include "nova/abi/hypercall.h"
+
+/* Constant in all but type: nothing is ever stored here. */
+cap obj_null[OBJ_SLOTS] __attribute__((section(".rodata.obj_null"), aligned(PAGE_SIZE)));
+
+/* The slot of a selector in range; null if there is no memory for its table. */
+static cap *slot_of(struct space_obj *obj, uint64_t sel)
+{
+    cap **table = &obj->tables[sel >> 9];
+
+    if (__atomic_load_n(table, __ATOMIC_ACQUIRE) == obj_null) {
+        lock(&obj->space.lock);
+        if (*table == obj_null) {
+            cap *fresh = obj->space.object.pd ? pd_page_alloc(obj->space.object.pd, 0) : page_alloc(0, 0);
+            if (fresh) {
+                __atomic_store_n(table, fresh, __ATOMIC_RELEASE);
+            }
+        }
+        unlock(&obj->space.lock);
+    }
+    return *table == obj_null ? 0 : &(*table)[sel % OBJ_SLOTS];
+}
+
+unsigned obj_reserve(struct space_obj *obj, uint64_t sel)
+{
+    if (sel >= OBJ_SELECTORS || obj_lookup(obj->tables, sel)) {
+        return NOVA_BAD_CAP;
+    }
+    return slot_of(obj, sel) ? NOVA_SUCCESS : NOVA_MEM_CAP;
+}
+
+unsigned obj_insert(struct space_obj *obj, uint64_t sel, cap c)
+{
+    cap *slot = slot_of(obj, sel);
+    cap expected = 0;
+
+    if (!slot) {
+        return NOVA_MEM_CAP;
+    }
+    return __atomic_compare_exchange_n(slot, &expected, c, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED) ? NOVA_SUCCESS
+                                                                                                      : NOVA_BAD_CAP;
+}
+
+/* Replaces what is in a slot, and drops the reference that came with it. */
+static bool replace(struct space_obj *obj, uint64_t sel, cap c)
+{
+    cap *slot;
+
+    if (!c && obj->tables[sel >> 9] == obj_null) {
+        return true;
+    }
+    slot = slot_of(obj, sel);
+    if (!slot) {
+        return false;
+    }
+    c = __atomic_exchange_n(slot, c, __ATOMIC_ACQ_REL);
+    if (c) {
+        object_put(cap_object(c));
+    }
+    return true;
+}
+
+unsigned obj_delegate(struct space_obj *src, struct space_obj *dst, uint64_t ssb, uint64_t dsb, unsigned ord,
+                      unsigned pmm)
+{
+    for (uint64_t i = 0; i < 1UL << ord; i++) {
+        cap c = pmm ? READ_ONCE(src->tables[(ssb + i) >> 9][(ssb + i) % OBJ_SLOTS]) : 0;
+        if (c) {
+            c = cap_make(cap_object(c), cap_perms(c) & pmm);
+            if (c && !object_get(cap_object(c))) {
+                c = 0;
+            }
+        }
+        if (!replace(dst, dsb + i, c)) {
+            object_put(cap_object(c));
+            return NOVA_MEM_CAP;
+        }
+    }
+    return NOVA_SUCCESS;
+}
+
+unsigned obj_create(struct space_obj *obj)
+{
+    obj->tables = pd_page_alloc(obj->space.object.pd, 0);
+    if (!obj->tables) {
+        return NOVA_MEM_OBJ;
+    }
+    for (unsigned i = 0; i < OBJ_SLOTS; i++) {
+        obj->tables[i] = obj_null;
+    }
+    return NOVA_SUCCESS;
+}
+
+void obj_destroy(struct space_obj *obj)
+{
+    struct pd *pd = obj->space.object.pd;
+
+    for (unsigned i = 0; i < OBJ_SLOTS; i++) {
+        cap *table = obj->tables[i];
+        if (table == obj_null) {
+            continue;
+        }
+        for (unsigned j = 0; j < OBJ_SLOTS; j++) {
+            if (table[j]) {
+                object_put(cap_object(table[j]));
+            }
+        }
+        pd_page_free(pd, table, 0);
+    }
+    pd_page_free(pd, obj->tables, 0);
+}

@@ -1,0 +1,225 @@
+/*
+ * The doors of the kernel: hypercalls, exceptions, interrupts; and the ways back to user mode.
+ *
+ * All of them save registers straight into the current EC's frame (entry/frame.h). The EC is
+ * found without a segment register: for SYSCALL through a stub for each CPU, otherwise because the CPU
+ * itself loads RSP from TSS.RSP0, which points behind that frame.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "entry/frame.h"
+#include "mem/layout.h"
+
+/* A register's place, relative to the EC. */
+#define EC(reg) (EC_FRAME + (reg) * 8)
+#define ECF(field) (EC_FRAME + (field))
+
+/* The same, relative to the end of the frame. */
+#define END(reg) (EC(reg) - EC_END)
+#define ENDF(field) (ECF(field) - EC_END)
+
+        .text
+
+/*
+ * SYSCALL enters at the stub of its CPU with RCX = RIP, R11 = RFLAGS. R11 is of no interest: hypercalls return
+ * with RFLAGS_USER.
+ */
+        .globl  syscall_stubs
+        .balign 32
+syscall_stubs:
+        .set    i, 0
+        .rept   CPU_MAX
+        .balign 32
+        mov     CPU_BASE + i * CPU_STRIDE + CPU_DATA + CPU_TSS + TSS_RSP0, %r11
+        mov     %rsp, ENDF(F_RSP)(%r11)
+        mov     $CPU_BASE + i * CPU_STRIDE + CPU_DATA, %rsp
+        jmp     hypercall_entry
+        .set    i, i + 1
+        .endr
+
+/*
+ * Hypercalls. The registers that C preserves by itself are saved only where another EC may run next. The C functions
+ * get RDI, RSI, RDX and R8 as the user set them, and the EC in R9.
+ */
+        .balign 64
+hypercall_entry:
+        mov     %rax, END(R_RAX)(%r11)
+        mov     %rdx, END(R_RDX)(%r11)
+        mov     %rsi, END(R_RSI)(%r11)
+        mov     %r8, END(R_R8)(%r11)
+        mov     %r9, END(R_R9)(%r11)
+        mov     %r10, END(R_R10)(%r11)
+        mov     %rcx, ENDF(F_RIP)(%r11)
+        lea     -EC_END(%r11), %r9
+        cmpb    $1, %dil
+        jbe     1f
+        call    hypercall
+        cmp     $0xff, %eax
+        ja      2f
+
+        /* Back to the same EC; EAX is the status. */
+0:      mov     CPU_TSS + TSS_RSP0(%rsp), %r11
+        mov     %eax, %edi
+        mov     END(R_RAX)(%r11), %rax
+        mov     END(R_RDX)(%r11), %rdx
+        mov     END(R_RSI)(%r11), %rsi
+        mov     END(R_R8)(%r11), %r8
+        mov     END(R_R9)(%r11), %r9
+        mov     END(R_R10)(%r11), %r10
+        mov     ENDF(F_RIP)(%r11), %rcx
+        mov     ENDF(F_RSP)(%r11), %rsp
+        mov     $RFLAGS_USER, %r11d
+        sysretq
+
+        /* ipc_call and ipc_reply. */
+1:      mov     %rbx, END(R_RBX)(%r11)
+        mov     %rbp, END(R_RBP)(%r11)
+        mov     %r12, END(R_R12)(%r11)
+        mov     %r13, END(R_R13)(%r11)
+        mov     %r14, END(R_R14)(%r11)
+        mov     %r15, END(R_R15)(%r11)
+        je      hypercall_ipc_reply
+        call    hypercall_ipc_call
+        jmp     0b
+
+        /* The hypercall has not ended, or something else comes first. */
+2:      mov     CPU_TSS + TSS_RSP0(%rsp), %r11
+        mov     %rbx, END(R_RBX)(%r11)
+        mov     %rbp, END(R_RBP)(%r11)
+        mov     %r12, END(R_R12)(%r11)
+        mov     %r13, END(R_R13)(%r11)
+        mov     %r14, END(R_R14)(%r11)
+        mov     %r15, END(R_R15)(%r11)
+        lea     -EC_END(%r11), %rdi
+        call    hypercall_suspend
+
+/* RDI: EC. Return from a hypercall into an EC. */
+        .globl  exit_sysret
+        .balign 64
+exit_sysret:
+        mov     EC(R_RAX)(%rdi), %rax
+        mov     EC(R_RDX)(%rdi), %rdx
+        mov     EC(R_RBX)(%rdi), %rbx
+        mov     EC(R_RBP)(%rdi), %rbp
+        mov     EC(R_RSI)(%rdi), %rsi
+        mov     EC(R_R8)(%rdi), %r8
+        mov     EC(R_R9)(%rdi), %r9
+        mov     EC(R_R10)(%rdi), %r10
+        mov     EC(R_R12)(%rdi), %r12
+        mov     EC(R_R13)(%rdi), %r13
+        mov     EC(R_R14)(%rdi), %r14
+        mov     EC(R_R15)(%rdi), %r15
+        mov     ECF(F_RIP)(%rdi), %rcx
+        mov     ECF(F_RSP)(%rdi), %rsp
+        mov     EC(R_RDI)(%rdi), %rdi
+        mov     $RFLAGS_USER, %r11d
+        sysretq
+
+/* RDI: EC. Return from an exception or interrupt into an EC. */
+        .globl  exit_iret
+exit_iret:
+        mov     EC(R_RAX)(%rdi), %rax
+        mov     EC(R_RCX)(%rdi), %rcx
+        mov     EC(R_RDX)(%rdi), %rdx
+        mov     EC(R_RBX)(%rdi), %rbx
+        mov     EC(R_RBP)(%rdi), %rbp
+        mov     EC(R_RSI)(%rdi), %rsi
+        mov     EC(R_R8)(%rdi), %r8
+        mov     EC(R_R9)(%rdi), %r9
+        mov     EC(R_R10)(%rdi), %r10
+        mov     EC(R_R11)(%rdi), %r11
+        mov     EC(R_R12)(%rdi), %r12
+        mov     EC(R_R13)(%rdi), %r13
+        mov     EC(R_R14)(%rdi), %r14
+        mov     EC(R_R15)(%rdi), %r15
+        lea     ECF(F_RIP)(%rdi), %rsp
+        mov     EC(R_RDI)(%rdi), %rdi
+        iretq
+
+/* RDI: CPU. Abandon the stack, then go on in core/sc.c. */
+        .globl  schedule, reactivate
+schedule:
+        mov     %rdi, %rsp
+        call    schedule_next
+reactivate:
+        mov     %rdi, %rsp
+        call    reactivate_sc
+
+/*
+ * Exceptions and interrupts, one stub a vector. Those with an error code have had it pushed; NMI, #DF and #MC
+ * run on stacks of their own.
+ */
+        .globl  vector_stubs
+        .balign 16
+vector_stubs:
+        .set    i, 0
+        .rept   256
+        .balign 16
+        .if     !(i == 8 || (i >= 10 && i <= 14) || i == 17 || i == 21 || i == 29 || i == 30)
+        pushq   $0
+        .endif
+        pushq   $i
+        .if     i == 2
+        jmp     vector_nmi
+        .elseif i == 8 || i == 18
+        jmp     vector_kernel
+        .else
+        jmp     vector_entry
+        .endif
+        .set    i, i + 1
+        .endr
+
+/* RSP: `vector` in the EC's frame, or on the CPU's stack if the kernel was interrupted. */
+vector_entry:
+        testb   $3, F_CS - F_VECTOR(%rsp)
+        jz      vector_kernel
+        mov     %rax, R_RAX * 8 - F_VECTOR(%rsp)
+        mov     %rcx, R_RCX * 8 - F_VECTOR(%rsp)
+        mov     %rdx, R_RDX * 8 - F_VECTOR(%rsp)
+        mov     %rbx, R_RBX * 8 - F_VECTOR(%rsp)
+        mov     %rbp, R_RBP * 8 - F_VECTOR(%rsp)
+        mov     %rsi, R_RSI * 8 - F_VECTOR(%rsp)
+        mov     %rdi, R_RDI * 8 - F_VECTOR(%rsp)
+        mov     %r8, R_R8 * 8 - F_VECTOR(%rsp)
+        mov     %r9, R_R9 * 8 - F_VECTOR(%rsp)
+        mov     %r10, R_R10 * 8 - F_VECTOR(%rsp)
+        mov     %r11, R_R11 * 8 - F_VECTOR(%rsp)
+        mov     %r12, R_R12 * 8 - F_VECTOR(%rsp)
+        mov     %r13, R_R13 * 8 - F_VECTOR(%rsp)
+        mov     %r14, R_R14 * 8 - F_VECTOR(%rsp)
+        mov     %r15, R_R15 * 8 - F_VECTOR(%rsp)
+        lea     -F_VECTOR - EC_FRAME(%rsp), %rdi
+        mov     EC_CPU(%rdi), %rsp
+        cld
+        call    exception_user
+
+/* The kernel was interrupted: idle, at a preemption point, or broken. */
+vector_kernel:
+        sub     $F_VECTOR, %rsp
+        mov     %rax, R_RAX * 8(%rsp)
+        mov     %rcx, R_RCX * 8(%rsp)
+        mov     %rdx, R_RDX * 8(%rsp)
+        mov     %rbx, R_RBX * 8(%rsp)
+        mov     %rbp, R_RBP * 8(%rsp)
+        mov     %rsi, R_RSI * 8(%rsp)
+        mov     %rdi, R_RDI * 8(%rsp)
+        mov     %r8, R_R8 * 8(%rsp)
+        mov     %r9, R_R9 * 8(%rsp)
+        mov     %r10, R_R10 * 8(%rsp)
+        mov     %r11, R_R11 * 8(%rsp)
+        mov     %r12, R_R12 * 8(%rsp)
+        mov     %r13, R_R13 * 8(%rsp)
+        mov     %r14, R_R14 * 8(%rsp)
+        mov     %r15, R_R15 * 8(%rsp)
+        mov     %rsp, %rdi
+        cld
+        call    exception_kernel
+
+/* Nothing to do but to count: the kernel uses no NMIs. */
+vector_nmi:
+        lock incl nmi_count(%rip)
+        add     $16, %rsp
+        iretq
+
+        .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,85 @@
+/*
+ * Registers of an EC in the kernel, and the offsets that assembly code needs.
+ *
+ * The general-purpose registers are in the order of the UTCB. The part from `vector` on is what the CPU and the
+ * entry stubs push; TSS.RSP0 points behind `ss` of the EC that runs.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef ENTRY_FRAME_H
+#define ENTRY_FRAME_H
+
+#define R_RAX 0
+#define R_RCX 1
+#define R_RDX 2
+#define R_RBX 3
+#define R_RSP 4 /* not used: see `rsp` */
+#define R_RBP 5
+#define R_RSI 6
+#define R_RDI 7
+#define R_R8 8
+#define R_R9 9
+#define R_R10 10
+#define R_R11 11
+#define R_R12 12
+#define R_R13 13
+#define R_R14 14
+#define R_R15 15
+
+/* In struct frame. */
+#define F_VECTOR 128
+#define F_ERROR 136
+#define F_RIP 144
+#define F_CS 152
+#define F_RFLAGS 160
+#define F_RSP 168
+#define F_SS 176
+#define F_SIZE 184
+
+/* In struct ec. The end of the frame must be aligned to 16 bytes: the CPU aligns the stack before it pushes. */
+#define EC_FRAME 24
+#define EC_END (EC_FRAME + F_SIZE)
+#define EC_CPU EC_END
+
+/* Area of a CPU: see core/cpu.h. */
+#define CPU_STRIDE 0x10000
+#define CPU_DATA 0x3000
+#define CPU_TSS 0x1c
+#define TSS_RSP0 4
+
+/* Selectors in the GDT. The order is that of SYSCALL and SYSRET. */
+#define SEL_KERNEL_CODE 0x08
+#define SEL_KERNEL_DATA 0x10
+#define SEL_USER_DATA 0x1b
+#define SEL_USER_CODE 0x23
+#define SEL_TSS 0x28
+
+/* RFLAGS after a hypercall: IF and the bit that is always set. */
+#define RFLAGS_USER 0x202
+
+#ifndef __ASSEMBLER__
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct frame {
+    uint64_t gpr[16];
+    uint64_t vector;
+    uint64_t error;
+    uint64_t rip;
+    uint64_t cs;
+    uint64_t rflags;
+    uint64_t rsp;
+    uint64_t ss;
+};
+
+_Static_assert(offsetof(struct frame, vector) == F_VECTOR && offsetof(struct frame, rip) == F_RIP &&
+                   offsetof(struct frame, rflags) == F_RFLAGS && offsetof(struct frame, rsp) == F_RSP &&
+                   sizeof(struct frame) == F_SIZE,
+               "offsets");
+_Static_assert(EC_END % 16 == 0, "alignment");
+
+#endif
+
+#endif

@@ -1,0 +1,427 @@
+/*
+ * Hypercalls other than ipc_call and ipc_reply: each decodes and checks its arguments, reserves what it
+ * needs, and only then changes anything.
+ *
+ * Arguments are in RDI (identifier), RSI, RDX, RAX (from the frame) and R8.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "core/cpu.h"
+#include "core/interrupt.h"
+#include "core/ipc.h"
+#include "core/sm.h"
+#include "nova/abi/cap.h"
+#include "nova/abi/hypercall.h"
+#include "x86/cpu.h"
+#include "x86/power.h"
+
+/* Not a status code: hypercall_suspend goes on. */
+#define SUSPEND 0x100
+
+#define FLAGS(id) ((id) >> 4 & 0xf)
+#define SELECTOR(id) ((id) >> 8)
+
+static inline cap lookup(const struct ec *ec, uint64_t sel)
+{
+    return obj_lookup(ec->caps, sel);
+}
+
+/* The object that a selector names, if the capability has the right; else null. */
+static inline void *object_with(const struct ec *ec, uint64_t sel, uint32_t right)
+{
+    cap c = lookup(ec, sel);
+    return cap_has(c, right) ? cap_object(c) : 0;
+}
+
+/* Makes a new object known; if that fails, drops it. */
+static unsigned publish(struct ec *ec, uint64_t sel, struct object *object, unsigned perms)
+{
+    unsigned status = obj_insert(ec->obj, sel, cap_make(object, perms));
+
+    if (status != NOVA_SUCCESS) {
+        object_put(object);
+    }
+    return status;
+}
+
+static unsigned create_pd(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx)
+{
+    static const uint8_t space_type[] = {
+        [NOVA_PD_OBJ] = OBJECT_OBJ, [NOVA_PD_HST] = OBJECT_HST, [NOVA_PD_GST] = OBJECT_GST,
+        [NOVA_PD_DMA] = OBJECT_DMA, [NOVA_PD_PIO] = OBJECT_PIO, [NOVA_PD_MSR] = OBJECT_MSR,
+    };
+    uint64_t sel = SELECTOR(id), op = FLAGS(id);
+    unsigned status = obj_reserve(ec->obj, sel), perms = NOVA_PERM_ALL;
+    cap c = lookup(ec, rsi);
+    struct pd *pd = cap_object(c);
+    struct object *object;
+
+    if (status != NOVA_SUCCESS) {
+        return status;
+    }
+    if (!cap_has(c, RIGHT(PD, NOVA_PD_CREATE_PD))) {
+        return NOVA_BAD_CAP;
+    }
+    if (op == NOVA_PD_PD || op == NOVA_PD_LIMITED) {
+        struct pd *child = pd_create(pd, op == NOVA_PD_PD ? pd_default_limit(pd) : rdx);
+        if (!child) {
+            return NOVA_MEM_OBJ;
+        }
+        object = &child->object;
+        perms = cap_perms(c);
+    } else if (op >= ARRAY_SIZE(space_type)) {
+        return NOVA_BAD_PAR;
+    } else if (op == NOVA_PD_GST || op == NOVA_PD_DMA) {
+        return NOVA_BAD_FTR;
+    } else {
+        status = space_create(space_type[op], pd, &object);
+        if (status != NOVA_SUCCESS) {
+            return status;
+        }
+    }
+    return publish(ec, sel, object, perms);
+}
+
+static unsigned create_ec(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t r8)
+{
+    uint64_t sel = SELECTOR(id), flags = FLAGS(id);
+    unsigned status = obj_reserve(ec->obj, sel);
+    struct pd *pd = object_with(ec, rsi, RIGHT(PD, NOVA_PD_CREATE_EC));
+    struct ec *created;
+
+    if (status != NOVA_SUCCESS) {
+        return status;
+    }
+    if (!pd) {
+        return NOVA_BAD_CAP;
+    }
+    if (flags & NOVA_EC_GUEST) {
+        return NOVA_BAD_FTR;
+    }
+    status = ec_create(&(struct ec_config){.pd = pd,
+                                           .cpu = rdx & 0xfff,
+                                           .utcb_page = rdx >> PAGE_BITS,
+                                           .sp = ec->frame.gpr[R_RAX],
+                                           .evt = r8,
+                                           .local = !(flags & NOVA_EC_GLOBAL),
+                                           .fpu = flags & NOVA_EC_FPU},
+                       &created);
+    return status == NOVA_SUCCESS ? publish(ec, sel, &created->object, NOVA_PERM_ALL) : status;
+}
+
+static unsigned create_sc(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx)
+{
+    uint64_t sel = SELECTOR(id);
+    unsigned status = obj_reserve(ec->obj, sel);
+    struct pd *pd = object_with(ec, rsi, RIGHT(PD, NOVA_PD_CREATE_SC));
+    struct ec *bound = object_with(ec, rdx, RIGHT(EC, NOVA_EC_BIND_SC));
+    struct sc *sc;
+
+    if (status != NOVA_SUCCESS) {
+        return status;
+    }
+    if (!pd || !bound || bound->local) {
+        return NOVA_BAD_CAP;
+    }
+    status = sc_create(pd, bound, ec->frame.gpr[R_RAX], &sc);
+    if (status != NOVA_SUCCESS) {
+        return status;
+    }
+    status = publish(ec, sel, &sc->object, NOVA_PERM_ALL);
+    if (status == NOVA_SUCCESS) {
+        sc_start(sc);
+    }
+    return status;
+}
+
+static unsigned create_pt(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx)
+{
+    uint64_t sel = SELECTOR(id), ip = ec->frame.gpr[R_RAX];
+    unsigned status = obj_reserve(ec->obj, sel);
+    struct pd *pd = object_with(ec, rsi, RIGHT(PD, NOVA_PD_CREATE_PT));
+    struct ec *handler = object_with(ec, rdx, RIGHT(EC, NOVA_EC_BIND_PT));
+    struct pt *pt;
+
+    if (status != NOVA_SUCCESS) {
+        return status;
+    }
+    if (!pd || !handler || !handler->local) {
+        return NOVA_BAD_CAP;
+    }
+    if (ip >= USER_END) {
+        return NOVA_BAD_PAR;
+    }
+    pt = slab_alloc(&pd->small);
+    if (!pt) {
+        return NOVA_MEM_OBJ;
+    }
+    if (!object_get(&handler->object)) {
+        slab_free(pt);
+        return NOVA_ABORTED;
+    }
+    object_init(&pt->object, OBJECT_PT, pd);
+    pt->ec = handler;
+    pt->ip = ip;
+    return publish(ec, sel, &pt->object, NOVA_PERM_ALL);
+}
+
+static unsigned create_sm(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx)
+{
+    uint64_t sel = SELECTOR(id);
+    unsigned status = obj_reserve(ec->obj, sel);
+    struct pd *pd = object_with(ec, rsi, RIGHT(PD, NOVA_PD_CREATE_SM));
+    struct sm *sm;
+
+    if (status != NOVA_SUCCESS) {
+        return status;
+    }
+    if (!pd) {
+        return NOVA_BAD_CAP;
+    }
+    status = sm_create(pd, rdx, &sm);
+    /* ASSIGN is defined for interrupt semaphores only. */
+    return status == NOVA_SUCCESS ? publish(ec, sel, &sm->object, NOVA_SM_CTRL_UP | NOVA_SM_CTRL_DN) : status;
+}
+
+/* One more than the largest selector of a space. */
+static uint64_t selectors(const struct space *space)
+{
+    switch (space->object.type) {
+    case OBJECT_OBJ:
+        return OBJ_SELECTORS;
+    case OBJECT_HST:
+        return ((const struct space_hst *)space)->physical ? 1UL << (cpu_phys_bits - PAGE_BITS) : HST_SELECTORS;
+    case OBJECT_PIO:
+        return PIO_SELECTORS;
+    default:
+        return 1UL << 32;
+    }
+}
+
+static unsigned ctrl_pd(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t r8)
+{
+    uint32_t take = RIGHT(OBJ, NOVA_SPC_TAKE) | RIGHT(HST, NOVA_SPC_TAKE) | RIGHT(PIO, NOVA_SPC_TAKE) |
+                    RIGHT(MSR, NOVA_SPC_TAKE);
+    uint64_t rax = ec->frame.gpr[R_RAX];
+    uint64_t ssb = rdx >> PAGE_BITS, dsb = rax >> PAGE_BITS;
+    unsigned ord = rdx & 0x1f, pmm = rax & 0x1f;
+    uint64_t size = 1UL << ord;
+    cap sc = lookup(ec, SELECTOR(id)), dc = lookup(ec, rsi);
+    struct space *src = cap_object(sc), *dst = cap_object(dc);
+
+    if (!sc || !dc || src->object.type < OBJECT_OBJ || dst->object.type != src->object.type ||
+        !cap_has(sc, take) || !(cap_perms(sc) & NOVA_SPC_TAKE) || !(cap_perms(dc) & NOVA_SPC_GRANT)) {
+        return NOVA_BAD_CAP;
+    }
+    if ((ssb | dsb) & (size - 1) || size > selectors(src) || ssb > selectors(src) - size || size > selectors(dst) ||
+        dsb > selectors(dst) - size) {
+        return NOVA_BAD_PAR;
+    }
+    switch (src->object.type) {
+    case OBJECT_OBJ:
+        return obj_delegate((struct space_obj *)src, (struct space_obj *)dst, ssb, dsb, ord, pmm);
+    case OBJECT_HST:
+        if (((struct space_hst *)src)->physical && ((uint32_t)r8 & 0x3ffff) > NOVA_MAD_WP) {
+            return NOVA_BAD_PAR;
+        }
+        return hst_delegate((struct space_hst *)src, (struct space_hst *)dst, ssb, dsb, ord, pmm, (uint32_t)r8);
+    case OBJECT_PIO:
+        return ssb != dsb ? NOVA_BAD_PAR
+                          : pio_delegate((struct space_pio *)src, (struct space_pio *)dst, ssb, dsb, ord, pmm);
+    default:
+        return ssb != dsb ? NOVA_BAD_PAR
+                          : msr_delegate((struct space_msr *)src, (struct space_msr *)dst, ssb, dsb, ord, pmm);
+    }
+}
+
+static unsigned ctrl_ec(struct ec *ec, uint64_t id)
+{
+    struct ec *target = object_with(ec, SELECTOR(id), RIGHT(EC, NOVA_EC_CTRL));
+
+    if (!target) {
+        return NOVA_BAD_CAP;
+    }
+    ec_recall(target, FLAGS(id) & NOVA_EC_STRONG);
+    return NOVA_SUCCESS;
+}
+
+static unsigned ctrl_sc(struct ec *ec, uint64_t id)
+{
+    struct sc *sc = object_with(ec, SELECTOR(id), RIGHT(SC, NOVA_SC_CTRL));
+
+    if (!sc) {
+        return NOVA_BAD_CAP;
+    }
+    ec->frame.gpr[R_RSI] = sc_time(sc);
+    return NOVA_SUCCESS;
+}
+
+static unsigned ctrl_pt(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx)
+{
+    struct pt *pt = object_with(ec, SELECTOR(id), RIGHT(PT, NOVA_PT_CTRL));
+
+    if (!pt) {
+        return NOVA_BAD_CAP;
+    }
+    WRITE_ONCE(pt->pid, rsi);
+    WRITE_ONCE(pt->mtd, (uint32_t)rdx);
+    return NOVA_SUCCESS;
+}
+
+static unsigned sm_down_call(struct ec *ec, uint64_t id, uint64_t deadline)
+{
+    struct sm *sm = object_with(ec, SELECTOR(id), RIGHT(SM, NOVA_SM_CTRL_DN));
+    unsigned status;
+
+    if (UNLIKELY(!sm)) {
+        return NOVA_BAD_CAP;
+    }
+    if (UNLIKELY(sm->interrupt >= 0)) {
+        status = interrupt_wait(sm, ec->cpu);
+        if (status != NOVA_SUCCESS) {
+            return status;
+        }
+    }
+    status = sm_down(ec->cpu, ec, sm, FLAGS(id) & NOVA_SM_ZERO, deadline);
+    return ec->blocked ? SUSPEND : status;
+}
+
+static unsigned ctrl_hw(const struct ec *ec, uint64_t id)
+{
+    if (ec->object.pd != pd_root) {
+        return NOVA_BAD_HYP;
+    }
+    switch (FLAGS(id)) {
+    case NOVA_HW_SLEEP:
+        return power_transition(SELECTOR(id) & 7, SELECTOR(id) >> 3 & 7, SELECTOR(id) >> 6 & 7);
+    case NOVA_HW_QOS:
+    case NOVA_HW_L3:
+    case NOVA_HW_L2:
+    case NOVA_HW_MBA:
+        return NOVA_BAD_FTR;
+    default:
+        return NOVA_BAD_PAR;
+    }
+}
+
+static unsigned assign_int(struct ec *ec, uint64_t id, uint64_t rsi)
+{
+    struct sm *sm = object_with(ec, SELECTOR(id), RIGHT(SM, NOVA_SM_ASSIGN));
+    uint32_t addr = 0, data = 0;
+    unsigned status;
+
+    if (!sm || sm->interrupt < 0) {
+        return NOVA_BAD_CAP;
+    }
+    if (rsi >= cpu_count) {
+        return NOVA_BAD_CPU;
+    }
+    status = interrupt_assign(sm, (unsigned)rsi, FLAGS(id), &addr, &data);
+    if (status == NOVA_SUCCESS) {
+        ec->frame.gpr[R_RSI] = addr;
+        ec->frame.gpr[R_RDX] = data;
+    }
+    return status;
+}
+
+static unsigned assign_dev(const struct ec *ec)
+{
+    return ec->object.pd != pd_root ? NOVA_BAD_HYP : NOVA_BAD_FTR;
+}
+
+static unsigned perform(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t r8)
+{
+    switch (id & 0xf) {
+    case NOVA_CREATE_PD:
+        return create_pd(ec, id, rsi, rdx);
+    case NOVA_CREATE_EC:
+        return create_ec(ec, id, rsi, rdx, r8);
+    case NOVA_CREATE_SC:
+        return create_sc(ec, id, rsi, rdx);
+    case NOVA_CREATE_PT:
+        return create_pt(ec, id, rsi, rdx);
+    case NOVA_CREATE_SM:
+        return create_sm(ec, id, rsi, rdx);
+    case NOVA_CTRL_PD:
+        return ctrl_pd(ec, id, rsi, rdx, r8);
+    case NOVA_CTRL_EC:
+        return ctrl_ec(ec, id);
+    case NOVA_CTRL_SC:
+        return ctrl_sc(ec, id);
+    case NOVA_CTRL_PT:
+        return ctrl_pt(ec, id, rsi, rdx);
+    case NOVA_CTRL_HW:
+        return ctrl_hw(ec, id);
+    case NOVA_ASSIGN_INT:
+        return assign_int(ec, id, rsi);
+    case NOVA_ASSIGN_DEV:
+        return assign_dev(ec);
+    default:
+        return NOVA_BAD_HYP;
+    }
+}
+
+/*
+ * If memory ran out while dead objects wait for their end, the EC repeats the SYSCALL instruction after that: nothing
+ * of what this hypercall looked up may be used across it.
+ */
+static unsigned finish(struct ec *ec, uint64_t id, unsigned status)
+{
+    struct cpu *cpu = ec->cpu;
+    bool again = (status == NOVA_MEM_OBJ || status == NOVA_MEM_CAP) && (cpu->grace.open || cpu->grace.closed);
+
+    if (LIKELY(!cpu->hazard && !(READ_ONCE(ec->hazard) & HAZARD_RECALL) && !again)) {
+        return status;
+    }
+    ec->cont = CONT_SYSRET;
+    ec->frame.gpr[R_RDI] = status;
+    if (again) {
+        ec->frame.gpr[R_RDI] = id;
+        ec->frame.rip -= 2;
+        cpu->grace.flush = true;
+    }
+    return SUSPEND;
+}
+
+static __attribute__((noinline)) unsigned slow(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t r8)
+{
+    return finish(ec, id, perform(ec, id, rsi, rdx, r8));
+}
+
+/* From entry/entry.S; the status goes back to the user unless it is SUSPEND. */
+unsigned hypercall(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec);
+unsigned hypercall(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec)
+{
+    (void)rcx;
+    if (LIKELY((id & 0xf) == NOVA_CTRL_SM)) {
+        struct sm *sm;
+        if (FLAGS(id) & NOVA_SM_DOWN) {
+            return sm_down_call(ec, id, rsi);
+        }
+        sm = object_with(ec, SELECTOR(id), RIGHT(SM, NOVA_SM_CTRL_UP));
+        if (UNLIKELY(!sm)) {
+            return NOVA_BAD_CAP;
+        }
+        unsigned status = sm_up(sm);
+        return UNLIKELY(ec->cpu->hazard) ? finish(ec, id, status) : status;
+    }
+    return slow(ec, id, rsi, rdx, r8);
+}
+
+/* The EC has been suspended: it is blocked, or something has to be done before it goes on. */
+_Noreturn void hypercall_suspend(struct ec *ec);
+_Noreturn void hypercall_suspend(struct ec *ec)
+{
+    struct cpu *cpu = ec->cpu;
+
+    if (ec->blocked) {
+        schedule_blocked(cpu, ec);
+    }
+    if (cpu->grace.flush) {
+        cpu->grace.flush = false;
+        grace_flush(cpu);
+        reactivate(cpu);
+    }
+    leave(cpu, ec);
+}

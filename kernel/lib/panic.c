@@ -1,0 +1,104 @@
+/*
+ * Kernel panic.
+ *
+ * The backtrace needs no frame pointers: it lists all words on the stack that point behind a CALL in the kernel's
+ * text. Stale ones may be among them. addr2line with the debug file turns them into lines.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "lib/panic.h"
+
+#include <stdarg.h>
+
+#include "core/cpu.h"
+#include "lib/console.h"
+#include "lib/format.h"
+#include "x86/asm.h"
+
+#define CALL_REL32 0xe8
+#define STACK_END 0x3000 /* in the area of a CPU, see core/cpu.h */
+#define FRAMES_MAX 24
+
+extern char image_start[], text_end[];
+
+static _Noreturn void stop(void)
+{
+    for (;;) {
+        __asm__ volatile("cli; hlt");
+    }
+}
+
+static bool is_return_address(uint64_t addr)
+{
+    return addr >= (uintptr_t)image_start + 5 && addr < (uintptr_t)text_end &&
+           *(const uint8_t *)(uintptr_t)(addr - 5) == CALL_REL32;
+}
+
+static void backtrace(uint64_t sp)
+{
+    uint64_t area = sp & ~(CPU_STRIDE - 1UL);
+    unsigned found = 0;
+
+    print("backtrace:");
+    if (area >= CPU_BASE && sp - area >= PAGE_SIZE) {
+        uint64_t end = sp - area < STACK_END ? area + STACK_END : (sp | (PAGE_SIZE - 1)) + 1;
+        for (sp = (sp + 7) & ~7UL; sp < end && found < FRAMES_MAX; sp += 8) {
+            uint64_t word = *(const uint64_t *)(uintptr_t)sp;
+            if (is_return_address(word)) {
+                print(" %#lx", word);
+                found++;
+            }
+        }
+    }
+    print("\n");
+}
+
+static void head(void)
+{
+    static bool first;
+
+    __asm__ volatile("cli");
+    if (__atomic_test_and_set(&first, __ATOMIC_ACQUIRE)) {
+        stop(); /* one panic is enough */
+    }
+    console_panic();
+    print("\nKERNEL PANIC: ");
+}
+
+/* Formats into print's back end. */
+static void put_one(char c)
+{
+    print("%c", c);
+}
+
+_Noreturn void panic(const char *text, ...)
+{
+    va_list args;
+
+    head();
+    va_start(args, text);
+    format(put_one, text, args);
+    va_end(args);
+    print("\n");
+    backtrace((uintptr_t)__builtin_frame_address(0));
+    stop();
+}
+
+_Noreturn void panic_frame(const struct frame *f)
+{
+    static const char *const name[] = {"RAX", "RCX", "RDX", "RBX", "", "RBP", "RSI", "RDI",
+                                       "R8 ", "R9 ", "R10", "R11", "R12", "R13", "R14", "R15"};
+
+    head();
+    print("exception %lu in the kernel, error %#lx\n", f->vector, f->error);
+    print("RIP %p CS %#lx RFLAGS %#lx RSP %p SS %#lx\n", (void *)f->rip, f->cs, f->rflags, (void *)f->rsp, f->ss);
+    print("CR0 %#lx CR2 %p CR3 %#lx CR4 %#lx\n", read_cr0(), (void *)read_cr2(), read_cr3(), read_cr4());
+    for (unsigned i = 0; i < 16; i++) {
+        if (i != R_RSP) {
+            print("%s %p%c", name[i], (void *)f->gpr[i], i % 4 == 3 ? '\n' : ' ');
+        }
+    }
+    backtrace(f->rsp);
+    stop();
+}

@@ -1,0 +1,17 @@
+/*
+ * The end: prints what is known on all consoles and stops the machine. It never resets it.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef LIB_PANIC_H
+#define LIB_PANIC_H
+
+struct frame;
+
+_Noreturn void panic(const char *text, ...) __attribute__((format(printf, 1, 2)));
+
+/* An exception in the kernel. */
+_Noreturn void panic_frame(const struct frame *frame);
+
+#endif

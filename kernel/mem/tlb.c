@@ -1,0 +1,110 @@
+/*
+ * Loading of host spaces and coherence of the TLBs.
+ *
+ * With PCIDs, a CPU keeps translations of spaces that it does not run. Each CPU numbers the spaces that it
+ * loads; when the numbers run out, it flushes everything and starts a new generation.
+ *
+ *   space->tag[cpu]:  | generation: 52 bits | PCID: 12 bits |
+ *
+ * A shootdown marks the space stale for all CPUs, then interrupts those that have it loaded. The others notice
+ * the mark when they load the space: the marks are written before cpu->space is read here,
+ * and cpu->space is written before the mark is read there.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "mem/tlb.h"
+
+#include "boot/paging.h"
+#include "x86/asm.h"
+#include "x86/cpu.h"
+
+#define PCID_BITS 12
+#define PCID_MAX ((1U << PCID_BITS) - 1)
+#define CR3_KEEP BIT(63) /* keep the translations of the PCID */
+
+void tlb_init(struct cpu *cpu)
+{
+    cpu->pcid_generation = 1;
+    cpu->pcid_next = 1;
+}
+
+static void flush_all(void)
+{
+    uint64_t cr4 = read_cr4();
+
+    write_cr4(cr4 & ~CR4_PGE);
+    write_cr4(cr4);
+}
+
+static uint64_t tagged(struct cpu *cpu, struct space_hst *hst)
+{
+    uint64_t *tag = &hst->tag[cpu->id];
+    bool stale = __atomic_exchange_n(&hst->stale[cpu->id], 0, __ATOMIC_SEQ_CST);
+
+    if (*tag >> PCID_BITS != cpu->pcid_generation) {
+        if (cpu->pcid_next > PCID_MAX) {
+            flush_all();
+            cpu->pcid_generation++;
+            cpu->pcid_next = 1;
+        }
+        *tag = cpu->pcid_generation << PCID_BITS | cpu->pcid_next++;
+        stale = true;
+    }
+    return hst->root | (*tag & PCID_MAX) | (stale ? 0 : CR3_KEEP);
+}
+
+void tlb_load(struct cpu *cpu, struct space_hst *hst)
+{
+    __atomic_store_n(&cpu->space, hst, __ATOMIC_RELEASE);
+    if (!hst) {
+        write_cr3(phys_of(kernel_root));
+    } else if (cpu_has_pcid) {
+        write_cr3(tagged(cpu, hst));
+    } else {
+        write_cr3(hst->root);
+    }
+}
+
+void tlb_serve(struct cpu *cpu)
+{
+    struct space_hst *hst = cpu->space;
+
+    if (hst) {
+        tlb_load(cpu, hst);
+    }
+}
+
+static void mark_stale(struct space_hst *hst)
+{
+    if (cpu_has_pcid) {
+        for (unsigned i = 0; i < cpu_count; i++) {
+            __atomic_store_n(&hst->stale[i], 1, __ATOMIC_RELAXED);
+        }
+    }
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+void tlb_shootdown(struct space_hst *hst)
+{
+    struct cpu *self = cpu_self();
+    uint32_t ticket[CPU_MAX];
+    uint64_t asked[CPU_MAX / 64] = {0};
+
+    mark_stale(hst);
+    for (unsigned i = 0; i < cpu_count; i++) {
+        struct cpu *cpu = cpu_of(i);
+        if (cpu != self && __atomic_load_n(&cpu->space, __ATOMIC_ACQUIRE) == hst) {
+            ticket[i] = cpu_ask(cpu);
+            asked[i / 64] |= BIT(i % 64);
+        }
+    }
+    if (self->space == hst) {
+        tlb_load(self, hst);
+    }
+    for (unsigned i = 0; i < cpu_count; i++) {
+        if (asked[i / 64] & BIT(i % 64)) {
+            cpu_wait(cpu_of(i), ticket[i]);
+        }
+    }
+}

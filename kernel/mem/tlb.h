@@ -1,0 +1,27 @@
+/*
+ * Loading of host spaces and coherence of the TLBs.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef MEM_TLB_H
+#define MEM_TLB_H
+
+#include "core/cpu.h"
+
+/* Finds out about PCIDs, per CPU. */
+void tlb_init(struct cpu *cpu);
+
+/* Makes a space the current one of this CPU; null: the kernel alone. */
+void tlb_load(struct cpu *cpu, struct space_hst *hst);
+
+/*
+ * Returns when no CPU can use what the tables of the space said before the last update. All CPUs
+ * concerned are interrupted first, then waited for. Not with a lock held.
+ */
+void tlb_shootdown(struct space_hst *hst);
+
+/* Flushes on this CPU what other CPUs declared stale. */
+void tlb_serve(struct cpu *cpu);
+
+#endif

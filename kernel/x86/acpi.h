@@ -1,0 +1,64 @@
+/*
+ * What the kernel takes from the ACPI tables: CPUs, interrupt controllers, the registers for power-off and
+ * reset, and clocks. The tables are firmware's: lengths and checksums are verified, a broken table is
+ * reported and ignored, nothing outside of a table's length is read.
+ *
+ * ACPI Specification 6.5, chapter 5.2.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef X86_ACPI_H
+#define X86_ACPI_H
+
+#include "lib/util.h"
+#include "mem/layout.h"
+
+#define ACPI_IOAPIC_MAX 8
+#define ACPI_ISA_IRQS 16
+
+/* Generic address structure (5.2.3.2), reduced to what is used. width 0: absent or of no use. */
+struct acpi_register {
+    uint8_t space; /* 0 memory, 1 port, 2 PCI configuration (bus 0) */
+    uint8_t width; /* bits */
+    uint64_t addr;
+};
+
+struct acpi_ioapic {
+    uint64_t addr;
+    uint32_t gsi; /* first global system interrupt */
+};
+
+struct acpi_isa {
+    uint32_t gsi;
+    bool level, low; /* trigger mode and polarity */
+};
+
+struct acpi {
+    uint64_t lapic_addr;
+    uint32_t apic_id[CPU_MAX]; /* of the enabled CPUs, as listed */
+    unsigned cpus;             /* entries in apic_id; 0: not known, there is the one that runs */
+    unsigned cpus_ignored;     /* enabled, but beyond CPU_MAX (counted as often as they are listed) */
+    struct acpi_ioapic ioapic[ACPI_IOAPIC_MAX];
+    unsigned ioapics;
+    struct acpi_isa isa[ACPI_ISA_IRQS]; /* identity, edge, high unless overridden */
+    bool hw_reduced;
+    bool timer_32bit;
+    struct acpi_register pm1a_cnt, pm1b_cnt, pm2_cnt, pm_timer; /* absent if hw_reduced */
+    struct acpi_register reset, sleep;
+    uint8_t reset_value;
+    uint16_t smi_cmd;    /* port, or 0 */
+    uint64_t hpet;       /* physical address, or 0 */
+    uint64_t mcfg;       /* physical address of PCI segment 0, bus 0, or 0 */
+    uint64_t dmar, ivrs; /* physical addresses of the tables, or 0 */
+};
+
+extern struct acpi acpi;
+
+/*
+ * Parses the tables that the RSDP at this physical address leads to. With UINT64_MAX, or if the tables are
+ * unusable, `acpi` has no CPU and no I/O APIC, and defaults for the rest.
+ */
+void acpi_parse(uint64_t rsdp);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * Local APIC: identification, interprocessor interrupts, end of interrupt, one-shot timer; xAPIC or x2APIC.
+ *
+ * Intel SDM volume 3, chapter 11.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef X86_APIC_H
+#define X86_APIC_H
+
+#include "lib/util.h"
+
+/* Vectors above the 32 exceptions and the interrupts of devices (core/interrupt.h). */
+#define VECTOR_TIMER 0xfc
+#define VECTOR_IPI 0xfd
+#define VECTOR_ERROR 0xfe
+#define VECTOR_SPURIOUS 0xff
+
+/*
+ * x2APIC where the CPU has it, else maps the registers. Once, on the bootstrap processor, after acpi_parse.
+ */
+void apic_init(void);
+
+/*
+ * Enables the local APIC of this CPU: local vectors masked but the timer, not armed, and the error
+ * interrupt.
+ */
+void apic_enable(void);
+
+uint32_t apic_id(void);
+void apic_eoi(void);
+
+/*
+ * Sends a fixed interrupt; INIT; start-up from a page below 1 MiB. Waits until the ICR is free, so never
+ * loses one. Earlier stores are visible to the target. In xAPIC mode nothing is sent to targets above 254:
+ * they do not exist.
+ */
+void apic_ipi(uint32_t target, uint8_t vector);
+void apic_send_init(uint32_t target);
+void apic_send_startup(uint32_t target, uint8_t page);
+
+/*
+ * Interrupts this CPU with VECTOR_TIMER when the TSC reaches `deadline`, soon if that is past; UINT64_MAX:
+ * never. The one-shot timer may come early: if the deadline is more than 2^32 of its ticks away or, by a
+ * few parts in a million, as its frequency is measured. Whoever takes the interrupt compares the TSC and
+ * sets the timer again.
+ */
+void apic_timer(uint64_t deadline);
+
+/*
+ * Ticks of the one-shot timer per 2^32 ticks of the TSC, or 0 if deadline mode is used. From apic_init on;
+ * taken as 1:1 until clock_init measures it.
+ */
+extern uint64_t apic_timer_ratio;
+
+/* What is left of the one-shot timer's count, for the measurement. */
+uint32_t apic_timer_read(void);
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * Features of the CPUs: what is there, and what the kernel switches on.
+ *
+ * Intel SDM volume 3, 2.5 (control registers), 4.1.4, 12.12 (PAT); AMD64 manual volume 2, 3.1.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef X86_CPU_H
+#define X86_CPU_H
+
+#include "lib/util.h"
+
+#define MSR_SPEC_CTRL 0x48
+#define MSR_PRED_CMD 0x49
+#define PRED_CMD_IBPB 1
+#define MSR_PAT 0x277
+#define MSR_EFER 0xc0000080
+#define MSR_STAR 0xc0000081
+#define MSR_LSTAR 0xc0000082
+#define MSR_FMASK 0xc0000084
+#define MSR_FS_BASE 0xc0000100
+#define MSR_GS_BASE 0xc0000101
+
+#define CR0_TS BIT(3)
+#define CR4_PGE BIT(7)
+
+extern bool cpu_has_fsgsbase, cpu_has_pcid, cpu_has_ibpb, cpu_has_smap, cpu_has_1g;
+extern unsigned cpu_phys_bits; /* width of physical addresses */
+
+/* Looks at the first CPU: all others are taken to be alike. */
+void cpu_features(void);
+
+/* Switches on, on this CPU, what the kernel uses. */
+void cpu_enable(void);
+
+#endif

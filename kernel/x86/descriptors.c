@@ -1,0 +1,105 @@
+/*
+ * Segments, task state segment and interrupt descriptors.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "x86/descriptors.h"
+
+#include "core/cpu.h"
+#include "x86/asm.h"
+#include "x86/cpu.h"
+
+/* Interrupt descriptor (Intel SDM volume 3, figure 6-8). */
+struct gate {
+    uint16_t offset0;
+    uint16_t selector;
+    uint8_t ist;
+    uint8_t type;
+    uint16_t offset1;
+    uint32_t offset2;
+    uint32_t reserved;
+};
+
+_Static_assert(sizeof(struct gate) == 16, "gate layout");
+
+static struct gate idt[256] __attribute__((aligned(16)));
+
+extern char vector_stubs[], syscall_stubs[];
+#define VECTOR_STUB 16
+#define SYSCALL_STUB 32
+
+#define GATE_KERNEL 0x8e /* present, DPL 0, interrupt gate */
+#define GATE_USER 0xee   /* present, DPL 3, interrupt gate */
+
+/* Flat 64-bit segments; in 64-bit mode only type, DPL, P and L count. */
+#define CODE(dpl) (0x00209b0000000000UL | (uint64_t)(dpl) << 45)
+#define DATA(dpl) (0x0000930000000000UL | (uint64_t)(dpl) << 45)
+
+/* SYSCALL clears IF, TF, DF, IOPL, NT, AC, and everything else that could be set. */
+#define FMASK_ALL 0x3f7fd5UL
+
+struct pointer {
+    uint16_t limit;
+    uint64_t base;
+} __attribute__((packed));
+
+void descriptors_init(void)
+{
+    for (unsigned i = 0; i < 256; i++) {
+        uint64_t stub = (uintptr_t)vector_stubs + i * VECTOR_STUB;
+        idt[i] = (struct gate){
+            .offset0 = (uint16_t)stub,
+            .offset1 = (uint16_t)(stub >> 16),
+            .offset2 = (uint32_t)(stub >> 32),
+            .selector = SEL_KERNEL_CODE,
+            .type = i == 3 || i == 4 ? GATE_USER : GATE_KERNEL, /* INT3, INTO */
+            .ist = i == 2 ? 1 : i == 8 ? 2 : i == 18 ? 3 : 0,   /* NMI, #DF, #MC */
+        };
+    }
+}
+
+void descriptors_load(struct cpu *cpu)
+{
+    uint64_t base = (uintptr_t)&cpu->tss, area = (uintptr_t)cpu - CPU_DATA;
+    uint64_t limit = offsetof(struct cpu, io_bitmap) + sizeof(cpu->io_bitmap) - offsetof(struct cpu, tss) - 1;
+
+    cpu->gdt[SEL_KERNEL_CODE / 8] = CODE(0);
+    cpu->gdt[SEL_KERNEL_DATA / 8] = DATA(0);
+    cpu->gdt[SEL_USER_DATA / 8] = DATA(3);
+    cpu->gdt[SEL_USER_CODE / 8] = CODE(3);
+    cpu->gdt[SEL_TSS / 8] = limit | (base & 0xffffff) << 16 | 0x89UL << 40 | (base >> 24 & 0xff) << 56;
+    cpu->gdt[SEL_TSS / 8 + 1] = base >> 32;
+    cpu->tss.ist[0] = area + 0x9000;
+    cpu->tss.ist[1] = area + 0xb000;
+    cpu->tss.ist[2] = area + 0xd000;
+    cpu->tss.io_bitmap = IO_BITMAP_NONE;
+    cpu->io_bitmap[sizeof(cpu->io_bitmap) - 1] = 0xff; /* the CPU reads one byte more */
+
+    struct pointer gdtr = {sizeof(cpu->gdt) - 1, (uintptr_t)cpu->gdt}, idtr = {sizeof(idt) - 1, (uintptr_t)idt};
+    __asm__ volatile("lgdt %0\n\t"
+                     "lidt %1\n\t"
+                     "pushq %2\n\t"
+                     "lea 1f(%%rip), %%rax\n\t"
+                     "push %%rax\n\t"
+                     "lretq\n"
+                     "1:\n\t"
+                     "mov %3, %%eax\n\t"
+                     "mov %%eax, %%ss\n\t"
+                     "xor %%eax, %%eax\n\t"
+                     "mov %%eax, %%ds\n\t"
+                     "mov %%eax, %%es\n\t"
+                     "mov %%eax, %%fs\n\t"
+                     "mov %%eax, %%gs\n\t"
+                     "lldt %%ax\n\t"
+                     "mov %4, %%eax\n\t"
+                     "ltr %%ax"
+                     :
+                     : "m"(gdtr), "m"(idtr), "i"(SEL_KERNEL_CODE), "i"(SEL_KERNEL_DATA), "i"(SEL_TSS)
+                     : "rax", "memory");
+
+    /* SYSRET takes SS from [63:48] + 8 and CS from [63:48] + 16. */
+    wrmsr(MSR_STAR, (uint64_t)(SEL_USER_CODE - 16) << 48 | (uint64_t)SEL_KERNEL_CODE << 32);
+    wrmsr(MSR_LSTAR, (uintptr_t)syscall_stubs + cpu->id * SYSCALL_STUB);
+    wrmsr(MSR_FMASK, FMASK_ALL);
+}

@@ -1,0 +1,48 @@
+/*
+ * Device pages and the boot window share one page table at DEVICE_BASE.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "x86/device.h"
+
+#include "boot/paging.h"
+#include "lib/panic.h"
+#include "mem/layout.h"
+#include "x86/asm.h"
+
+/* Slots of the window: 1 MiB at any offset. Device pages lie behind; the last slot belongs to boot/paging.c. */
+#define WINDOW_SLOTS 257
+#define WINDOW_SIZE 0x100000UL
+
+static unsigned device_slot = WINDOW_SLOTS;
+
+static char *slot_map(unsigned slot, uint64_t phys, uint64_t bits)
+{
+    char *virt = (char *)(uintptr_t)(DEVICE_BASE + slot * PAGE_SIZE);
+
+    paging_device[slot] = (phys & ~(PAGE_SIZE - 1)) | bits;
+    invlpg(virt);
+    return virt;
+}
+
+volatile void *device_map(uint64_t phys)
+{
+    if (device_slot == ARRAY_SIZE(paging_device) - 1) {
+        panic("too many device pages");
+    }
+    return slot_map(device_slot++, phys, PTE_DEVICE) + phys % PAGE_SIZE;
+}
+
+const void *boot_window(uint64_t phys, size_t size)
+{
+    uint64_t pages = (phys % PAGE_SIZE + size + PAGE_SIZE - 1) / PAGE_SIZE;
+
+    if (size > WINDOW_SIZE || phys + size < phys) {
+        return 0;
+    }
+    for (unsigned i = 0; i < pages; i++) {
+        slot_map(i, phys + i * PAGE_SIZE, PTE_RODATA);
+    }
+    return (const char *)(uintptr_t)DEVICE_BASE + phys % PAGE_SIZE;
+}

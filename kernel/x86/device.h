@@ -1,0 +1,21 @@
+/*
+ * Mappings of device registers and, while booting, of physical memory that the kernel only looks at.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef X86_DEVICE_H
+#define X86_DEVICE_H
+
+#include "lib/util.h"
+
+/* Maps one page of device registers, uncached, for good. Never fails: slots are for boot time. */
+volatile void *device_map(uint64_t phys);
+
+/*
+ * Makes physical memory readable (write-back) while booting. Only the latest window is valid. `size` is at most 1 MiB:
+ * more gives null.
+ */
+const void *boot_window(uint64_t phys, size_t size);
+
+#endif

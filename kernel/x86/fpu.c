@@ -1,0 +1,99 @@
+/*
+ * FPU state. CPUs without XSAVE use FXSAVE.
+ *
+ * An EC without FPU runs with CR0.TS set. It must not find another PD's state in the registers even
+ * so (CPUs may read them speculatively), but within a PD saving and loading them would be for nothing.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "x86/fpu.h"
+
+#include "lib/string.h"
+#include "x86/asm.h"
+#include "x86/cpu.h"
+
+/* x87, SSE, AVX, AVX-512: all that user land may use. */
+#define XCR0_SUPPORTED 0xe7UL
+
+unsigned fpu_order;
+static uint64_t mask; /* XCR0; 0: no XSAVE */
+static void *initial; /* an initial state to load where nobody's shall be */
+
+static void save(void *state)
+{
+    if (mask) {
+        __asm__ volatile("xsave64 (%0)" : : "r"(state), "a"((uint32_t)mask), "d"(0) : "memory");
+    } else {
+        __asm__ volatile("fxsave64 (%0)" : : "r"(state) : "memory");
+    }
+}
+
+static void load(const void *state)
+{
+    if (mask) {
+        __asm__ volatile("xrstor64 (%0)" : : "r"(state), "a"((uint32_t)mask), "d"(0) : "memory");
+    } else {
+        __asm__ volatile("fxrstor64 (%0)" : : "r"(state) : "memory");
+    }
+}
+
+void fpu_init(struct cpu *cpu)
+{
+    if (cpuid(1, 0).ecx >> 26 & 1) {
+        struct cpuid c = cpuid(0xd, 0);
+        uint64_t components = ((uint64_t)c.edx << 32 | c.eax) & XCR0_SUPPORTED;
+        __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)components), "d"(0));
+        if (!mask) {
+            mask = components;
+            fpu_order = cpuid(0xd, 0).ebx > PAGE_SIZE ? 1 : 0;
+        }
+    }
+    __asm__ volatile("clts");
+    if (!initial) {
+        initial = page_alloc(0, fpu_order);
+        fpu_initial(initial);
+    }
+    load(initial);
+    write_cr0(read_cr0() | CR0_TS);
+    cpu->fpu_live = 0;
+    cpu->fpu_owner = 0;
+}
+
+/* Layout of the FXSAVE area: Intel SDM volume 1, table 10-2. */
+void fpu_initial(void *state)
+{
+    *(uint16_t *)state = 0x37f;
+    *(uint32_t *)((char *)state + 24) = 0x1f80;
+}
+
+void fpu_switch(struct cpu *cpu, struct ec *ec)
+{
+    struct ec *owner = cpu->fpu_owner;
+
+    if (!cpu->fpu_live) {
+        __asm__ volatile("clts");
+    }
+    if (owner != ec && (ec->fpu || (owner && owner->hst != ec->hst))) {
+        if (owner) {
+            save(owner->fpu);
+        }
+        load(ec->fpu ? ec->fpu : initial);
+        cpu->fpu_owner = ec->fpu ? ec : 0;
+    }
+    if (!ec->fpu) {
+        write_cr0(read_cr0() | CR0_TS);
+    }
+    cpu->fpu_live = ec->fpu;
+}
+
+void fpu_forget(struct cpu *cpu, const struct ec *ec)
+{
+    if (cpu->fpu_owner == ec) {
+        __asm__ volatile("clts");
+        load(initial);
+        write_cr0(read_cr0() | CR0_TS);
+        cpu->fpu_owner = 0;
+        cpu->fpu_live = 0;
+    }
+}

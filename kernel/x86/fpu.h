@@ -1,0 +1,29 @@
+/*
+ * FPU state, switched eagerly: an EC with FPU finds its own state in the registers whenever it runs; one
+ * without gets #NM, and the registers hold nothing of another PD's meanwhile.
+ *
+ * Intel SDM volume 1, chapter 13 (XSAVE), standard format.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef X86_FPU_H
+#define X86_FPU_H
+
+#include "core/cpu.h"
+
+/* Enables the FPU on this CPU; on the first one, finds the components and the size of their state. */
+void fpu_init(struct cpu *cpu);
+
+extern unsigned fpu_order; /* pages for the state of one EC: 2^fpu_order */
+
+/* Fills in the state that an EC starts with. */
+void fpu_initial(void *state);
+
+/* Makes the registers fit for an EC that is about to run. */
+void fpu_switch(struct cpu *cpu, struct ec *ec);
+
+/* Forgets an EC's state: it dies. */
+void fpu_forget(struct cpu *cpu, const struct ec *ec);
+
+#endif

@@ -1,0 +1,13 @@
+/*
+ * Start-up of threads.c; everything else it offers is in system.h.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef IMAGE_THREAD_H
+#define IMAGE_THREAD_H
+
+/* One handler EC per CPU, with portals for all events of threads on that CPU. */
+void threads_init(void);
+
+#endif
