@@ -12,7 +12,7 @@
 
         .section .rodata
         .balign 16
-        .globl  ap_code, ap_code_end, ap_root, ap_stack
+        .globl  ap_code, ap_code_end, ap_boot_root, ap_kernel_root, ap_stack
         .code16
 ap_code:
         cli
@@ -29,11 +29,11 @@ ap_code:
 
         mov     $0x20, %eax
         mov     %eax, %cr4
-        mov     ap_root - ap_code, %eax
+        mov     ap_boot_root - ap_code, %eax
         mov     %eax, %cr3
         mov     $0xc0000080, %ecx
         rdmsr
-        or      $0x100, %eax
+        or      $0x900, %eax                    /* LME, NXE */
         wrmsr
         lgdtl   ap_gdtr - ap_code
         mov     $0x80000011, %eax               /* protection and paging at once: straight to long mode */
@@ -47,11 +47,10 @@ ap_long:
         xor     %eax, %eax
         mov     %eax, %ds
         mov     %eax, %es
-        mov     ap_stack - ap_code(%rbx), %rsp
-        mov     %rsp, %rdi
-        xor     %ebp, %ebp
-        mov     $boot_ap, %rax
-        call    *%rax
+        mov     ap_kernel_root - ap_code(%rbx), %rsi
+        mov     ap_stack - ap_code(%rbx), %rdi
+        mov     $ap_high, %rax
+        jmp     *%rax
 
         .balign 16
 ap_gdt:
@@ -66,10 +65,20 @@ ap_target:
         .long   0
         .short  SEL_KERNEL_CODE
         .balign 8
-ap_root:
+ap_boot_root:
+        .quad   0
+ap_kernel_root:
         .quad   0
 ap_stack:
         .quad   0
 ap_code_end:
+
+        /* At kernel addresses, so the boot page tables can go. */
+        .text
+ap_high:
+        mov     %rsi, %cr3
+        mov     %rdi, %rsp
+        xor     %ebp, %ebp
+        call    boot_ap
 
         .section .note.GNU-stack, "", @progbits

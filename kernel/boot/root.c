@@ -135,7 +135,7 @@ void nova_spaces_init(void)
     static cap *tables[OBJ_SLOTS];
 
     for (unsigned i = 0; i < OBJ_SLOTS; i++) {
-        tables[i] = obj_null;
+        tables[i] = OBJ_NO_TABLE;
     }
     nova_obj.tables = tables;
     nova_hst.physical = true;

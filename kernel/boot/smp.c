@@ -25,7 +25,7 @@
 #define INIT_WAIT_MS 10
 #define START_WAIT_MS 200
 
-extern char ap_code[], ap_code_end[], ap_root[], ap_stack[];
+extern char ap_code[], ap_code_end[], ap_boot_root[], ap_kernel_root[], ap_stack[];
 extern uint64_t boot_root[512];
 static bool released;
 
@@ -38,12 +38,11 @@ static void wait_ms(uint64_t ms)
     }
 }
 
-/* boot/ap.S comes here on the CPU's own stack, with the boot page tables. */
+/* boot/ap.S comes here on the CPU's own stack. */
 _Noreturn void boot_ap(struct cpu *cpu);
 _Noreturn void boot_ap(struct cpu *cpu)
 {
     cpu_enable();
-    write_cr3(phys_of(kernel_root));
     descriptors_load(cpu);
     fpu_init(cpu);
     apic_enable();
@@ -85,7 +84,8 @@ void smp_start(void)
     low = paging_low(page);
     memcpy(saved, low, PAGE_SIZE);
     memcpy(low, ap_code, size);
-    *(uint64_t *)(low + (ap_root - ap_code)) = phys_of(boot_root);
+    *(uint64_t *)(low + (ap_boot_root - ap_code)) = phys_of(boot_root);
+    *(uint64_t *)(low + (ap_kernel_root - ap_code)) = phys_of(kernel_root);
     for (unsigned i = 0; i < acpi.cpus; i++) {
         if (acpi.apic_id[i] != self) {
             apic_send_init(acpi.apic_id[i]);

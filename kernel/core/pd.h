@@ -22,9 +22,9 @@ struct pd {
     struct account account;
     struct slab small;   /* objects of at most PD_SMALL bytes */
     struct slab large;   /* ECs */
-    struct space *obj;   /* at most one of each of these, or null */
-    struct space *hst;
-    struct space *pio;
+    struct space *obj;   /* the only one of the PD, or null */
+    struct space *hst;   /* likewise */
+    struct space *pio;   /* the first one */
 };
 
 #define PD_SMALL 128

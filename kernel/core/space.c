@@ -15,7 +15,7 @@ struct space_hst nova_hst;
 struct space_pio nova_pio;
 struct space_msr nova_msr;
 
-/* Where a PD keeps its space of a type; null for types of which a PD may have many. */
+/* Where a PD keeps its first space of a type, if its ECs need one. */
 static struct space **place_of(struct pd *pd, enum object_type type)
 {
     switch (type) {
@@ -64,7 +64,7 @@ unsigned space_create(enum object_type type, struct pd *pd, struct object **obje
     struct space *space;
     unsigned status;
 
-    if (place && READ_ONCE(*place)) {
+    if (place && type != OBJECT_PIO && READ_ONCE(*place)) {
         return NOVA_ABORTED;
     }
     space = allocate(type, pd);
@@ -79,7 +79,8 @@ unsigned space_create(enum object_type type, struct pd *pd, struct object **obje
         return status;
     }
     object_init(&space->object, type, pd);
-    if (place && !__atomic_compare_exchange_n(place, &none, space, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+    if (place && !__atomic_compare_exchange_n(place, &none, space, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED) &&
+        type != OBJECT_PIO) {
         object_put(&space->object);
         return NOVA_ABORTED;
     }

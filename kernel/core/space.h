@@ -36,7 +36,8 @@ struct space_obj {
     cap **tables; /* one page */
 };
 
-extern cap obj_null[OBJ_SLOTS];
+extern const cap obj_null[OBJ_SLOTS];
+#define OBJ_NO_TABLE ((cap *)obj_null) /* is never written to */
 
 /* The capability at a selector; null for selectors out of range. Takes no reference. */
 static inline cap obj_lookup(cap *const *tables, uint64_t sel)

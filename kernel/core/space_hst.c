@@ -117,6 +117,9 @@ static struct ptab_range lookup(struct space_hst *hst, uint64_t page, uint32_t m
     if (r.frame >= phys_of(image_start) >> PAGE_BITS && r.frame < phys_of(image_end) >> PAGE_BITS) {
         r.perm = 0;
     }
+    if (r.perm & NOVA_MEM_XU) { /* the tables do not tell XU from XS */
+        r.perm |= NOVA_MEM_XS;
+    }
     return r;
 }
 

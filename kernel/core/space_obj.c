@@ -8,17 +8,16 @@
 #include "nova/abi/cap.h"
 #include "nova/abi/hypercall.h"
 
-/* Constant in all but type: nothing is ever stored here. */
-cap obj_null[OBJ_SLOTS] __attribute__((section(".rodata.obj_null"), aligned(PAGE_SIZE)));
+const cap obj_null[OBJ_SLOTS];
 
 /* The slot of a selector in range; null if there is no memory for its table. */
 static cap *slot_of(struct space_obj *obj, uint64_t sel)
 {
     cap **table = &obj->tables[sel >> 9];
 
-    if (__atomic_load_n(table, __ATOMIC_ACQUIRE) == obj_null) {
+    if (__atomic_load_n(table, __ATOMIC_ACQUIRE) == OBJ_NO_TABLE) {
         lock(&obj->space.lock);
-        if (*table == obj_null) {
+        if (*table == OBJ_NO_TABLE) {
             cap *fresh = obj->space.object.pd ? pd_page_alloc(obj->space.object.pd, 0) : page_alloc(0, 0);
             if (fresh) {
                 __atomic_store_n(table, fresh, __ATOMIC_RELEASE);
@@ -26,7 +25,7 @@ static cap *slot_of(struct space_obj *obj, uint64_t sel)
         }
         unlock(&obj->space.lock);
     }
-    return *table == obj_null ? 0 : &(*table)[sel % OBJ_SLOTS];
+    return *table == OBJ_NO_TABLE ? 0 : &(*table)[sel % OBJ_SLOTS];
 }
 
 unsigned obj_reserve(struct space_obj *obj, uint64_t sel)
@@ -54,7 +53,7 @@ static bool replace(struct space_obj *obj, uint64_t sel, cap c)
 {
     cap *slot;
 
-    if (!c && obj->tables[sel >> 9] == obj_null) {
+    if (!c && obj->tables[sel >> 9] == OBJ_NO_TABLE) {
         return true;
     }
     slot = slot_of(obj, sel);
@@ -94,7 +93,7 @@ unsigned obj_create(struct space_obj *obj)
         return NOVA_MEM_OBJ;
     }
     for (unsigned i = 0; i < OBJ_SLOTS; i++) {
-        obj->tables[i] = obj_null;
+        obj->tables[i] = OBJ_NO_TABLE;
     }
     return NOVA_SUCCESS;
 }
@@ -105,7 +104,7 @@ void obj_destroy(struct space_obj *obj)
 
     for (unsigned i = 0; i < OBJ_SLOTS; i++) {
         cap *table = obj->tables[i];
-        if (table == obj_null) {
+        if (table == OBJ_NO_TABLE) {
             continue;
         }
         for (unsigned j = 0; j < OBJ_SLOTS; j++) {

@@ -52,8 +52,8 @@ hypercall_entry:
         mov     %r10, END(R_R10)(%r11)
         mov     %rcx, ENDF(F_RIP)(%r11)
         lea     -EC_END(%r11), %r9
-        cmpb    $1, %dil
-        jbe     1f
+        testb   $0xe, %dil
+        jz      1f
         call    hypercall
         cmp     $0xff, %eax
         ja      2f
@@ -79,7 +79,8 @@ hypercall_entry:
         mov     %r13, END(R_R13)(%r11)
         mov     %r14, END(R_R14)(%r11)
         mov     %r15, END(R_R15)(%r11)
-        je      hypercall_ipc_reply
+        testb   $1, %dil
+        jnz     hypercall_ipc_reply
         call    hypercall_ipc_call
         jmp     0b
 

@@ -5,9 +5,9 @@
  *          | descriptor of each page     | list heads, by order  | pages                 |
  *          +-----------------------------+-----------------------+----------------- - - -+
  *
- * A page is named by its index in the pool, which is never 0 for a page that can be allocated. Free blocks are
- * linked through the descriptor of their first page, in rings whose heads are descriptors as well. One lock
- * protects rings and counter; accounts need none. Pages are zeroed when handed out, outside of the lock.
+ * A page is named by its index in the pool, which is never 0 for a page that can be allocated. Free blocks
+ * are linked through the descriptor of their first page, in rings whose heads are descriptors as well. One
+ * lock protects rings and counter; accounts need none. Pages are zeroed when handed out, outside of the lock.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -101,7 +101,7 @@ void account_release(struct account *account, uint64_t pages)
     }
 }
 
-/* Takes a block out of the smallest one that is large enough; null if there is none. Caller holds the lock. */
+/* Cuts a block out of the smallest one that is large enough, or null. The caller holds the lock. */
 static void *carve(unsigned order)
 {
     for (unsigned o = order; o < POOL_ORDERS; o++) {

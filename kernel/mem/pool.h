@@ -46,8 +46,8 @@ uint64_t pool_free(void);
 uint64_t pool_size(void);
 
 /*
- * List of allocated pages (order 0), linked through their descriptors, last in first out; each keeps a tag below 256.
- * The caller serialises access to one list. All zero is the empty list; assignment moves a list.
+ * List of allocated pages (order 0), linked through their descriptors, last in first out; each has a tag
+ * below 256. The caller serialises access to one list. All zero is the empty list; assignment moves a list.
  */
 struct page_list {
     uint32_t first; /* index in the pool, 0 if the list is empty */

@@ -1,9 +1,9 @@
 /*
  * Page tables: look-up, update and release for all formats.
  *
- * Hardware walks the tree meanwhile, so each entry changes with one 8-byte store, and a table is complete before the
- * entry that points to it. An update visits the tables that hold its leaves one after the other, from
- * the root each time: for a single page, where the tables exist, that is one walk and one store.
+ * Hardware walks the tree meanwhile, so each entry changes with one 8-byte store, and a table is complete
+ * before the entry that points to it. An update visits the tables that hold its leaves one after the other,
+ * from the root each time: for a single page, where the tables exist, that is one walk and one store.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -41,14 +41,14 @@ static void write_back(const struct ptab_format *f, uint64_t *entry, size_t coun
     }
 }
 
-/* Cacheability of a leaf; WB for an encoding that the format does not know. */
+/* Cacheability of a leaf: the first that has its encoding. */
 static unsigned cache_of(const struct ptab_format *f, uint64_t leaf, unsigned order)
 {
     const uint64_t *encodings = order ? f->cache_leaf : f->cache;
     uint64_t mask = order ? f->cache_leaf_mask : f->cache_mask;
-    unsigned cache = ARRAY_SIZE(f->cache);
+    unsigned cache = 0;
 
-    while (--cache && encodings[cache] != (leaf & mask)) {
+    for (; cache < ARRAY_SIZE(f->cache) - 1 && encodings[cache] != (leaf & mask); cache++) {
     }
     return cache;
 }
@@ -65,19 +65,16 @@ static unsigned perm_of(const struct ptab_format *f, uint64_t leaf)
     return 0;
 }
 
-/*
- * The entry for a page at `order`, or above it where the tables end; there is a root. *reached becomes the order
- * of the entry.
- */
+/* The entry for a page at `order`, or above it where the tables end: *reached tells. There must be a root. */
 static inline uint64_t *walk(const struct ptab *ptab, uint64_t page, unsigned order, unsigned *reached)
 {
     const struct ptab_format *f = ptab->format;
     unsigned o = order_of(f->levels);
     uint64_t *entry = &ptab->root[page >> o & (ENTRIES - 1)];
 
-    for (; o > order && LIKELY(is_table(f, *entry));
-         entry = &table_of(f, *entry)[page >> o & (ENTRIES - 1)]) {
+    while (o > order && LIKELY(is_table(f, *entry))) {
         o -= BITS;
+        entry = &table_of(f, *entry)[page >> o & (ENTRIES - 1)];
     }
     *reached = o;
     return entry;
@@ -98,12 +95,8 @@ struct ptab_range ptab_lookup(const struct ptab *ptab, uint64_t page)
     return range;
 }
 
-/*
- * Puts a table in the place of a null root, of a hole, or of a leaf, which it maps in smaller leaves. False
- * if memory is lacking.
- */
-static __attribute__((noinline)) bool insert_table(struct ptab *ptab, uint64_t *entry, unsigned order,
-                                                   bool *flush)
+/* Puts a table in place of a null root, a hole or a leaf, mapping the same. False if memory is lacking. */
+static bool insert_table(struct ptab *ptab, uint64_t *entry, unsigned order, bool *flush)
 {
     const struct ptab_format *f = ptab->format;
     uint64_t *table = page_alloc(ptab->account, 0);
@@ -232,7 +225,7 @@ void ptab_destroy(struct ptab *ptab)
 /*
  * Entry:  | NX 63 | address 51:12 | PS 7 (above level 1) | D 6 | A 5 | US 2 | RW 1 | P 0 |
  *
- * The cacheability is an index into the PAT: PCD 4, PWT 3 and, above them, bit 7 (at level 1) or 12 (higher up).
+ * The cacheability is an index into the PAT: PCD 4, PWT 3 and, above them, bit 7 at level 1 or 12 higher up.
  * What can be written or executed can also be read. D and A are set, so that hardware need not do it.
  */
 #define P BIT(0)
@@ -243,6 +236,7 @@ void ptab_destroy(struct ptab *ptab)
 #define PS BIT(7)
 #define NX BIT(63)
 #define USER(bits) (P | US | A | D | (bits))
+#define BY_W_R USER(0), USER(0), USER(RW), USER(RW)
 
 struct ptab_format ptab_host = {
     .levels = 4,
@@ -253,9 +247,8 @@ struct ptab_format ptab_host = {
     .leaf = PS,
     .leaf_mask = PS,
     .addr = 0xffffffffff000,
-    /* by XU, W, R; the same again with XS, which means nothing in a user space */
-    .perm = {0, USER(NX), USER(NX | RW), USER(NX | RW), USER(0), USER(0), USER(RW), USER(RW), 0, USER(NX),
-             USER(NX | RW), USER(NX | RW), USER(0), USER(0), USER(RW), USER(RW)},
+    /* XU and XS are one and the same here */
+    .perm = {0, USER(NX), USER(NX | RW), USER(NX | RW), BY_W_R, BY_W_R, BY_W_R},
     .perm_mask = USER(NX | RW),
     .cache = {0x00, 0x08, 0x10, 0x18, 0x80},
     .cache_mask = 0x98,

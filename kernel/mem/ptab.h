@@ -8,9 +8,9 @@
  *                                          +-> 1 GiB page (leaf at level 3)
  *
  * The caller serialises updates and look-ups of one tree with a lock; hardware may walk the tree at any time.
- * Tables that an update unhooks are not freed but kept in `stale`, because hardware may still walk them. So the
- * caller updates, takes `stale` over and empties it, drops the lock, shoots the TLBs down and calls ptab_release
- * with what it took: tables that others unhook meanwhile wait for their own shootdown.
+ * Tables that an update unhooks are not freed but kept in `stale`, because hardware may still walk them. So
+ * the caller updates, takes `stale` over and empties it, drops the lock, shoots the TLBs down and calls
+ * ptab_release with what it took: tables that others unhook meanwhile wait for their own shootdown.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -23,19 +23,19 @@
 
 /* How one kind of table is encoded. */
 struct ptab_format {
-    unsigned levels;       /* of the tree */
-    unsigned leaf_levels;  /* leaves exist at levels 1 to leaf_levels */
-    unsigned root_entries; /* of the root table; what is above is neither touched nor freed */
-    uint64_t present;      /* an entry is present if any of these bits is set */
-    uint64_t table;        /* bits of an entry that points to a table */
-    uint64_t table_level; /* added to them once for each level of the table pointed to (AMD-Vi: next level) */
-    uint64_t leaf;        /* bits added to a leaf above level 1 */
-    uint64_t leaf_mask;   /* an entry above level 1 is a leaf, not a table, if these bits equal `leaf` */
-    uint64_t addr;        /* bits that hold the address */
-    uint64_t perm[16];  /* bits of a leaf for permissions (NOVA_MEM_R | W | XU | XS); 0: no mapping. Bits that
-                              hardware sets (accessed, dirty) are best set here, then rewrites are recognised */
-    uint64_t perm_mask; /* all bits that perm[] uses */
-    uint64_t cache[8];  /* bits of a leaf at level 1 for a NOVA_MAD_ cacheability */
+    unsigned levels;        /* of the tree */
+    unsigned leaf_levels;   /* leaves exist at levels 1 to leaf_levels */
+    unsigned root_entries;  /* of the root table; what is above is neither touched nor freed */
+    uint64_t present;       /* an entry is present if any of these bits is set */
+    uint64_t table;         /* bits of an entry that points to a table */
+    uint64_t table_level;   /* added to them once for each level of that table (AMD-Vi: next level) */
+    uint64_t leaf;          /* bits added to a leaf above level 1 */
+    uint64_t leaf_mask;     /* an entry above level 1 is a leaf, not a table, if these bits equal `leaf` */
+    uint64_t addr;          /* bits that hold the address */
+    uint64_t perm[16];      /* bits of a leaf for NOVA_MEM_ permissions, 0: no mapping. Should contain what
+                               hardware would set (accessed, dirty), so that rewrites are recognised */
+    uint64_t perm_mask;     /* all bits that perm[] uses */
+    uint64_t cache[8];      /* bits of a leaf at level 1 for a NOVA_MAD_ cacheability */
     uint64_t cache_leaf[8]; /* the same for a leaf above level 1 */
     uint64_t cache_mask, cache_leaf_mask;
     bool flush_lines; /* walker is not coherent: write changed entries back from the cache */
@@ -45,8 +45,7 @@ struct ptab {
     const struct ptab_format *format;
     uint64_t *root;          /* null until the first mapping */
     struct account *account; /* pays for the tables */
-    struct page_list
-        stale; /* unhooked tables, tagged with the order of an entry; for the caller of ptab_update */
+    struct page_list stale;  /* unhooked tables, for the caller of ptab_update; the tags are ptab.c's */
 };
 
 /* A mapping, or a hole (perm 0): 2^order pages from page number `page` on, naturally aligned. */
@@ -71,8 +70,8 @@ struct ptab_range ptab_lookup(const struct ptab *ptab, uint64_t page);
  * needed any more.
  *
  * Sets *flush if an entry that was present was changed, so that TLBs may hold something stale (not if the
- * new entry equals the old one), else leaves it as it is. Returns false if memory for a table is lacking; then a
- * leading part of the range may have been updated, and the rest maps what it did before, perhaps with
+ * new entry equals the old one), else leaves it as it is. Returns false if memory for a table is lacking;
+ * then a leading part of the range may have been updated, and the rest maps what it did before, perhaps with
  * smaller leaves: a split either happens whole or not at all. *flush and `stale` count then, too.
  */
 bool ptab_update(struct ptab *ptab, struct ptab_range range, bool *flush);
@@ -84,8 +83,9 @@ void ptab_release(const struct ptab *ptab, struct page_list *stale);
 void ptab_destroy(struct ptab *ptab);
 
 /*
- * Host page tables (AMD64 manual volume 2, section 5.3), with the PAT that x86/cpu.c sets up: WB, WT, WC, UC, WP.
- * Booting raises leaf_levels to 3 if the CPU has 1 GiB pages. The root entries from 256 on are the kernel's.
+ * Host page tables (AMD64 manual volume 2, section 5.3), with the PAT that x86/cpu.c sets up: WB, WT, WC,
+ * UC, WP. Booting raises leaf_levels to 3 if the CPU has 1 GiB pages. Root entries from 256 on belong to the
+ * kernel.
  */
 extern struct ptab_format ptab_host;
 

@@ -1,8 +1,8 @@
 /*
  * Slabs: objects of one size from whole pages.
  *
- * A page is divided into 64 units of 64 bytes; unit 0 is the header. An object is named by its first unit, so one
- * word shows which objects of a page are free, and neither allocating nor freeing divides.
+ * A page is divided into 64 units of 64 bytes; unit 0 is the header. An object is named by its first unit, so
+ * one word shows which objects of a page are free, and neither allocating nor freeing divides.
  * Pages with free objects are listed, an empty one last, so that it is used last: at most one is kept.
  * The lock is a leaf: pages come from the pool and go back to it while it is not held.
  *

@@ -109,7 +109,7 @@ static uint32_t read_pm_port(void)
 static uint64_t from_pm_timer(void)
 {
     uint32_t (*read)(void) = read_pm_port;
-    if (!acpi.pm_timer.width) {
+    if (!acpi.pm_timer.width || acpi.pm_timer.space > 1) {
         return 0;
     }
     if (acpi.pm_timer.space == 0) {
@@ -166,7 +166,6 @@ void clock_init(void)
         clock_frequency = sources[i]();
     }
     clock_frequency = clock_frequency ? clock_frequency : FALLBACK_HZ;
-    print("clock: TSC %lu Hz\n", clock_frequency);
     if (apic_timer_ratio) {
         apic_timer(UINT64_MAX - 1); /* from the most it can count */
         uint64_t ratio = measure_timer();

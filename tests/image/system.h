@@ -126,7 +126,10 @@ void pd_create(struct pd *pd);
 /* Gives the PD this image at the same addresses, and the serial port. */
 void pd_share_image(const struct pd *pd);
 
-/* An EC with stack and UTCB. evt: event base; SEL_CPU_EVENTS + SEL_EVENT_BLOCK * cpu is the standard. */
+/*
+ * An EC with stack and UTCB. Once all thread structures are in use, those of threads that are done
+ * are used again. evt: event base; SEL_CPU_EVENTS + SEL_EVENT_BLOCK * cpu is the standard.
+ */
 struct thread *thread_create(const struct pd *pd, unsigned cpu, uint64_t evt, unsigned flags);
 #define STANDARD_EVENTS(cpu) (SEL_CPU_EVENTS + (uint64_t)SEL_EVENT_BLOCK * (cpu))
 

@@ -109,16 +109,26 @@ uint64_t portal_create(const struct thread *t, void (*entry)(void), uint64_t pid
     return sel;
 }
 
+/* A free block, or if there is none, that of a thread which is done. */
+static union block *block_alloc(void)
+{
+    for (unsigned i = 0; i < THREAD_MAX; i++)
+        if (!block[i].thread.used)
+            return &block[i];
+
+    for (unsigned i = 0; i < THREAD_MAX; i++)
+        if (block[i].thread.done) {
+            thread_free(&block[i].thread);
+            return &block[i];
+        }
+    tap_bail("out of threads");
+}
+
 struct thread *thread_create(const struct pd *pd, unsigned cpu, uint64_t evt, unsigned flags)
 {
-    unsigned i = 0;
-
-    while (block[i].thread.used)
-        if (++i == THREAD_MAX)
-            tap_bail("out of threads");
-
-    struct thread *t = &block[i].thread;
-    uint64_t top = (uint64_t)(&block[i] + 1);
+    union block *b = block_alloc();
+    struct thread *t = &b->thread;
+    uint64_t top = (uint64_t)(b + 1);
 
     *t = (struct thread){.used = true, .cpu = cpu, .ec = SEL(), .utcb = (union nova_utcb *)next_utcb};
     next_utcb += PAGE_SIZE;
@@ -149,9 +159,15 @@ struct thread *global_start(unsigned cpu, unsigned prio, void (*entry)(void *), 
 
 void thread_exit(void)
 {
-    thread_self()->done = true;
-    for (;;)
-        sm_down(sys.never);
+    uint64_t wait = NOVA_HYPERCALL(NOVA_CTRL_SM, (uint64_t)NOVA_SM_DOWN, sys.never);
+
+    /* Once the thread is done its stack may be used by another one: no memory access behind the first. */
+    __asm__ volatile("movb $1, %[done]\n"
+                     "1: mov %[wait], %%rdi\n\txor %%esi, %%esi\n\tsyscall\n\tjmp 1b"
+                     : [done] "=m"(thread_self()->done)
+                     : [wait] "r"(wait)
+                     : "rdi", "rsi", "rcx", "r11");
+    __builtin_unreachable();
 }
 
 void thread_free(struct thread *t)

@@ -13,6 +13,7 @@
 
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #define TAP_SHOWN 5
@@ -65,6 +66,15 @@ __attribute__((format(printf, 1, 2))) static inline bool ok_checks(const char *f
     va_end(args);
     tap_checks = tap_wrong = 0;
     return condition;
+}
+
+/* Random numbers that are the same in every run; the state must not be 0. */
+static inline uint64_t tap_random(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
 }
 
 /* Prints the plan; the exit status of the test program. */
