@@ -46,7 +46,7 @@ static void boot_on_stack(struct cpu *cpu)
     cpu->started = true;
     cpu_count = 1;
     smp_start();
-    print("%u of %u CPUs run\n", cpu_count, acpi.cpus + acpi.cpus_ignored);
+    print("%u CPUs\n", cpu_count);
 
     nova_spaces_init();
     interrupt_init();

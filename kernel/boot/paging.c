@@ -66,7 +66,7 @@ void *paging_low(uint64_t phys)
     return (void *)(uintptr_t)(DEVICE_BASE + 511 * PAGE_SIZE);
 }
 
-void paging_map(uint64_t virt, uint64_t phys, uint64_t bits)
+uint64_t *paging_entry(uint64_t virt)
 {
     uint64_t *entry = &high[index_of(virt, 2)];
 
@@ -77,5 +77,10 @@ void paging_map(uint64_t virt, uint64_t phys, uint64_t bits)
         }
         *entry = phys_of(table) | PTE_TABLE;
     }
-    ((uint64_t *)virt_of(*entry & 0xffffffffff000))[index_of(virt, 1)] = phys | bits;
+    return (uint64_t *)virt_of(*entry & 0xffffffffff000) + index_of(virt, 1);
+}
+
+void paging_map(uint64_t virt, uint64_t phys, uint64_t bits)
+{
+    *paging_entry(virt) = phys | bits;
 }

@@ -36,7 +36,10 @@ void paging_init(void);
 /* Maps one page of low memory for the time of booting, in the last slot of paging_device. */
 void *paging_low(uint64_t phys);
 
-/* Maps one page above CPU_BASE; tables come from the pool. */
+/* Entry for a page above CPU_BASE; tables come from the pool. */
+uint64_t *paging_entry(uint64_t virt);
+
+/* Maps one page above CPU_BASE. */
 void paging_map(uint64_t virt, uint64_t phys, uint64_t bits);
 
 #endif

@@ -18,8 +18,11 @@
 
 unsigned cpu_count, cpu_bsp;
 
-/* Pages of the area that are mapped: see the picture in core/cpu.h. */
-#define AREA_PAGES 0x157eU
+/* What the CPU reads beyond the last port. */
+static const uint8_t io_bitmap_end[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE))) = {0xff};
+
+/* Pages of the area that are mapped and writable: see the picture in core/cpu.h. */
+#define AREA_PAGES 0x151eU
 
 void cpu_area_create(unsigned id, uint32_t apic)
 {
@@ -35,6 +38,8 @@ void cpu_area_create(unsigned id, uint32_t apic)
             paging_map(area + i * PAGE_SIZE, phys_of(page), PTE_DATA);
         }
     }
+    cpu->io_entries = paging_entry(area + CPU_IO_BITMAP);
+    paging_map(area + CPU_IO_BITMAP_END, phys_of(io_bitmap_end), PTE_RODATA);
     cpu->id = id;
     cpu->apic_id = apic;
     list_init(&cpu->wake);

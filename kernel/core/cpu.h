@@ -8,8 +8,9 @@
  *           | stack for #DF           |  0xa000
  *   +0x9000 | not mapped              |
  *           | stack for NMI           |  0x8000
- *   +0x7000 | not mapped              |
- *           | struct cpu              |  0x3000, with the I/O bitmap of the TSS at its end
+ *           | end of the I/O bitmap   |  0x7000, a byte of ones; read-only
+ *           | I/O bitmap of the TSS   |  0x5000, that of the current PIO space; read-only
+ *           | struct cpu              |  0x3000
  *           | kernel stack            |  0x1000
  *   +0x0000 | not mapped              |
  *           +-------------------------+
@@ -67,13 +68,13 @@ struct cpu {
     struct ec idle_ec;          /* stands in as current EC when there is none */
 
     uint64_t gdt[GDT_ENTRIES];
-    struct space_pio *pio;      /* that applies now; null: none */
-    uint64_t pio_version;       /* that `io_bitmap` is a copy of */
-    uint8_t io_bitmap[0x2000 + 1];
+    const struct space_pio *pio;        /* that applies now; null: none */
+    const struct space_pio *pio_mapped; /* whose bitmap is mapped; null: none */
+    uint64_t *io_entries;       /* page-table entries of the I/O bitmap */
 };
 
 _Static_assert(offsetof(struct cpu, tss) == CPU_TSS, "entry/frame.h");
-_Static_assert(sizeof(struct cpu) <= 0x4000, "area of the CPU");
+_Static_assert(sizeof(struct cpu) <= CPU_IO_BITMAP - CPU_DATA, "area of the CPU");
 
 static inline struct cpu *cpu_of(unsigned id)
 {

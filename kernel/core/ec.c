@@ -97,9 +97,9 @@ unsigned ec_create(const struct ec_config *config, struct ec **result)
     ec->evt = config->evt;
     ec->utcb_page = config->utcb_page;
     ec->local = config->local;
-    ec->ready = config->local ? ec->cpu : 0;
-    ec->cont = config->local ? CONT_RECEIVE : CONT_STARTUP;
-    ec->hazard = cpu_has_fsgsbase ? 0 : HAZARD_SLOW;
+    ec->cont = config->local ? CONT_SYSRET : CONT_STARTUP;
+    ec->hazard.busy = !config->local;
+    ec->hazard.slow = cpu_has_fsgsbase && cpu_has_xsave ? 0 : SLOW_CPU;
     if (ec->fpu) {
         fpu_initial(ec->fpu);
     }
@@ -114,16 +114,17 @@ unsigned ec_create(const struct ec_config *config, struct ec **result)
 /* The caller of a dying EC gets ABORTED; if it waits for an event to be handled, it dies as well. */
 static void abort_callers(struct ec *ec)
 {
-    struct ec *caller = ec->caller;
+    struct ec *caller = ec->hazard.busy ? ec->caller : 0;
 
+    ec->hazard.busy = true;
     ec->caller = 0;
     if (!caller) {
         return;
     }
     caller->callee = 0;
-    caller->cpu->hazard |= HAZARD_SCHEDULE;
-    if (__atomic_fetch_and(&caller->hazard, ~(HAZARD_ARCH | HAZARD_HELPED), __ATOMIC_RELAXED) & HAZARD_ARCH) {
-        ec_kill(caller, "handler is dead");
+    if (caller->hazard.arch) {
+        caller->hazard.arch = false;
+        ec_kill(caller, "its event handler is dead");
     } else {
         caller->frame.gpr[R_RDI] = NOVA_ABORTED;
         caller->cont = CONT_SYSRET;
@@ -137,7 +138,6 @@ void ec_kill(struct ec *ec, const char *why)
     print("EC killed on CPU %u: %s (event %#x, RIP %#lx, RSP %#lx, error %#lx, address %#lx)\n", cpu->id, why,
           (unsigned)ec->event, ec->frame.rip, ec->frame.rsp, ec->frame.error, ec->fault_addr);
     ec->cont = CONT_DEAD;
-    ec->ready = 0;
     abort_callers(ec);
     sc_release(cpu, ec);
     cpu->hazard |= HAZARD_SCHEDULE;
@@ -157,7 +157,6 @@ void ec_destroy(struct ec *ec)
         }
     }
     ec->cont = CONT_DEAD;
-    ec->ready = 0;
     if (ec->callee) {
         ec->callee->caller = 0;
         ec->callee = 0;
@@ -173,7 +172,7 @@ void ec_destroy(struct ec *ec)
 
 void ec_recall(struct ec *ec, bool wait)
 {
-    __atomic_fetch_or(&ec->hazard, HAZARD_RECALL, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&ec->hazard.recall, true, __ATOMIC_SEQ_CST);
     if (ec->cpu != cpu_self()) {
         uint32_t ticket = cpu_ask(ec->cpu);
         if (wait) {

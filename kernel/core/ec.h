@@ -1,7 +1,7 @@
 /*
  * Execution contexts: threads of the host. All of an EC's state that is not on its CPU is here.
  *
- * Only the EC's own CPU touches it, apart from `hazard`, `refs` and, under the lock of the semaphore that it is
+ * Only the EC's own CPU touches it, apart from `hazard.recall`, `refs` and, under the lock of the semaphore that it is
  * blocked on, `queue`.
  *
  * SPDX-License-Identifier: MIT
@@ -20,10 +20,9 @@
 struct cpu;
 struct sm;
 
-/* What an EC does when it runs next: this replaces a kernel stack per EC. */
+/* What an EC does when it runs next: this replaces a kernel stack per EC. While it runs, it is CONT_SYSRET. */
 enum continuation {
     CONT_DEAD,    /* never runs again */
-    CONT_RECEIVE, /* local thread: waits for a call, see `ready` */
     CONT_STARTUP, /* global thread, never ran: sends the STARTUP event */
     CONT_SYSRET,  /* returns from a hypercall */
     CONT_IRET,    /* returns from an exception or interrupt */
@@ -31,11 +30,24 @@ enum continuation {
     CONT_EVENT    /* repeats the event in `event`, the handler was busy */
 };
 
-/* Reasons to leave the fast paths: the hazard word of an EC. */
-#define HAZARD_RECALL 1U /* RECALL event before the next return to user mode */
-#define HAZARD_ARCH 2U   /* waits for an architectural reply */
-#define HAZARD_HELPED 8U /* what it waits for is run by a helper, who wants to go on after the reply */
-#define HAZARD_SLOW 4U   /* always set on CPUs without FSGSBASE */
+/*
+ * Reasons to leave the fast paths, which test several at once. Each byte is written as a whole: `recall` by any CPU, the
+ * others by the EC's own.
+ */
+union hazards {
+    uint32_t any;
+    struct {
+        bool recall;  /* RECALL event before the next return to user mode */
+        bool busy;    /* does not wait for a call */
+        bool arch;    /* waits for an architectural reply */
+        uint8_t slow; /* SLOW_ reasons */
+    };
+};
+
+#define HAZARDS_REPLY 0xffff00ffU /* without `busy`: what matters for a reply to this EC */
+
+#define SLOW_CPU 1    /* it lacks FSGSBASE or XSAVE */
+#define SLOW_HELPED 2 /* who sends the reply runs with the SC of a helper, who wants to go on then */
 
 struct ec {
     struct object object;
@@ -43,9 +55,9 @@ struct ec {
     struct cpu *cpu;
     cap **caps;                /* tables of the object space */
     union nova_utcb *utcb;     /* kernel's mapping */
-    struct cpu *ready;         /* `cpu` while in CONT_RECEIVE, else null: what ipc_call looks at */
-    struct ec *caller, *callee; /* the EC that waits for our reply; the EC whose reply we wait for */
-    uint32_t hazard;           /* atomic */
+    struct ec *caller; /* that waits for our reply, or null; valid while busy */
+    struct ec *callee; /* whose reply we wait for, or null */
+    union hazards hazard;
     uint8_t cont;              /* enum continuation */
     bool local;
     bool blocked;  /* on `sm` */

@@ -37,29 +37,20 @@ static inline void copy_words(union nova_utcb *dst, const union nova_utcb *src, 
     }
 }
 
-/* The receiver of a call starts at the portal's entry. */
-static inline void enter(struct ec *callee, const struct pt *pt, uint64_t mtd)
-{
-    callee->ready = 0;
-    callee->cont = CONT_SYSRET;
-    callee->frame.rip = pt->ip;
-    callee->frame.gpr[R_RDI] = pt->pid;
-    callee->frame.gpr[R_RSI] = mtd;
-}
-
 static inline void link_call(struct ec *caller, struct ec *callee)
 {
     caller->callee = callee;
     callee->caller = caller;
+    callee->hazard.busy = true;
 }
 
-static inline void send_words(struct ec *ec, struct ec *callee, const struct pt *pt, uint64_t mtd)
+/* The receiver of a call starts at the portal's entry. */
+static _Noreturn void enter(struct cpu *cpu, struct ec *callee, const struct pt *pt, uint64_t mtd)
 {
-    mtd = (uint32_t)mtd;
-    link_call(ec, callee);
-    ec->cont = CONT_SYSRET;
-    enter(callee, pt, mtd);
-    copy_words(callee->utcb, ec->utcb, mtd);
+    callee->frame.rip = pt->ip;
+    callee->frame.gpr[R_RDI] = pt->pid;
+    callee->frame.gpr[R_RSI] = (uint32_t)mtd;
+    leave(cpu, callee);
 }
 
 /* The EC whose reply an EC wants that repeats a call or an event; null if there is no such portal any more. */
@@ -85,17 +76,17 @@ static bool help(struct cpu *cpu, const struct ec *ec, struct ec *busy)
 
         preemption_point();
         end = ipc_chain_end(busy);
-        if (busy->caller) {
-            __atomic_fetch_or(&busy->caller->hazard, HAZARD_HELPED, __ATOMIC_RELAXED);
+        if (busy->hazard.busy && busy->caller) {
+            busy->caller->hazard.slow |= SLOW_HELPED;
         }
-        if (end->blocked || end->cont == CONT_RECEIVE) {
+        if (end->blocked) {
             schedule_blocked(cpu, end);
         }
         if (end->cont != CONT_CALL && end->cont != CONT_EVENT) {
             leave(cpu, end);
         }
         next = wanted(end);
-        if (!next || next->cpu != cpu || next->ready || next->cont == CONT_DEAD) {
+        if (!next || next->cpu != cpu || !next->hazard.busy || next->cont == CONT_DEAD) {
             leave(cpu, end);
         }
         if (end == mark) {
@@ -124,9 +115,11 @@ unsigned ipc_call(struct cpu *cpu, struct ec *ec, uint64_t id, uint64_t mtd)
     if (callee->cont == CONT_DEAD) {
         return NOVA_ABORTED;
     }
-    if (callee->ready) {
-        send_words(ec, callee, pt, mtd);
-        leave(cpu, callee);
+    if (!callee->hazard.busy) {
+        ec->cont = CONT_SYSRET;
+        link_call(ec, callee);
+        copy_words(callee->utcb, ec->utcb, mtd);
+        enter(cpu, callee, pt, mtd);
     }
     if (id >> 4 & NOVA_CALL_TIMEOUT) {
         return NOVA_TIMEOUT;
@@ -140,6 +133,7 @@ unsigned ipc_call(struct cpu *cpu, struct ec *ec, uint64_t id, uint64_t mtd)
 
 _Noreturn void ipc_retry(struct cpu *cpu, struct ec *ec)
 {
+    ec->cont = CONT_SYSRET;
     ec->frame.gpr[R_RDI] = ipc_call(cpu, ec, ec->frame.gpr[R_RDI], ec->frame.gpr[R_RSI]);
     ec->cont = CONT_SYSRET;
     leave(cpu, ec);
@@ -155,21 +149,20 @@ unsigned hypercall_ipc_call(uint64_t id, uint64_t mtd, uint64_t rdx, uint64_t rc
 
     (void)rdx, (void)rcx, (void)r8;
     if (UNLIKELY(!cap_has(c, RIGHT(PT, NOVA_PT_CALL)))) {
+        ec->frame.gpr[R_RSI] = mtd;
         return NOVA_BAD_CAP;
     }
     struct ec *callee = pt->ec;
-    if (UNLIKELY(callee->ready != cpu || callee->hazard)) {
+    if (UNLIKELY(callee->cpu != cpu || callee->hazard.any)) {
+        ec->frame.gpr[R_RSI] = mtd;
         return ipc_call(cpu, ec, id, mtd);
     }
-    send_words(ec, callee, pt, mtd);
-    switch_fast(cpu, ec, callee);
-    exit_sysret(callee);
-}
-
-static inline void receive(struct cpu *cpu, struct ec *ec)
-{
-    ec->cont = CONT_RECEIVE;
-    ec->ready = cpu;
+    link_call(ec, callee);
+    copy_words(callee->utcb, ec->utcb, mtd);
+    if (LIKELY(switch_fast(cpu, ec, callee))) {
+        exit_with(callee, (uint32_t)mtd, pt->pid, pt->ip);
+    }
+    switch_exit(cpu, ec, callee, (uint32_t)mtd, pt->pid, pt->ip);
 }
 
 /* State from an EC into the UTCB of its handler, as the portal demands. */
@@ -251,7 +244,7 @@ _Noreturn void ipc_event(struct cpu *cpu, struct ec *ec, unsigned event)
         ec_kill(ec, "event handler is dead or on another CPU");
         reactivate(cpu);
     }
-    if (!callee->ready) {
+    if (callee->hazard.busy) {
         ec->cont = CONT_EVENT;
         help(cpu, ec, callee);
         ec_kill(ec, "event handler waits for this EC");
@@ -261,24 +254,24 @@ _Noreturn void ipc_event(struct cpu *cpu, struct ec *ec, unsigned event)
     state_out(cpu, ec, &callee->utcb->arch, mtd);
     link_call(ec, callee);
     ec->cont = CONT_IRET;
-    __atomic_fetch_or(&ec->hazard, HAZARD_ARCH, __ATOMIC_RELAXED);
-    enter(callee, pt, mtd);
-    leave(cpu, callee);
+    ec->hazard.arch = true;
+    enter(cpu, callee, pt, mtd);
 }
 
 _Noreturn void ipc_reply(struct cpu *cpu, struct ec *ec, uint64_t mtd)
 {
     struct ec *caller = ec->caller;
-    uint32_t hazard;
+    bool helped;
 
-    receive(cpu, ec);
+    ec->hazard.busy = false;
     if (!caller) {
         reactivate(cpu);
     }
-    ec->caller = 0;
     caller->callee = 0;
-    hazard = __atomic_fetch_and(&caller->hazard, ~(HAZARD_ARCH | HAZARD_HELPED), __ATOMIC_RELAXED);
-    if (hazard & HAZARD_ARCH) {
+    helped = caller->hazard.slow & SLOW_HELPED;
+    caller->hazard.slow &= (uint8_t)~SLOW_HELPED;
+    if (caller->hazard.arch) {
+        caller->hazard.arch = false;
         if (!state_in(cpu, caller, &ec->utcb->arch, (uint32_t)mtd)) {
             ec_kill(caller, "by its event handler");
         }
@@ -287,7 +280,7 @@ _Noreturn void ipc_reply(struct cpu *cpu, struct ec *ec, uint64_t mtd)
         caller->frame.gpr[R_RDI] = NOVA_SUCCESS;
         caller->frame.gpr[R_RSI] = (uint32_t)mtd;
     }
-    if (hazard & HAZARD_HELPED || caller->cont == CONT_DEAD) {
+    if (helped || caller->cont == CONT_DEAD) {
         reactivate(cpu);
     }
     leave(cpu, caller);
@@ -301,15 +294,14 @@ _Noreturn void hypercall_ipc_reply(uint64_t id, uint64_t mtd, uint64_t rdx, uint
     struct cpu *cpu = ec->cpu;
 
     (void)id, (void)rdx, (void)rcx, (void)r8;
-    if (UNLIKELY(!caller || caller->hazard)) {
+    if (UNLIKELY(!caller || caller->hazard.any & HAZARDS_REPLY)) {
         ipc_reply(cpu, ec, mtd);
     }
     copy_words(caller->utcb, ec->utcb, mtd);
-    caller->frame.gpr[R_RDI] = NOVA_SUCCESS;
-    caller->frame.gpr[R_RSI] = (uint32_t)mtd;
     caller->callee = 0;
-    ec->caller = 0;
-    receive(cpu, ec);
-    switch_fast(cpu, ec, caller);
-    exit_sysret(caller);
+    ec->hazard.busy = false;
+    if (LIKELY(switch_fast(cpu, ec, caller))) {
+        exit_with(caller, (uint32_t)mtd, NOVA_SUCCESS, caller->frame.rip);
+    }
+    switch_exit(cpu, ec, caller, (uint32_t)mtd, NOVA_SUCCESS, caller->frame.rip);
 }

@@ -210,7 +210,7 @@ static _Noreturn void activate(struct cpu *cpu)
         idle(cpu);
     }
     ec = ipc_chain_end(cpu->sc->ec);
-    if (ec->blocked || ec->ready || ec->cont == CONT_DEAD) {
+    if (ec->blocked || !ec->hazard.busy || ec->cont == CONT_DEAD) {
         schedule_blocked(cpu, ec);
     }
     leave(cpu, ec);
@@ -270,8 +270,8 @@ _Noreturn void leave(struct cpu *cpu, struct ec *ec)
     default:
         break;
     }
-    if (READ_ONCE(ec->hazard) & HAZARD_RECALL) {
-        __atomic_fetch_and(&ec->hazard, ~HAZARD_RECALL, __ATOMIC_ACQ_REL);
+    if (READ_ONCE(ec->hazard.recall)) {
+        __atomic_store_n(&ec->hazard.recall, false, __ATOMIC_SEQ_CST);
         ec_complete(ec);
         ipc_event(cpu, ec, NOVA_EVT_HST_ARCH + NOVA_EVT_RECALL);
     }
@@ -279,6 +279,7 @@ _Noreturn void leave(struct cpu *cpu, struct ec *ec)
     if (ec->cont == CONT_SYSRET) {
         exit_sysret(ec);
     }
+    ec->cont = CONT_SYSRET;
     exit_iret(ec);
 }
 

@@ -36,21 +36,12 @@ unsigned sm_create(struct pd *pd, uint64_t counter, struct sm **result)
     return NOVA_SUCCESS;
 }
 
-unsigned sm_up(struct sm *sm)
+void sm_release_first(struct sm *sm)
 {
-    struct cpu *cpu, *home;
-    struct ec *ec;
+    struct cpu *cpu = cpu_self();
+    struct ec *ec = CONTAINER(sm->queue.next, struct ec, queue);
+    struct cpu *home = ec->cpu;
 
-    lock(&sm->lock);
-    if (LIKELY(list_empty(&sm->queue))) {
-        bool room = sm->counter != UINT64_MAX;
-        sm->counter += room;
-        unlock(&sm->lock);
-        return room ? NOVA_SUCCESS : NOVA_OVRFLOW;
-    }
-    cpu = cpu_self();
-    ec = CONTAINER(sm->queue.next, struct ec, queue);
-    home = ec->cpu;
     ec->queued = false;
     list_remove(&ec->queue);
     if (home != cpu) {
@@ -64,7 +55,16 @@ unsigned sm_up(struct sm *sm)
     } else {
         cpu_ask(home);
     }
-    return NOVA_SUCCESS;
+}
+
+unsigned sm_up(struct sm *sm)
+{
+    unsigned status = NOVA_SUCCESS;
+
+    if (!sm_count_up(sm, &status)) {
+        sm_release_first(sm);
+    }
+    return status;
 }
 
 unsigned sm_down(struct cpu *cpu, struct ec *ec, struct sm *sm, bool zero, uint64_t deadline)
@@ -88,7 +88,6 @@ unsigned sm_down(struct cpu *cpu, struct ec *ec, struct sm *sm, bool zero, uint6
     unlock(&sm->lock);
     ec->sm = sm;
     ec->blocked = true;
-    ec->cont = CONT_SYSRET;
     if (deadline) {
         timeout_add(&cpu->timeouts, &ec->timeout, deadline);
         sc_timer(cpu);

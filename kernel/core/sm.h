@@ -8,6 +8,7 @@
 #define CORE_SM_H
 
 #include "core/ec.h"
+#include "nova/abi/hypercall.h"
 
 struct sm {
     struct object object;
@@ -19,6 +20,22 @@ struct sm {
 
 unsigned sm_create(struct pd *pd, uint64_t counter, struct sm **sm);
 void sm_init(struct sm *sm, int32_t interrupt);
+
+/* Counts up if no EC is blocked: false, with the lock still held, if one is. */
+static inline bool sm_count_up(struct sm *sm, unsigned *status)
+{
+    lock(&sm->lock);
+    if (UNLIKELY(!list_empty(&sm->queue))) {
+        return false;
+    }
+    *status = sm->counter == UINT64_MAX ? NOVA_OVRFLOW : NOVA_SUCCESS;
+    sm->counter += *status == NOVA_SUCCESS;
+    unlock(&sm->lock);
+    return true;
+}
+
+/* Releases the first blocked EC. With the lock held, which it drops. */
+void sm_release_first(struct sm *sm);
 
 /* Releases the first blocked EC, or counts up. OVRFLOW if the counter cannot grow. */
 unsigned sm_up(struct sm *sm);

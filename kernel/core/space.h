@@ -81,14 +81,14 @@ void hst_unmap_kernel(struct space_hst *hst, uint64_t page, const void *kernel_p
 /* Protects physical memory from delegation: the range is widened to whole pages. While booting. */
 void hst_protect(uint64_t start, uint64_t end);
 
-/* Port I/O space: the bitmap of the TSS, 1 denies. CPUs use copies (core/switch.c). */
+/* Port I/O space: the bitmap of the TSS, 1 denies. */
 #define PIO_SELECTORS 0x10000UL
 #define PIO_ORDER 1 /* 8 KiB */
 
 struct space_pio {
     struct space space;
     uint8_t *bitmap;
-    uint64_t version; /* of the bitmap, unique among all spaces; 0: nothing has ever been granted */
+    bool granted; /* something, ever: else CPUs need not map the bitmap (core/switch.c) */
 };
 
 unsigned pio_delegate(struct space_pio *src, struct space_pio *dst, uint64_t ssb, uint64_t dsb, unsigned ord,

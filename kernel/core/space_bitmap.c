@@ -28,8 +28,6 @@ static void deny(uint8_t *bitmap, uint64_t bit, bool yes)
     }
 }
 
-static uint64_t versions;
-
 unsigned pio_delegate(struct space_pio *src, struct space_pio *dst, uint64_t ssb, uint64_t dsb, unsigned ord,
                       unsigned pmm)
 {
@@ -38,8 +36,10 @@ unsigned pio_delegate(struct space_pio *src, struct space_pio *dst, uint64_t ssb
     for (uint64_t i = 0; i < 1UL << ord; i++) {
         deny(dst->bitmap, dsb + i, !grant || denied(src->bitmap, ssb + i));
     }
-    __atomic_store_n(&dst->version, __atomic_add_fetch(&versions, 1, __ATOMIC_RELAXED), __ATOMIC_RELEASE);
-    switch_io_changed(dst);
+    if (grant && !READ_ONCE(dst->granted)) {
+        __atomic_store_n(&dst->granted, true, __ATOMIC_SEQ_CST);
+        switch_io_changed(dst);
+    }
     return NOVA_SUCCESS;
 }
 

@@ -6,54 +6,84 @@
 
 #include "core/switch.h"
 
-#include "lib/string.h"
+#include "boot/paging.h"
 #include "mem/tlb.h"
 #include "x86/asm.h"
 #include "x86/cpu.h"
 
-void switch_io(struct cpu *cpu)
+/* A CPU that has once mapped a bitmap keeps it mapped until it needs another one or the last EC dies. */
+static inline void load_io(struct cpu *cpu, const struct space_pio *pio)
 {
-    uint64_t version = cpu->pio ? __atomic_load_n(&cpu->pio->version, __ATOMIC_ACQUIRE) : 0;
-
-    if (!version) {
+    WRITE_ONCE(cpu->pio, pio);
+    if (!pio || !READ_ONCE(pio->granted)) {
         cpu->tss.io_bitmap = IO_BITMAP_NONE;
         return;
     }
-    if (version != cpu->pio_version) {
-        memcpy(cpu->io_bitmap, cpu->pio->bitmap, PAGE_SIZE << PIO_ORDER);
-        cpu->pio_version = version;
+    if (cpu->pio_mapped != pio) {
+        char *virt = (char *)cpu - CPU_DATA + CPU_IO_BITMAP;
+        uint64_t phys = phys_of(pio->bitmap);
+        cpu->pio_mapped = pio;
+        cpu->io_entries[0] = phys | PTE_RODATA;
+        cpu->io_entries[1] = (phys + PAGE_SIZE) | PTE_RODATA;
+        invlpg(virt);
+        invlpg(virt + PAGE_SIZE);
     }
-    cpu->tss.io_bitmap = offsetof(struct cpu, io_bitmap) - offsetof(struct cpu, tss);
+    cpu->tss.io_bitmap = CPU_IO_BITMAP - CPU_DATA - CPU_TSS;
+}
+
+void switch_io(struct cpu *cpu)
+{
+    load_io(cpu, cpu->pio);
 }
 
 void switch_io_changed(const struct space_pio *pio)
 {
     struct cpu *self = cpu_self();
-    uint32_t ticket[CPU_MAX] = {0};
 
     if (self->pio == pio) {
         switch_io(self);
     }
     for (unsigned i = 0; i < cpu_count; i++) {
-        if (cpu_of(i) != self && READ_ONCE(cpu_of(i)->pio) == pio) {
-            ticket[i] = cpu_ask(cpu_of(i));
-        }
-    }
-    for (unsigned i = 0; i < cpu_count; i++) {
-        if (ticket[i]) {
-            cpu_wait(cpu_of(i), ticket[i]);
+        struct cpu *cpu = cpu_of(i);
+        if (cpu != self && READ_ONCE(cpu->pio) == pio) {
+            cpu_wait(cpu, cpu_ask(cpu));
         }
     }
 }
 
-void switch_space(struct cpu *cpu, struct ec *ec)
+static inline void load_space(struct cpu *cpu, const struct ec *ec)
 {
     if (cpu_has_ibpb) {
         wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
     }
     tlb_load(cpu, ec->hst);
-    WRITE_ONCE(cpu->pio, ec->pio);
-    switch_io(cpu);
+    load_io(cpu, ec->pio);
+}
+
+static __attribute__((noinline)) _Noreturn void exit_slow(struct cpu *cpu, struct ec *from, struct ec *to,
+                                                          uint64_t rsi, uint64_t rdi, uint64_t rip)
+{
+    if (cpu->fpu_live != to->fpu) {
+        fpu_switch(cpu, from, to);
+    }
+    if (cpu->space != to->hst) {
+        load_space(cpu, to);
+    }
+    exit_with(to, rsi, rdi, rip);
+}
+
+_Noreturn void switch_exit(struct cpu *cpu, struct ec *from, struct ec *to, uint64_t rsi, uint64_t rdi, uint64_t rip)
+{
+    if (cpu->space == to->hst) {
+        fpu_toggle(cpu, from, to);
+        exit_with(to, rsi, rdi, rip);
+    }
+    if (UNLIKELY(cpu_has_tags_or_ibpb || cpu->fpu_live != to->fpu)) {
+        exit_slow(cpu, from, to, rsi, rdi, rip);
+    }
+    tlb_load_plain(cpu, to->hst);
+    load_io(cpu, to->pio);
+    exit_with(to, rsi, rdi, rip);
 }
 
 static void save_segments(struct ec *ec)
@@ -78,10 +108,10 @@ void switch_to(struct cpu *cpu, struct ec *to)
         cpu_set_ec(cpu, to);
     }
     if (to->fpu != cpu->fpu_live) {
-        fpu_switch(cpu, to);
+        fpu_switch(cpu, from, to);
     }
     if (cpu->space != to->hst) {
-        switch_space(cpu, to);
+        load_space(cpu, to);
     }
 }
 
@@ -101,7 +131,9 @@ void switch_forget(struct cpu *cpu, const struct ec *ec)
     fpu_forget(cpu, ec);
     if (cpu->space == ec->hst) {
         tlb_load(cpu, 0);
-        WRITE_ONCE(cpu->pio, 0);
-        switch_io(cpu);
+        load_io(cpu, 0);
+    }
+    if (cpu->pio_mapped == ec->pio) {
+        cpu->pio_mapped = 0;
     }
 }

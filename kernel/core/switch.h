@@ -8,6 +8,7 @@
 #define CORE_SWITCH_H
 
 #include "core/cpu.h"
+#include "entry/exit.h"
 #include "x86/fpu.h"
 
 static inline uint64_t read_fs_base(void)
@@ -34,29 +35,10 @@ static inline void write_gs_base(uint64_t v)
     __asm__ volatile("wrgsbase %0" : : "r"(v));
 }
 
-/* Loads another host space, with the I/O bitmap that belongs to it. */
-void switch_space(struct cpu *cpu, struct ec *ec);
-
-/* From the current EC to another one, on a CPU with FSGSBASE: the fast path. */
-static inline void switch_fast(struct cpu *cpu, struct ec *from, struct ec *to)
-{
-    from->fs_base = read_fs_base();
-    from->gs_base = read_gs_base();
-    write_fs_base(to->fs_base);
-    write_gs_base(to->gs_base);
-    if (UNLIKELY(to->fpu != cpu->fpu_live)) {
-        fpu_switch(cpu, to);
-    }
-    if (cpu->space != to->hst) {
-        switch_space(cpu, to);
-    }
-    cpu_set_ec(cpu, to);
-}
-
 /* From whatever is current to any EC of this CPU. */
 void switch_to(struct cpu *cpu, struct ec *to);
 
-/* Makes this CPU's copy of the I/O bitmap current; then on all CPUs that use the space. */
+/* Lets this CPU, and all CPUs that have the space loaded, use an I/O bitmap in which something is granted now. */
 void switch_io(struct cpu *cpu);
 void switch_io_changed(const struct space_pio *pio);
 
@@ -65,5 +47,30 @@ void switch_save(struct cpu *cpu, struct ec *ec);
 
 /* An EC dies: no state of its may stay loaded. */
 void switch_forget(struct cpu *cpu, const struct ec *ec);
+
+/* The rest of switch_fast and exit_with, where the host space or the use of the FPU differs. */
+_Noreturn void switch_exit(struct cpu *cpu, struct ec *from, struct ec *to, uint64_t rsi, uint64_t rdi, uint64_t rip);
+
+/*
+ * The fast path, on CPUs that lack nothing for it (SLOW_CPU): from the current EC to another one. False if
+ * that needs switch_exit.
+ */
+static inline __attribute__((always_inline)) bool switch_fast(struct cpu *cpu, struct ec *from, struct ec *to)
+{
+    void *old = cpu->fpu_live, *new = to->fpu;
+
+    from->fs_base = read_fs_base();
+    from->gs_base = read_gs_base();
+    write_fs_base(to->fs_base);
+    write_gs_base(to->gs_base);
+    cpu_set_ec(cpu, to);
+    if (old != new) {
+        if (!fpu_swap(old, new)) {
+            return false;
+        }
+        cpu->fpu_live = new;
+    }
+    return cpu->space == to->hst;
+}
 
 #endif

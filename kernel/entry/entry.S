@@ -10,6 +10,7 @@
 
 #include "entry/frame.h"
 #include "mem/layout.h"
+#include "nova/abi/hypercall.h"
 
 /* A register's place, relative to the EC. */
 #define EC(reg) (EC_FRAME + (reg) * 8)
@@ -18,6 +19,16 @@
 /* The same, relative to the end of the frame. */
 #define END(reg) (EC(reg) - EC_END)
 #define ENDF(field) (ECF(field) - EC_END)
+
+/* R11: end of the frame. Saves the registers that C functions preserve. */
+        .macro  SAVE_PRESERVED
+        mov     %rbx, END(R_RBX)(%r11)
+        mov     %rbp, END(R_RBP)(%r11)
+        mov     %r12, END(R_R12)(%r11)
+        mov     %r13, END(R_R13)(%r11)
+        mov     %r14, END(R_R14)(%r11)
+        mov     %r15, END(R_R15)(%r11)
+        .endm
 
         .text
 
@@ -39,24 +50,28 @@ syscall_stubs:
         .endr
 
 /*
- * Hypercalls. The registers that C preserves by itself are saved only where another EC may run next. The C functions
- * get RDI, RSI, RDX and R8 as the user set them, and the EC in R9.
+ * Hypercalls. The C functions get RDI, RSI, RDX and R8 as the user set them, and the EC in R9. The registers that C
+ * preserves by itself are saved only where another EC may run next. The most frequent hypercalls branch off first;
+ * ipc_call and ipc_reply define RSI anew.
  */
         .balign 64
 hypercall_entry:
         mov     %rax, END(R_RAX)(%r11)
         mov     %rdx, END(R_RDX)(%r11)
-        mov     %rsi, END(R_RSI)(%r11)
         mov     %r8, END(R_R8)(%r11)
         mov     %r9, END(R_R9)(%r11)
         mov     %r10, END(R_R10)(%r11)
         mov     %rcx, ENDF(F_RIP)(%r11)
         lea     -EC_END(%r11), %r9
-        testb   $0xe, %dil
-        jz      1f
+        cmpb    $NOVA_IPC_REPLY, %dil
+        jb      2f
+        je      3f
+        mov     %rsi, END(R_RSI)(%r11)
+        cmpb    $NOVA_CTRL_SM, %dil
+        je      1f
         call    hypercall
         cmp     $0xff, %eax
-        ja      2f
+        ja      4f
 
         /* Back to the same EC; EAX is the status. */
 0:      mov     CPU_TSS + TSS_RSP0(%rsp), %r11
@@ -72,26 +87,21 @@ hypercall_entry:
         mov     $RFLAGS_USER, %r11d
         sysretq
 
-        /* ipc_call and ipc_reply. */
-1:      mov     %rbx, END(R_RBX)(%r11)
-        mov     %rbp, END(R_RBP)(%r11)
-        mov     %r12, END(R_R12)(%r11)
-        mov     %r13, END(R_R13)(%r11)
-        mov     %r14, END(R_R14)(%r11)
-        mov     %r15, END(R_R15)(%r11)
-        testb   $1, %dil
-        jnz     hypercall_ipc_reply
-        call    hypercall_ipc_call
+1:      call    hypercall_sm_up
+        cmp     $0xff, %eax
+        jbe     0b
+        jmp     4f
+
+2:      SAVE_PRESERVED
+        call    hypercall_ipc_call      /* returns only with an error, RSI saved */
         jmp     0b
 
+3:      SAVE_PRESERVED
+        call    hypercall_ipc_reply
+
         /* The hypercall has not ended, or something else comes first. */
-2:      mov     CPU_TSS + TSS_RSP0(%rsp), %r11
-        mov     %rbx, END(R_RBX)(%r11)
-        mov     %rbp, END(R_RBP)(%r11)
-        mov     %r12, END(R_R12)(%r11)
-        mov     %r13, END(R_R13)(%r11)
-        mov     %r14, END(R_R14)(%r11)
-        mov     %r15, END(R_R15)(%r11)
+4:      mov     CPU_TSS + TSS_RSP0(%rsp), %r11
+        SAVE_PRESERVED
         lea     -EC_END(%r11), %rdi
         call    hypercall_suspend
 
@@ -99,11 +109,18 @@ hypercall_entry:
         .globl  exit_sysret
         .balign 64
 exit_sysret:
+        mov     EC(R_RSI)(%rdi), %rsi
+        mov     EC(R_RDI)(%rdi), %rdx
+        mov     ECF(F_RIP)(%rdi), %rcx
+
+/* RDI: EC; RSI, RDX, RCX: its RSI, RDI and RIP, which do not come from the frame. */
+        .globl  exit_with
+exit_with:
+        mov     %rdx, %r11
         mov     EC(R_RAX)(%rdi), %rax
         mov     EC(R_RDX)(%rdi), %rdx
         mov     EC(R_RBX)(%rdi), %rbx
         mov     EC(R_RBP)(%rdi), %rbp
-        mov     EC(R_RSI)(%rdi), %rsi
         mov     EC(R_R8)(%rdi), %r8
         mov     EC(R_R9)(%rdi), %r9
         mov     EC(R_R10)(%rdi), %r10
@@ -111,9 +128,8 @@ exit_sysret:
         mov     EC(R_R13)(%rdi), %r13
         mov     EC(R_R14)(%rdi), %r14
         mov     EC(R_R15)(%rdi), %r15
-        mov     ECF(F_RIP)(%rdi), %rcx
         mov     ECF(F_RSP)(%rdi), %rsp
-        mov     EC(R_RDI)(%rdi), %rdi
+        mov     %r11, %rdi
         mov     $RFLAGS_USER, %r11d
         sysretq
 

@@ -45,7 +45,9 @@
 /* Area of a CPU: see core/cpu.h. */
 #define CPU_STRIDE 0x10000
 #define CPU_DATA 0x3000
-#define CPU_TSS 0x1c
+#define CPU_IO_BITMAP 0x5000
+#define CPU_IO_BITMAP_END 0x7000
+#define CPU_TSS 0x1c /* in struct cpu */
 #define TSS_RSP0 4
 
 /* Selectors in the GDT. The order is that of SYSCALL and SYSRET. */

@@ -269,6 +269,13 @@ static unsigned ctrl_pt(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx)
     return NOVA_SUCCESS;
 }
 
+static unsigned ctrl_sm_up(struct ec *ec, uint64_t id)
+{
+    struct sm *sm = object_with(ec, SELECTOR(id), RIGHT(SM, NOVA_SM_CTRL_UP));
+
+    return sm ? sm_up(sm) : NOVA_BAD_CAP;
+}
+
 static unsigned sm_down_call(struct ec *ec, uint64_t id, uint64_t deadline)
 {
     struct sm *sm = object_with(ec, SELECTOR(id), RIGHT(SM, NOVA_SM_CTRL_DN));
@@ -333,6 +340,10 @@ static unsigned assign_dev(const struct ec *ec)
 static unsigned perform(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t r8)
 {
     switch (id & 0xf) {
+    case NOVA_IPC_CALL: /* with flags */
+        ec->frame.gpr[R_RDI] = id;
+        ec->cont = CONT_CALL;
+        return SUSPEND;
     case NOVA_CREATE_PD:
         return create_pd(ec, id, rsi, rdx);
     case NOVA_CREATE_EC:
@@ -351,6 +362,8 @@ static unsigned perform(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, 
         return ctrl_sc(ec, id);
     case NOVA_CTRL_PT:
         return ctrl_pt(ec, id, rsi, rdx);
+    case NOVA_CTRL_SM:
+        return ctrl_sm_up(ec, id);
     case NOVA_CTRL_HW:
         return ctrl_hw(ec, id);
     case NOVA_ASSIGN_INT:
@@ -369,12 +382,16 @@ static unsigned perform(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, 
 static unsigned finish(struct ec *ec, uint64_t id, unsigned status)
 {
     struct cpu *cpu = ec->cpu;
-    bool again = (status == NOVA_MEM_OBJ || status == NOVA_MEM_CAP) && (cpu->grace.open || cpu->grace.closed);
+    bool again;
 
-    if (LIKELY(!cpu->hazard && !(READ_ONCE(ec->hazard) & HAZARD_RECALL) && !again)) {
+    if (status == SUSPEND) {
         return status;
     }
-    ec->cont = CONT_SYSRET;
+    again = (status == NOVA_MEM_OBJ || status == NOVA_MEM_CAP) && (cpu->grace.open || cpu->grace.closed);
+
+    if (LIKELY(!cpu->hazard && !READ_ONCE(ec->hazard.recall) && !again)) {
+        return status;
+    }
     ec->frame.gpr[R_RDI] = status;
     if (again) {
         ec->frame.gpr[R_RDI] = id;
@@ -384,29 +401,36 @@ static unsigned finish(struct ec *ec, uint64_t id, unsigned status)
     return SUSPEND;
 }
 
-static __attribute__((noinline)) unsigned slow(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t r8)
-{
-    return finish(ec, id, perform(ec, id, rsi, rdx, r8));
-}
-
 /* From entry/entry.S; the status goes back to the user unless it is SUSPEND. */
 unsigned hypercall(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec);
 unsigned hypercall(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec)
 {
     (void)rcx;
-    if (LIKELY((id & 0xf) == NOVA_CTRL_SM)) {
-        struct sm *sm;
-        if (FLAGS(id) & NOVA_SM_DOWN) {
-            return sm_down_call(ec, id, rsi);
-        }
-        sm = object_with(ec, SELECTOR(id), RIGHT(SM, NOVA_SM_CTRL_UP));
-        if (UNLIKELY(!sm)) {
-            return NOVA_BAD_CAP;
-        }
-        unsigned status = sm_up(sm);
-        return UNLIKELY(ec->cpu->hazard) ? finish(ec, id, status) : status;
+    if ((id & 0xf) == NOVA_CTRL_SM && FLAGS(id) & NOVA_SM_DOWN) {
+        return sm_down_call(ec, id, rsi);
     }
-    return slow(ec, id, rsi, rdx, r8);
+    return finish(ec, id, perform(ec, id, rsi, rdx, r8));
+}
+
+static __attribute__((noinline)) unsigned sm_up_blocked(struct ec *ec, uint64_t id, struct sm *sm)
+{
+    sm_release_first(sm);
+    return finish(ec, id, NOVA_SUCCESS);
+}
+
+/* The same for ctrl_sm without flags. */
+unsigned hypercall_sm_up(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec);
+unsigned hypercall_sm_up(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec)
+{
+    cap c = lookup(ec, SELECTOR(id));
+    struct sm *sm = cap_object(c);
+    unsigned status;
+
+    (void)rsi, (void)rdx, (void)rcx, (void)r8;
+    if (UNLIKELY(!cap_has(c, RIGHT(SM, NOVA_SM_CTRL_UP)))) {
+        return NOVA_BAD_CAP;
+    }
+    return LIKELY(sm_count_up(sm, &status)) ? status : sm_up_blocked(ec, id, sm);
 }
 
 /* The EC has been suspended: it is blocked, or something has to be done before it goes on. */

@@ -19,6 +19,7 @@
 #define LCR_8N1 0x03
 #define LCR_DLAB 0x80
 #define LSR_THRE 0x20
+#define LSR_TEMT 0x40
 #define SPIN_MAX 100000
 
 static struct nova_mbuf *const mbuf = (struct nova_mbuf *)console_buffer;
@@ -29,11 +30,16 @@ static struct spinlock console_lock;
 
 struct sm console_sm;
 
-static void put_serial(char c)
+static void wait_serial(uint8_t status)
 {
-    for (unsigned i = 0; i < SPIN_MAX && !(inb(COM1 + 5) & LSR_THRE); i++) {
+    for (unsigned i = 0; i < SPIN_MAX && !(inb(COM1 + 5) & status); i++) {
         cpu_relax();
     }
+}
+
+static void put_serial(char c)
+{
+    wait_serial(LSR_THRE);
     outb(COM1, (uint8_t)c);
 }
 
@@ -96,6 +102,7 @@ void console_init(void)
 
 void console_serial_off(void)
 {
+    wait_serial(LSR_TEMT); /* the new owner may reset the FIFO */
     serial = false;
 }
 

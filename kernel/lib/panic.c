@@ -24,6 +24,7 @@ extern char image_start[], text_end[];
 
 static _Noreturn void stop(void)
 {
+    print("panic: stopped\n");
     for (;;) {
         __asm__ volatile("cli; hlt");
     }
@@ -60,7 +61,9 @@ static void head(void)
 
     __asm__ volatile("cli");
     if (__atomic_test_and_set(&first, __ATOMIC_ACQUIRE)) {
-        stop(); /* one panic is enough */
+        for (;;) { /* one is enough */
+            __asm__ volatile("cli; hlt");
+        }
     }
     console_panic();
     print("\nKERNEL PANIC: ");

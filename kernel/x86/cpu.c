@@ -8,13 +8,11 @@
 
 #include "x86/asm.h"
 
-bool cpu_has_fsgsbase, cpu_has_pcid, cpu_has_ibpb, cpu_has_smap, cpu_has_1g;
+bool cpu_has_fsgsbase, cpu_has_xsave, cpu_has_pcid, cpu_has_ibpb, cpu_has_smap, cpu_has_1g;
+bool cpu_has_tags_or_ibpb;
 unsigned cpu_phys_bits;
 
 static uint64_t cr4_bits;
-
-/* CR0: PG, AM, WP, NE, ET, MP, PE. CD, NW and EM stay clear; TS is up to x86/fpu.c. */
-#define CR0_BITS (BIT(31) | BIT(18) | BIT(16) | BIT(5) | BIT(4) | BIT(1) | BIT(0))
 
 /* CR4: DE, PAE, MCE, PGE, OSFXSR, OSXMMEXCPT: on every x86-64 CPU. */
 #define CR4_BITS (BIT(3) | BIT(5) | BIT(6) | CR4_PGE | BIT(9) | BIT(10))
@@ -33,6 +31,8 @@ void cpu_features(void)
     cpu_has_smap = c7.ebx >> 20 & 1;
     cpu_has_pcid = c1.ecx >> 17 & 1;
     cpu_has_ibpb = (c7.edx >> 26 & 1) || (e8.ebx >> 12 & 1);
+    cpu_has_xsave = c1.ecx >> 26 & 1;
+    cpu_has_tags_or_ibpb = cpu_has_pcid || cpu_has_ibpb;
     cpu_has_1g = e1.edx >> 26 & 1;
     cpu_phys_bits = e8.eax & 0xff ? e8.eax & 0xff : 36;
 
@@ -40,7 +40,7 @@ void cpu_features(void)
     cr4_bits |= c7.ecx >> 2 & 1 ? BIT(11) : 0;  /* UMIP */
     cr4_bits |= cpu_has_fsgsbase ? BIT(16) : 0; /* FSGSBASE */
     cr4_bits |= cpu_has_pcid ? BIT(17) : 0;     /* PCIDE */
-    cr4_bits |= c1.ecx >> 26 & 1 ? BIT(18) : 0; /* OSXSAVE */
+    cr4_bits |= cpu_has_xsave ? BIT(18) : 0;    /* OSXSAVE */
     cr4_bits |= c7.ebx >> 7 & 1 ? BIT(20) : 0;  /* SMEP */
     cr4_bits |= cpu_has_smap ? BIT(21) : 0;     /* SMAP */
 }
@@ -49,6 +49,6 @@ void cpu_enable(void)
 {
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE | EFER_NXE);
     wrmsr(MSR_PAT, PAT_VALUE);
-    write_cr0(CR0_BITS);
+    write_cr0(CPU_CR0);
     write_cr4(cr4_bits);
 }

@@ -23,9 +23,14 @@
 #define MSR_GS_BASE 0xc0000101
 
 #define CR0_TS BIT(3)
+
+/* CR0: PG, AM, WP, NE, ET, MP, PE. CD, NW and EM stay clear; TS is up to x86/fpu.c. */
+#define CPU_CR0 (BIT(31) | BIT(18) | BIT(16) | BIT(5) | BIT(4) | BIT(1) | BIT(0))
+
 #define CR4_PGE BIT(7)
 
-extern bool cpu_has_fsgsbase, cpu_has_pcid, cpu_has_ibpb, cpu_has_smap, cpu_has_1g;
+extern bool cpu_has_fsgsbase, cpu_has_xsave, cpu_has_pcid, cpu_has_ibpb, cpu_has_smap, cpu_has_1g;
+extern bool cpu_has_tags_or_ibpb; /* PCIDs or IBPB: switching spaces takes more than a new CR3 */
 extern unsigned cpu_phys_bits; /* width of physical addresses */
 
 /* Looks at the first CPU: all others are taken to be alike. */

@@ -62,7 +62,7 @@ void descriptors_init(void)
 void descriptors_load(struct cpu *cpu)
 {
     uint64_t base = (uintptr_t)&cpu->tss, area = (uintptr_t)cpu - CPU_DATA;
-    uint64_t limit = offsetof(struct cpu, io_bitmap) + sizeof(cpu->io_bitmap) - offsetof(struct cpu, tss) - 1;
+    uint64_t limit = area + CPU_IO_BITMAP_END - base; /* with one byte behind the bitmap, which the CPU reads */
 
     cpu->gdt[SEL_KERNEL_CODE / 8] = CODE(0);
     cpu->gdt[SEL_KERNEL_DATA / 8] = DATA(0);
@@ -74,7 +74,6 @@ void descriptors_load(struct cpu *cpu)
     cpu->tss.ist[1] = area + 0xb000;
     cpu->tss.ist[2] = area + 0xd000;
     cpu->tss.io_bitmap = IO_BITMAP_NONE;
-    cpu->io_bitmap[sizeof(cpu->io_bitmap) - 1] = 0xff; /* the CPU reads one byte more */
 
     struct pointer gdtr = {sizeof(cpu->gdt) - 1, (uintptr_t)cpu->gdt}, idtr = {sizeof(idt) - 1, (uintptr_t)idt};
     __asm__ volatile("lgdt %0\n\t"

@@ -10,6 +10,7 @@
 #include "lib/panic.h"
 #include "mem/layout.h"
 #include "x86/asm.h"
+#include "x86/cpu.h"
 
 /* Slots of the window: 1 MiB at any offset. Device pages lie behind; the last slot belongs to boot/paging.c. */
 #define WINDOW_SLOTS 257
@@ -38,7 +39,7 @@ const void *boot_window(uint64_t phys, size_t size)
 {
     uint64_t pages = (phys % PAGE_SIZE + size + PAGE_SIZE - 1) / PAGE_SIZE;
 
-    if (size > WINDOW_SIZE || phys + size < phys) {
+    if (size > WINDOW_SIZE || (phys | (phys + size)) >> cpu_phys_bits) {
         return 0;
     }
     for (unsigned i = 0; i < pages; i++) {

@@ -40,7 +40,7 @@ static void load(const void *state)
 
 void fpu_init(struct cpu *cpu)
 {
-    if (cpuid(1, 0).ecx >> 26 & 1) {
+    if (cpu_has_xsave) {
         struct cpuid c = cpuid(0xd, 0);
         uint64_t components = ((uint64_t)c.edx << 32 | c.eax) & XCR0_SUPPORTED;
         __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)components), "d"(0));
@@ -55,7 +55,7 @@ void fpu_init(struct cpu *cpu)
         fpu_initial(initial);
     }
     load(initial);
-    write_cr0(read_cr0() | CR0_TS);
+    write_cr0(CPU_CR0 | CR0_TS);
     cpu->fpu_live = 0;
     cpu->fpu_owner = 0;
 }
@@ -67,32 +67,43 @@ void fpu_initial(void *state)
     *(uint32_t *)((char *)state + 24) = 0x1f80;
 }
 
-void fpu_switch(struct cpu *cpu, struct ec *ec)
+/* Brings the state of an EC into the registers; null: that of nobody. */
+static void own(struct cpu *cpu, struct ec *ec)
 {
-    struct ec *owner = cpu->fpu_owner;
+    if (cpu->fpu_owner) {
+        save(cpu->fpu_owner->fpu);
+    }
+    load(ec ? ec->fpu : initial);
+    cpu->fpu_owner = ec;
+}
 
-    if (!cpu->fpu_live) {
+/* While an EC with FPU runs, it is the owner, but only noted as that when one without comes next. */
+void fpu_switch(struct cpu *cpu, struct ec *from, struct ec *to)
+{
+    if (cpu->fpu_live) {
+        cpu->fpu_owner = from;
+    }
+    cpu->fpu_live = to->fpu;
+    if (to->fpu) {
         __asm__ volatile("clts");
-    }
-    if (owner != ec && (ec->fpu || (owner && owner->hst != ec->hst))) {
-        if (owner) {
-            save(owner->fpu);
+        if (cpu->fpu_owner != to) {
+            own(cpu, to);
         }
-        load(ec->fpu ? ec->fpu : initial);
-        cpu->fpu_owner = ec->fpu ? ec : 0;
+        return;
     }
-    if (!ec->fpu) {
-        write_cr0(read_cr0() | CR0_TS);
+    if (cpu->fpu_owner && cpu->fpu_owner->hst != to->hst) {
+        __asm__ volatile("clts");
+        own(cpu, 0);
     }
-    cpu->fpu_live = ec->fpu;
+    write_cr0(CPU_CR0 | CR0_TS);
 }
 
 void fpu_forget(struct cpu *cpu, const struct ec *ec)
 {
-    if (cpu->fpu_owner == ec) {
+    if (cpu->fpu_owner == ec || (ec->fpu && cpu->fpu_live == ec->fpu)) {
         __asm__ volatile("clts");
         load(initial);
-        write_cr0(read_cr0() | CR0_TS);
+        write_cr0(CPU_CR0 | CR0_TS);
         cpu->fpu_owner = 0;
         cpu->fpu_live = 0;
     }

@@ -21,25 +21,27 @@ static void hip_fields(const struct nova_hip *hip)
     tap_is(sum, 0, "HIP: checksum");
     tap_ok(hip->length >= sizeof(*hip) && hip->length <= PAGE_SIZE, "HIP: length %u", hip->length);
     tap_ok(hip->nova_start < hip->nova_end, "HIP: NOVA %lx to %lx", hip->nova_start, hip->nova_end);
-    tap_ok(hip->mbuf_start + sizeof(struct nova_mbuf) < hip->mbuf_end, "HIP: MBUF %lx to %lx", hip->mbuf_start,
-           hip->mbuf_end);
-    tap_ok(hip->root_end - hip->root_start >= (uint64_t)(image_end - image_text), "HIP: root %lx to %lx",
-           hip->root_start, hip->root_end);
+    tap_ok(hip->mbuf_start + sizeof(struct nova_mbuf) < hip->mbuf_end, "HIP: MBUF %lx to %lx",
+           hip->mbuf_start, hip->mbuf_end);
+    tap_ok(hip->root_end - hip->root_start >= (uint64_t)image_end - (uint64_t)image_text,
+           "HIP: root %lx to %lx", hip->root_start, hip->root_end);
     tap_ok(hip->stc_frequency > 1000000, "HIP: STC frequency %lu Hz", hip->stc_frequency);
-    tap_ok(hip->sel_num > NOVA_SEL_INT + 0UL + hip->int_pin + hip->int_msi, "HIP: %lu selectors", hip->sel_num);
+    tap_ok(hip->sel_num > NOVA_SEL_INT + 0UL + hip->int_pin + hip->int_msi, "HIP: %lu selectors",
+           hip->sel_num);
     tap_is(hip->sel_hst_arch, NOVA_EVT_HST_ARCH, "HIP: architectural host events");
     tap_is(hip->sel_hst_nova, 2, "HIP: microhypervisor host events");
     tap_is(hip->sel_gst_arch, NOVA_EVT_GST_ARCH, "HIP: architectural guest events");
     tap_is(hip->sel_gst_nova, 2, "HIP: microhypervisor guest events");
-    tap_ok(hip->cpu_num > 0 && hip->cpu_bsp < hip->cpu_num, "HIP: %u CPUs, BSP %u", hip->cpu_num, hip->cpu_bsp);
+    tap_ok(hip->cpu_num > 0 && hip->cpu_bsp < hip->cpu_num, "HIP: %u CPUs, BSP %u", hip->cpu_num,
+           hip->cpu_bsp);
     tap_ok(hip->int_pin >= 16, "HIP: %u pin interrupts", hip->int_pin);
     tap_ok(hip->int_msi > 0, "HIP: %u message-signaled interrupts", hip->int_msi);
-    tap_ok(hip->mco_obj < 32 && hip->mco_hst < 32 && hip->mco_gst < 32 && hip->mco_dma < 32 && hip->mco_pio < 32 &&
-               hip->mco_msr < 32,
+    tap_ok(hip->mco_obj < 32 && hip->mco_hst < 32 && hip->mco_gst < 32 && hip->mco_dma < 32 &&
+               hip->mco_pio < 32 && hip->mco_msr < 32,
            "HIP: contiguous orders OBJ %u HST %u GST %u DMA %u PIO %u MSR %u", hip->mco_obj, hip->mco_hst,
            hip->mco_gst, hip->mco_dma, hip->mco_pio, hip->mco_msr);
-    tap_ok(!(hip->features & ~(NOVA_FEATURE_IOMMU | NOVA_FEATURE_VMX | NOVA_FEATURE_SVM)), "HIP: features %lx",
-           hip->features);
+    tap_ok(!(hip->features & ~(NOVA_FEATURE_IOMMU | NOVA_FEATURE_VMX | NOVA_FEATURE_SVM)),
+           "HIP: features %lx", hip->features);
     tap_ok((hip->uefi_map == NOVA_HIP_ABSENT) == (hip->uefi_map_size == 0), "HIP: UEFI map at %lx, %u bytes",
            hip->uefi_map, hip->uefi_map_size);
 
@@ -59,7 +61,8 @@ static void memory(const struct nova_hip *hip)
     uint64_t utcb = (uint64_t)hip - PAGE_SIZE;
     struct thread *t = thread_self();
 
-    tap_ok(!(top & (top - 1)) && top >= 1UL << 47 && top <= 1UL << 56, "the HIP is the top user page (%lx)", top);
+    tap_ok(!(top & (top - 1)) && top >= 1UL << 47 && top <= 1UL << 56, "the HIP is the top user page (%lx)",
+           top);
     tap_is(try_store((uint64_t)hip), VECTOR_PF, "the HIP is read-only");
     tap_is(t->fault_error, PF_PRESENT | PF_WRITE | PF_USER, "error code of that fault");
     tap_is(t->fault_address, (uint64_t)hip, "address of that fault");
@@ -99,8 +102,8 @@ static void space_permissions(uint64_t sel, uint64_t root_space, bool grant, con
     const uint64_t unused = 0x700;
 
     tap_is(ctrl_pd(sel, root_space, unused, unused, 0, 0, 0), NOVA_SUCCESS, "%s: TAKE", name);
-    tap_is(ctrl_pd(root_space, sel, unused, unused, 0, 0, 0), grant ? NOVA_SUCCESS : NOVA_BAD_CAP, "%s: %sGRANT",
-           name, grant ? "" : "no ");
+    tap_is(ctrl_pd(root_space, sel, unused, unused, 0, 0, 0), grant ? NOVA_SUCCESS : NOVA_BAD_CAP,
+           "%s: %sGRANT", name, grant ? "" : "no ");
 }
 
 static void root_objects(void)
@@ -111,17 +114,20 @@ static void root_objects(void)
     space_permissions(sys.root.obj, sys.root.obj, true, "root object space");
 
     tap_is(create_pd(SEL(), sys.root.pd, NOVA_PD_PD), NOVA_SUCCESS, "root PD: create_pd");
-    tap_is(create_ec(sel, sys.root.pd, UTCB_WINDOW + 0x1000000, 0, 0, 0, 0), NOVA_SUCCESS, "root PD: create_ec");
+    tap_is(create_ec(sel, sys.root.pd, UTCB_WINDOW + 0x1000000, 0, 0, 0, 0), NOVA_SUCCESS,
+           "root PD: create_ec");
     tap_is(create_pt(SEL(), sys.root.pd, sel, 0), NOVA_SUCCESS, "root PD: create_pt");
     tap_is(create_sm(SEL(), sys.root.pd, 0), NOVA_SUCCESS, "root PD: create_sm");
     tap_is(create_sc(SEL(), sys.root.pd, sys.ec, NOVA_SCD(0UL, 1)), NOVA_BAD_PAR, "root PD: create_sc");
     tap_is(ctrl_ec(sys.ec, 0), NOVA_SUCCESS, "root EC: ctrl_ec");
-    tap_is(create_pt(SEL(), sys.root.pd, sys.ec, 0), NOVA_BAD_CAP, "root EC: no portals, it is a global thread");
+    tap_is(create_pt(SEL(), sys.root.pd, sys.ec, 0), NOVA_BAD_CAP,
+           "root EC: no portals, it is a global thread");
     tap_is(ctrl_sc(sys.sc, &time), NOVA_SUCCESS, "root SC: ctrl_sc");
     tap_ok(time > 0, "root SC: has consumed %lu ticks", time);
 
     unsigned bad = 0;
-    const uint64_t probe[] = {0x40, 0x1ff, 0x200, 0xfff, 0x10000, 0x10001, sys.hip->sel_num / 2, sys.hip->sel_num - 6};
+    const uint64_t probe[] = {
+        0x40, 0x1ff, 0x200, 0xfff, 0x10000, 0x10001, sys.hip->sel_num / 2, sys.hip->sel_num - 6};
 
     for (unsigned i = 0; i < sizeof(probe) / sizeof(*probe); i++)
         bad += create_sm(probe[i], sys.root.pd, 0) != NOVA_SUCCESS;
@@ -197,8 +203,9 @@ static unsigned readable_pages(uint64_t start, uint64_t end)
     unsigned readable = 0;
 
     for (uint64_t phys = start & ~(PAGE_SIZE - 1); phys < end; phys += PAGE_SIZE) {
-        must(ctrl_pd(sys.nova_hst, sys.root.hst, phys / PAGE_SIZE, va / PAGE_SIZE, 0, NOVA_MEM_R, NOVA_MAD_UC),
-             "delegating a physical page");
+        must(
+            ctrl_pd(sys.nova_hst, sys.root.hst, phys / PAGE_SIZE, va / PAGE_SIZE, 0, NOVA_MEM_R, NOVA_MAD_UC),
+            "delegating a physical page");
         readable += try_load(va) == NO_FAULT;
     }
     ctrl_pd(sys.nova_hst, sys.root.hst, start / PAGE_SIZE, va / PAGE_SIZE, 0, 0, 0);
@@ -225,11 +232,12 @@ static void protected_memory(const struct nova_hip *hip)
     tap_is(readable_pages(hip->mbuf_start, hip->mbuf_start + 1), 1, "not protected: console buffer");
     tap_is(readable_pages(hip->root_start, hip->root_start + 1), 1, "not protected: root image");
 
-    const struct nova_mbuf *mbuf = map_phys(hip->mbuf_start, hip->mbuf_end - hip->mbuf_start, NOVA_MEM_R, NOVA_MAD_WB);
+    const struct nova_mbuf *mbuf =
+        map_phys(hip->mbuf_start, hip->mbuf_end - hip->mbuf_start, NOVA_MEM_R, NOVA_MAD_WB);
     uint64_t size = hip->mbuf_end - hip->mbuf_start - sizeof(*mbuf);
 
-    tap_ok(mbuf->rd < size && mbuf->wr < size && mbuf->rd != mbuf->wr, "console buffer: %u to %u of %lu", mbuf->rd,
-           mbuf->wr, size);
+    tap_ok(mbuf->rd < size && mbuf->wr < size && mbuf->rd != mbuf->wr, "console buffer: %u to %u of %lu",
+           mbuf->rd, mbuf->wr, size);
     tap_ok(!__builtin_memcmp(map_phys(hip->root_start, 4, NOVA_MEM_R, NOVA_MAD_WB), "\177ELF", 4),
            "root image: starts with its ELF header");
 }

@@ -66,7 +66,8 @@ static uint32_t on_echo(uint64_t pid, uint32_t mtd)
 
 static void run(const struct test *t, uint64_t flags)
 {
-    struct hypercall_regs in = {NOVA_HYPERCALL(t->number, (uint64_t)t->flags, t->sel), t->rsi, t->rdx, t->rax, t->r8};
+    struct hypercall_regs in = {NOVA_HYPERCALL(t->number, (uint64_t)t->flags, t->sel), t->rsi, t->rdx, t->rax,
+                                t->r8};
 
     tap_is(check(t->what, &in, flags, t->changed), t->want, "%s: status", t->what);
 }
@@ -75,7 +76,8 @@ static void failures(void)
 {
     uint64_t none = SEL();
     const struct test list[] = {
-        {"ipc_call, no portal", NOVA_IPC_CALL, 0, 1 << RSI, NOVA_BAD_CAP, none, 0, pattern(90), pattern(91), 7},
+        {"ipc_call, no portal", NOVA_IPC_CALL, 0, 1 << RSI, NOVA_BAD_CAP, none, 0, pattern(90), pattern(91),
+         7},
         {"create_pd, no PD", NOVA_CREATE_PD, 0, 0, NOVA_BAD_CAP, none, none, pattern(90), pattern(91), 7},
         {"create_ec, no PD", NOVA_CREATE_EC, 0, 0, NOVA_BAD_CAP, none, none, 0x5000000, pattern(91), 7},
         {"create_sc, no PD", NOVA_CREATE_SC, 0, 0, NOVA_BAD_CAP, none, none, none, 0x10001, 7},
@@ -87,7 +89,8 @@ static void failures(void)
         {"ctrl_pt, no portal", NOVA_CTRL_PT, 0, 0, NOVA_BAD_CAP, none, 1, 2, pattern(91), 7},
         {"ctrl_sm, no semaphore", NOVA_CTRL_SM, 0, 0, NOVA_BAD_CAP, none, 1, pattern(90), pattern(91), 7},
         {"ctrl_hw, invalid operation", NOVA_CTRL_HW, 15, 0, NOVA_BAD_PAR, 0, 1, pattern(90), pattern(91), 7},
-        {"assign_int, no semaphore", NOVA_ASSIGN_INT, 0, 1 << RSI | 1 << RDX, NOVA_BAD_CAP, none, 0, 0, pattern(91), 7},
+        {"assign_int, no semaphore", NOVA_ASSIGN_INT, 0, 1 << RSI | 1 << RDX, NOVA_BAD_CAP, none, 0, 0,
+         pattern(91), 7},
         {"reserved hypercall", 0xf, 0, 0, NOVA_BAD_HYP, 0, pattern(89), pattern(90), pattern(91), 7},
     };
 
@@ -103,12 +106,14 @@ static void successes(void)
     uint64_t portal = portal_create(local, echo_entry, 0, 0), sm = sm_create(1), interrupt = SEL();
     uint64_t pd = sys.root.pd, utcb = UTCB_WINDOW + 0x1000000, soon = tsc() + ticks(20000);
 
-    must(ctrl_pd(sys.nova_obj, sys.root.obj, NOVA_SEL_INT, interrupt, 0, NOVA_PERM_ALL, 0), "taking a semaphore");
+    must(ctrl_pd(sys.nova_obj, sys.root.obj, NOVA_SEL_INT, interrupt, 0, NOVA_PERM_ALL, 0),
+         "taking a semaphore");
 
     const struct test list[] = {
         {"ipc_call", NOVA_IPC_CALL, 0, 0, 0, portal, 5, pattern(90), pattern(91), 7},
         {"create_pd", NOVA_CREATE_PD, 0, 0, 0, SEL(), pd, pattern(90), pattern(91), 7},
-        {"create_ec", NOVA_CREATE_EC, NOVA_EC_GLOBAL, 0, 0, SEL(), pd, utcb | sys.bsp, 0, sys.hip->sel_num - 0x80},
+        {"create_ec", NOVA_CREATE_EC, NOVA_EC_GLOBAL, 0, 0, SEL(), pd, utcb | sys.bsp, 0,
+         sys.hip->sel_num - 0x80},
         {"create_sc", NOVA_CREATE_SC, 0, 0, 0, 0, pd, 0, 0x10001, 7},
         {"create_pt", NOVA_CREATE_PT, 0, 0, 0, SEL(), pd, local->ec, 0, 7},
         {"create_sm", NOVA_CREATE_SM, 0, 0, 0, SEL(), pd, 0, pattern(91), 7},
@@ -120,7 +125,8 @@ static void successes(void)
         {"ctrl_sm down", NOVA_CTRL_SM, NOVA_SM_DOWN, 0, 0, sm, 0, pattern(90), pattern(91), 7},
         {"ctrl_sm down, with the past", NOVA_CTRL_SM, NOVA_SM_DOWN, 0, NOVA_TIMEOUT, sys.never, 1, 7, 7, 7},
         {"ctrl_sm down, blocking", NOVA_CTRL_SM, NOVA_SM_DOWN, 0, NOVA_TIMEOUT, sys.never, soon, 7, 7, 7},
-        {"assign_int", NOVA_ASSIGN_INT, NOVA_INT_MASK, 1 << RSI | 1 << RDX, 0, interrupt, 0, 0, pattern(91), 7},
+        {"assign_int", NOVA_ASSIGN_INT, NOVA_INT_MASK, 1 << RSI | 1 << RDX, 0, interrupt, 0, 0, pattern(91),
+         7},
     };
 
     for (unsigned i = 0; i < sizeof(list) / sizeof(*list); i++) {

@@ -9,7 +9,7 @@
 #include "system.h"
 #include "tap.h"
 
-static uint64_t top;       /* end of user-accessible memory */
+static uint64_t top; /* end of user-accessible memory */
 static uint64_t next_utcb = UTCB_WINDOW + 0x1000000;
 static uint64_t no_events; /* event base without portals */
 
@@ -46,7 +46,8 @@ static void spaces(void)
     tap_is(create_ec(SEL(), pd, utcb_page(), 0, 0, 0, 0), NOVA_ABORTED, "create_ec: PD without spaces");
     tap_is(create_pd(SEL(), pd, NOVA_PD_OBJ), NOVA_SUCCESS, "create_pd: object space");
     tap_is(create_pd(SEL(), pd, NOVA_PD_OBJ), NOVA_ABORTED, "create_pd: second object space");
-    tap_is(create_ec(SEL(), pd, utcb_page(), 0, 0, 0, 0), NOVA_ABORTED, "create_ec: PD without host and PIO space");
+    tap_is(create_ec(SEL(), pd, utcb_page(), 0, 0, 0, 0), NOVA_ABORTED,
+           "create_ec: PD without host and PIO space");
     tap_is(create_pd(SEL(), pd, NOVA_PD_HST), NOVA_SUCCESS, "create_pd: host space");
     tap_is(create_pd(SEL(), pd, NOVA_PD_HST), NOVA_ABORTED, "create_pd: second host space");
     tap_is(create_ec(SEL(), pd, utcb_page(), 0, 0, 0, 0), NOVA_ABORTED, "create_ec: PD without PIO space");
@@ -54,7 +55,8 @@ static void spaces(void)
     tap_is(create_pd(SEL(), pd, NOVA_PD_PIO), NOVA_SUCCESS, "create_pd: second PIO space");
     tap_is(create_pd(SEL(), pd, NOVA_PD_MSR), NOVA_SUCCESS, "create_pd: MSR space");
     tap_is(create_pd(SEL(), pd, NOVA_PD_MSR), NOVA_SUCCESS, "create_pd: second MSR space");
-    tap_is(create_ec(SEL(), pd, utcb_page(), 0, 0, 0, 0), NOVA_SUCCESS, "create_ec: PD with all three spaces");
+    tap_is(create_ec(SEL(), pd, utcb_page(), 0, 0, 0, 0), NOVA_SUCCESS,
+           "create_ec: PD with all three spaces");
 
     tap_is(create_pd(SEL(), sys.root.pd, NOVA_PD_OBJ), NOVA_ABORTED, "create_pd: second root object space");
     tap_is(create_pd(SEL(), sys.root.pd, NOVA_PD_HST), NOVA_ABORTED, "create_pd: second root host space");
@@ -74,7 +76,8 @@ static void features(uint64_t bits)
     struct pd pd;
 
     pd_create(&pd);
-    tap_is(create_pd(SEL(), pd.pd, NOVA_PD_GST), guests ? NOVA_SUCCESS : NOVA_BAD_FTR, "create_pd: guest space");
+    tap_is(create_pd(SEL(), pd.pd, NOVA_PD_GST), guests ? NOVA_SUCCESS : NOVA_BAD_FTR,
+           "create_pd: guest space");
     tap_is(create_pd(SEL(), pd.pd, NOVA_PD_GST), guests ? NOVA_SUCCESS : NOVA_BAD_FTR,
            "create_pd: second guest space");
     tap_is(create_pd(SEL(), pd.pd, NOVA_PD_DMA), bits & NOVA_FEATURE_IOMMU ? NOVA_SUCCESS : NOVA_BAD_FTR,
@@ -82,7 +85,8 @@ static void features(uint64_t bits)
     if (guests)
         tap_skip("virtualization present", "create_ec: guest");
     else
-        tap_is(create_ec(SEL(), pd.pd, utcb_page(), 0, 0, 0, NOVA_EC_GUEST), NOVA_BAD_FTR, "create_ec: guest");
+        tap_is(create_ec(SEL(), pd.pd, utcb_page(), 0, 0, 0, NOVA_EC_GUEST), NOVA_BAD_FTR,
+               "create_ec: guest");
 }
 
 static void ecs(void)
@@ -105,14 +109,15 @@ static void ecs(void)
            "create_ec: last CPU");
     tap_is(create_ec(SEL(), sys.root.pd, utcb_page(), sys.hip->cpu_num, 0, no_events, 0), NOVA_BAD_CPU,
            "create_ec: CPU_NUM");
-    tap_is(create_ec(SEL(), sys.root.pd, utcb_page(), 0xfff, 0, no_events, 0), NOVA_BAD_CPU, "create_ec: CPU 4095");
+    tap_is(create_ec(SEL(), sys.root.pd, utcb_page(), 0xfff, 0, no_events, 0), NOVA_BAD_CPU,
+           "create_ec: CPU 4095");
 
     const uint64_t outside[] = {top, top + PAGE_SIZE, 0x0001000000000000UL << 8, 0xffff800000000000UL,
                                 0xfffffffffffff000UL};
 
     for (unsigned i = 0; i < sizeof(outside) / sizeof(*outside); i++)
-        tap_is(create_ec(SEL(), sys.root.pd, outside[i], 0, 0, no_events, 0), NOVA_BAD_PAR, "create_ec: UTCB at %lx",
-               outside[i]);
+        tap_is(create_ec(SEL(), sys.root.pd, outside[i], 0, 0, no_events, 0), NOVA_BAD_PAR,
+               "create_ec: UTCB at %lx", outside[i]);
 }
 
 static void scs(void)
@@ -144,7 +149,8 @@ static void pts(void)
     must(create_ec(global, sys.root.pd, utcb_page(), 0, 0, no_events, NOVA_EC_GLOBAL), "create_ec");
     tap_is(create_pt(sel, sys.root.pd, global, 0), NOVA_BAD_CAP, "create_pt: global thread");
     tap_is(create_pt(sel, sys.root.pd, local, 0), NOVA_SUCCESS, "create_pt: local thread");
-    tap_is(create_pt(SEL(), sys.root.pd, local, 0), NOVA_SUCCESS, "create_pt: second portal of the same thread");
+    tap_is(create_pt(SEL(), sys.root.pd, local, 0), NOVA_SUCCESS,
+           "create_pt: second portal of the same thread");
 }
 
 static void sms(void)
@@ -161,14 +167,17 @@ static void platform(void)
     uint64_t addr, data, interrupt = SEL();
     unsigned bad = 0;
 
-    must(ctrl_pd(sys.nova_obj, sys.root.obj, NOVA_SEL_INT, interrupt, 0, NOVA_PERM_ALL, 0), "taking a semaphore");
+    must(ctrl_pd(sys.nova_obj, sys.root.obj, NOVA_SEL_INT, interrupt, 0, NOVA_PERM_ALL, 0),
+         "taking a semaphore");
     tap_is(assign_int(interrupt, sys.hip->cpu_num, 0, NOVA_INT_MASK, &addr, &data), NOVA_BAD_CPU,
            "assign_int: CPU_NUM");
-    tap_is(assign_int(interrupt, UINT64_MAX, 0, NOVA_INT_MASK, &addr, &data), NOVA_BAD_CPU, "assign_int: CPU 2^64-1");
+    tap_is(assign_int(interrupt, UINT64_MAX, 0, NOVA_INT_MASK, &addr, &data), NOVA_BAD_CPU,
+           "assign_int: CPU 2^64-1");
 
     unsigned status = assign_dev(SEL(), 0, 0);
 
-    tap_ok(status == NOVA_BAD_DEV || status == NOVA_BAD_CAP, "assign_dev: no such IOMMU, no such space (%u)", status);
+    tap_ok(status == NOVA_BAD_DEV || status == NOVA_BAD_CAP, "assign_dev: no such IOMMU, no such space (%u)",
+           status);
 
     const unsigned invalid[] = {1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15};
 

@@ -40,7 +40,8 @@ static void pairs(void)
     for (unsigned src = 0; src < space_count; src++)
         for (unsigned dst = 0; dst < space_count; dst++)
             tap_is(ctrl_pd(space[src], space[dst], 0x100, 0x100, 0, NOVA_PERM_ALL, 0),
-                   compatible(src, dst) ? NOVA_SUCCESS : NOVA_BAD_CAP, "%s to %s", space_name[src], space_name[dst]);
+                   compatible(src, dst) ? NOVA_SUCCESS : NOVA_BAD_CAP, "%s to %s", space_name[src],
+                   space_name[dst]);
 }
 
 /* -- Alignment and range -- */
@@ -93,20 +94,22 @@ static void range(void)
             wrong += ctrl_pd(src, space[i], 0, 0, 31, 0, 0) != NOVA_BAD_PAR;
         tap_is(wrong, 0, "%s: selectors must exist", space_name[i]);
     }
-    tap_is(ctrl_pd(space[OBJ], space[OBJ], 0, 0, 18, 0, 0), sys.hip->sel_num >= 1UL << 18 ? NOVA_SUCCESS : NOVA_BAD_PAR,
-           "OBJ: 2^18 selectors at once");
+    tap_is(ctrl_pd(space[OBJ], space[OBJ], 0, 0, 18, 0, 0),
+           sys.hip->sel_num >= 1UL << 18 ? NOVA_SUCCESS : NOVA_BAD_PAR, "OBJ: 2^18 selectors at once");
     tap_is(ctrl_pd(space[PIO], space[PIO], 0, 0, 16, 0, 0), NOVA_SUCCESS, "PIO: all ports at once");
     tap_is(ctrl_pd(space[PIO], space[PIO], 0, 0, 17, 0, 0), NOVA_BAD_PAR, "PIO: and not more");
 }
 
 static void identity(void)
 {
-    tap_is(ctrl_pd(sys.nova_pio, space[PIO], 0x70, 0x71, 0, NOVA_PIO_A, 0), NOVA_BAD_PAR, "PIO: selectors must be equal");
+    tap_is(ctrl_pd(sys.nova_pio, space[PIO], 0x70, 0x71, 0, NOVA_PIO_A, 0), NOVA_BAD_PAR,
+           "PIO: equal selectors");
     tap_is(ctrl_pd(sys.nova_msr, space[MSR], 0x174, 0x175, 0, NOVA_MSR_R, 0), NOVA_BAD_PAR,
-           "MSR: selectors must be equal");
-    tap_is(ctrl_pd(sys.nova_msr, space[MSR], 0x174, 0x174, 0, NOVA_MSR_R, 0), NOVA_SUCCESS, "MSR: one register");
-    tap_is(ctrl_pd(sys.nova_msr, space[MSR], 0xc0000080, 0xc0000080, 2, NOVA_MSR_R | NOVA_MSR_W, 0), NOVA_SUCCESS,
-           "MSR: four registers");
+           "MSR: equal selectors");
+    tap_is(ctrl_pd(sys.nova_msr, space[MSR], 0x174, 0x174, 0, NOVA_MSR_R, 0), NOVA_SUCCESS,
+           "MSR: one register");
+    tap_is(ctrl_pd(sys.nova_msr, space[MSR], 0xc0000080, 0xc0000080, 2, NOVA_MSR_R | NOVA_MSR_W, 0),
+           NOVA_SUCCESS, "MSR: four registers");
     tap_is(ctrl_pd(sys.nova_obj, sys.root.obj, 0, SEL(), 0, NOVA_PERM_ALL, UINT32_MAX), NOVA_SUCCESS,
            "OBJ: memory attributes are ignored");
 }
@@ -136,10 +139,12 @@ static void masks(void)
     copy(some, back, 0, NOVA_PERM_ALL);
     tap_is(semaphore_permissions(back), NOVA_SM_CTRL_DN, "and they do not come back");
     copy(all, back, 0, NOVA_PERM_ALL);
-    tap_is(semaphore_permissions(back), NOVA_SM_CTRL_UP | NOVA_SM_CTRL_DN, "a delegation replaces what was there");
+    tap_is(semaphore_permissions(back), NOVA_SM_CTRL_UP | NOVA_SM_CTRL_DN,
+           "a delegation replaces what was there");
     copy(all, in_place, 0, NOVA_PERM_ALL);
     copy(in_place, in_place, 0, NOVA_SM_CTRL_UP);
-    tap_is(semaphore_permissions(in_place), NOVA_SM_CTRL_UP, "source and destination can be the same selector");
+    tap_is(semaphore_permissions(in_place), NOVA_SM_CTRL_UP,
+           "source and destination can be the same selector");
     copy(SEL(), in_place, 0, NOVA_PERM_ALL);
     tap_is(semaphore_permissions(in_place), 0, "a null capability as source revokes");
     copy(all, back, 0, 0);
@@ -220,7 +225,8 @@ static void child(void)
     tap_is(ask(object, 0x3333), 0, "child: not when it was revoked");
     must(ctrl_pd(sys.root.obj, pd.obj, sm, 0x3333, 0, NOVA_PERM_ALL, 0), "ctrl_pd");
     must(ctrl_pd(sys.root.obj, sys.root.obj, sm, sm, 0, 0, 0), "ctrl_pd");
-    tap_is(ask(object, 0x3333), NOVA_SM_CTRL_UP | NOVA_SM_CTRL_DN, "child: keeps a capability that the parent dropped");
+    tap_is(ask(object, 0x3333), NOVA_SM_CTRL_UP | NOVA_SM_CTRL_DN,
+           "child: keeps a capability that the parent dropped");
     must(ctrl_pd(pd.obj, sys.root.obj, 0x3333, sm, 0, NOVA_SM_CTRL_DN, 0), "ctrl_pd");
     tap_is(semaphore_permissions(sm), NOVA_SM_CTRL_DN, "and the parent can take it back");
 

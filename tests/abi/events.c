@@ -1,6 +1,6 @@
 /*
- * Events: exceptions through portals, transfer of state both ways, portals that are missing or not
- * usable (specification 4.4.2, 8.6, 8.7.4).
+ * Events: exceptions through portals, single-stepping, portals that are missing or not usable
+ * (specification 4.4.2, 8.6, 8.7.4). The transfer of state is in state.c.
  *
  * The victim is a local thread: whatever happens to it, its caller learns through the status of
  * the call (ABORTED if the victim was killed). Its events go to an observer on the same CPU.
@@ -9,7 +9,6 @@
  */
 
 #include "fault.h"
-#include "registers.h"
 #include "system.h"
 #include "tap.h"
 
@@ -68,7 +67,8 @@ static void scene_create(struct scene *s, unsigned cpu)
 }
 
 /* Lets the victim act; the status of the call. */
-static unsigned perform(const struct scene *s, void (*action)(void), uint32_t (*observer)(struct nova_arch_state *))
+static unsigned perform(const struct scene *s, void (*action)(void),
+                        uint32_t (*observer)(struct nova_arch_state *))
 {
     uint32_t mtd = 0;
 
@@ -84,14 +84,14 @@ static unsigned perform(const struct scene *s, void (*action)(void), uint32_t (*
 static uint64_t instruction_rip, next_rip;
 
 /* An action that executes text between two labels. */
-#define ACTION(name, text)                                                                     \
-    static void name(void)                                                                     \
-    {                                                                                          \
-        __asm__ volatile("lea 1f(%%rip), %%rax\n\tmov %%rax, %0\n\tlea 2f(%%rip), %%rax\n\t"   \
-                         "mov %%rax, %1\n\t" text "\n2:\n"                                     \
-                         : "=m"(instruction_rip), "=m"(next_rip)                               \
-                         :                                                                     \
-                         : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "memory");                \
+#define ACTION(name, text)                                                                                   \
+    static void name(void)                                                                                   \
+    {                                                                                                        \
+        __asm__ volatile("lea 1f(%%rip), %%rax\n\tmov %%rax, %0\n\tlea 2f(%%rip), %%rax\n\t"                 \
+                         "mov %%rax, %1\n\t" text "\n2:\n"                                                   \
+                         : "=m"(instruction_rip), "=m"(next_rip)                                             \
+                         :                                                                                   \
+                         : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "memory");                              \
     }
 
 ACTION(divide, "xor %%edx, %%edx; xor %%ecx, %%ecx; 1: div %%ecx")
@@ -110,9 +110,11 @@ ACTION(load_selector, "mov $0xfff8, %%ecx; 1: mov %%ecx, %%es")
 ACTION(non_canonical, "mov $0x8000000000000000, %%rcx; 1: mov (%%rcx), %%rax")
 ACTION(read_null, "mov $0x123, %%ecx; 1: mov (%%rcx), %%rax")
 ACTION(write_kernel, "mov $0xffffffff80000000, %%rcx; 1: mov %%rax, (%%rcx)")
-ACTION(simd, "sub $8, %%rsp; movl $0x1f00, (%%rsp); ldmxcsr (%%rsp); xorps %%xmm0, %%xmm0; movl $0x3f800000, (%%rsp);"
-             "movss (%%rsp), %%xmm1; 1: divss %%xmm0, %%xmm1; 2: movl $0x1f80, (%%rsp); ldmxcsr (%%rsp);"
-             "add $8, %%rsp; jmp 3f\n 3:")
+ACTION(
+    simd,
+    "sub $8, %%rsp; movl $0x1f00, (%%rsp); ldmxcsr (%%rsp); xorps %%xmm0, %%xmm0; movl $0x3f800000, (%%rsp);"
+    "movss (%%rsp), %%xmm1; 1: divss %%xmm0, %%xmm1; 2: movl $0x1f80, (%%rsp); ldmxcsr (%%rsp);"
+    "add $8, %%rsp; jmp 3f\n 3:")
 ACTION(x87, "sub $8, %%rsp; fninit; movl $0x340, (%%rsp); fldcw (%%rsp); fldz; fld1; fdivp; 1: fwait;"
             "2: fninit; add $8, %%rsp; jmp 3f\n 3:")
 
@@ -160,11 +162,13 @@ static void each_exception(const struct scene *s, const char *where)
         uint64_t rip = e->trap ? next_rip : instruction_rip;
         bool address = e->vector != 0x0e || seen.state.qual[1] == e->address;
 
-        if (!tap_ok(status == NOVA_SUCCESS && seen.count == 1 && seen.pid == e->vector && seen.state.rip == rip &&
-                        (seen.state.qual[0] == e->error || e->error == ANY) && address && seen.mtd == ALL_STATE,
+        if (!tap_ok(status == NOVA_SUCCESS && seen.count == 1 && seen.pid == e->vector &&
+                        seen.state.rip == rip && (seen.state.qual[0] == e->error || e->error == ANY) &&
+                        address && seen.mtd == ALL_STATE,
                     "%s: %s", where, e->name))
-            tap_diag("status %u, %u events, last 0x%lx at %lx (want %lx), error %lx, address %lx, mtd %x", status,
-                     seen.count, seen.pid, seen.state.rip, rip, seen.state.qual[0], seen.state.qual[1], seen.mtd);
+            tap_diag("status %u, %u events, last 0x%lx at %lx (want %lx), error %lx, address %lx, mtd %x",
+                     status, seen.count, seen.pid, seen.state.rip, rip, seen.state.qual[0],
+                     seen.state.qual[1], seen.mtd);
     }
     perform(s, simd, skip_instruction);
     if (seen.count == 0)
@@ -176,174 +180,6 @@ static void each_exception(const struct scene *s, const char *where)
     tap_ok(seen.pid == VECTOR_PF && (seen.state.qual[0] & ~(uint64_t)PF_PRESENT) == (PF_USER | PF_WRITE) &&
                seen.state.qual[1] == 0xffffffff80000000,
            "%s: #PF by a write to a kernel address", where);
-}
-
-/* -- Transfer of state -- */
-
-static uint64_t pattern(unsigned set, unsigned i)
-{
-    return 0x9e3779b97f4a7c15UL * (set * 100 + i + 1);
-}
-
-/* The state that each bit of an MTD stands for, in the UTCB of the observer after an event. */
-static bool transferred(const struct nova_arch_state *s, uint32_t bit)
-{
-    unsigned wrong = 0;
-
-    switch (bit) {
-    case NOVA_MTD_GPR_0_7:
-    case NOVA_MTD_GPR_8_15:
-        for (unsigned i = bit == NOVA_MTD_GPR_0_7 ? 0 : 8; i < (bit == NOVA_MTD_GPR_0_7 ? 8 : 16); i++)
-            wrong += s->gpr[i] != registers_in[i];
-        return !wrong;
-    case NOVA_MTD_RFLAGS:
-        return (s->rflags & ~(1UL << 16)) == registers_in[RFLAGS];
-    case NOVA_MTD_RIP:
-        return s->rip == registers_in[RIP];
-    default:
-        return s->qual[0] == 0;
-    }
-}
-
-/* The same fields keep the value they had before the event. */
-static bool untouched(const struct nova_arch_state *s, uint32_t bit, uint64_t old)
-{
-    unsigned wrong = 0;
-
-    switch (bit) {
-    case NOVA_MTD_GPR_0_7:
-    case NOVA_MTD_GPR_8_15:
-        for (unsigned i = bit == NOVA_MTD_GPR_0_7 ? 0 : 8; i < (bit == NOVA_MTD_GPR_0_7 ? 8 : 16); i++)
-            wrong += s->gpr[i] != old;
-        return !wrong;
-    case NOVA_MTD_RFLAGS:
-        return s->rflags == old;
-    case NOVA_MTD_RIP:
-        return s->rip == old;
-    default:
-        return s->qual[0] == old && s->qual[1] == old && s->qual[2] == old;
-    }
-}
-
-static const uint32_t state_bits[] = {NOVA_MTD_GPR_0_7, NOVA_MTD_GPR_8_15, NOVA_MTD_RFLAGS, NOVA_MTD_RIP, NOVA_MTD_QUAL};
-static uint32_t reply_mtd;
-static uint64_t new_flags;
-
-/* Goes on behind ud2 and leaves OLD in all fields for the next event. */
-#define OLD 0x5555aaaa5555aaaaUL
-
-static uint32_t continue_and_mark(struct nova_arch_state *state)
-{
-    for (unsigned i = 0; i < sizeof(*state) / 8; i++)
-        ((uint64_t *)state)[i] = OLD;
-    state->rip = registers_in[RIP] + 2;
-    return NOVA_MTD_RIP;
-}
-
-static void choose_registers(unsigned set, uint64_t flags)
-{
-    for (unsigned i = 0; i < REGISTERS; i++)
-        registers_in[i] = pattern(set, i);
-    registers_in[RFLAGS] = 0x202 | flags;
-}
-
-/* Reading: each of the 32 combinations of the five bits. */
-static void read_state(const struct scene *s)
-{
-    unsigned wrong = 0, changed = 0;
-
-    for (unsigned set = 0; set < 32; set++) {
-        uint32_t mtd = 0;
-
-        for (unsigned b = 0; b < 5; b++)
-            mtd |= set & 1U << b ? state_bits[b] : 0;
-        choose_registers(0, 0x4d5);
-        must(ctrl_pt(s->events + VECTOR_UD, VECTOR_UD, ALL_STATE), "ctrl_pt");
-        perform(s, registers_ud2, continue_and_mark);
-
-        must(ctrl_pt(s->events + VECTOR_UD, VECTOR_UD, mtd), "ctrl_pt");
-        choose_registers(set, 0x881);
-        wrong += perform(s, registers_ud2, continue_and_mark) != NOVA_SUCCESS || seen.mtd != mtd;
-        for (unsigned b = 0; b < 5; b++) {
-            uint64_t old = state_bits[b] == NOVA_MTD_RIP ? registers_in[RIP] + 2 : OLD;
-
-            wrong += mtd & state_bits[b] ? !transferred(&seen.state, state_bits[b])
-                                         : !untouched(&seen.state, state_bits[b], old);
-        }
-        for (unsigned i = 0; i < RIP; i++)
-            changed += registers_out[i] != registers_in[i];
-    }
-    tap_is(wrong, 0, "reading: the portal's MTD selects what the handler gets, in all 32 combinations");
-    tap_is(changed, 0, "reading: does not change the registers");
-    must(ctrl_pt(s->events + VECTOR_UD, VECTOR_UD, ALL_STATE), "ctrl_pt");
-}
-
-/* RFLAGS of the victim afterwards; AC is checked in strict.c. */
-static uint64_t flags(void)
-{
-    return registers_out[RFLAGS] & ~(1UL << 18);
-}
-
-/* New values in all fields; RSP stays within the stack. */
-static uint32_t change_registers(struct nova_arch_state *state)
-{
-    uint64_t rsp = state->gpr[RSP];
-
-    for (unsigned i = 0; i < 16; i++)
-        state->gpr[i] = pattern(77, i);
-    state->gpr[RSP] = rsp - 0x100;
-    state->rflags = new_flags;
-    state->qual[0] = OLD;
-    state->rip += 2;
-    return NOVA_MTD_RIP | reply_mtd;
-}
-
-/* Writing: each combination of the bits besides RIP, which has to move anyway. QUAL cannot be written. */
-static void write_state(const struct scene *s)
-{
-    unsigned wrong = 0;
-
-    for (unsigned set = 0; set < 16; set++) {
-        reply_mtd = (set & 1 ? NOVA_MTD_GPR_0_7 : 0) | (set & 2 ? NOVA_MTD_GPR_8_15 : 0) |
-                    (set & 4 ? NOVA_MTD_RFLAGS : 0) | (set & 8 ? NOVA_MTD_QUAL : 0);
-        choose_registers(set, 0x800);
-        new_flags = 0x202 | 0x4d5;
-        wrong += perform(s, registers_ud2, change_registers) != NOVA_SUCCESS;
-        for (unsigned i = 0; i < 16; i++) {
-            uint64_t new = i == RSP ? registers_in[RSP] - 0x100 : pattern(77, i);
-
-            wrong += registers_out[i] != (set & (i < 8 ? 1U : 2U) ? new : registers_in[i]);
-        }
-        wrong += flags() != (set & 4 ? new_flags : registers_in[RFLAGS]);
-    }
-    tap_is(wrong, 0, "writing: the MTD of the reply selects what changes, in all 16 combinations");
-}
-
-/* Only status and control flags can be written. */
-static void write_flags(const struct scene *s)
-{
-    const uint64_t writable = 0xcd5; /* CF PF AF ZF SF OF DF */
-
-    reply_mtd = NOVA_MTD_RFLAGS;
-    choose_registers(1, 0);
-    new_flags = writable;
-    perform(s, registers_ud2, change_registers);
-    tap_is(flags(), 0x202 | writable, "RFLAGS: all status and control flags set, IF clear");
-    choose_registers(1, writable);
-    new_flags = 0;
-    perform(s, registers_ud2, change_registers);
-    tap_is(flags(), 0x202, "RFLAGS: 0");
-
-    const uint64_t system[] = {1UL << 9, 3UL << 12, 1UL << 17, 1UL << 19, 1UL << 20, 1UL << 63};
-    const char *const name[] = {"IF", "IOPL", "VM", "VIF", "VIP", "bit 63"};
-
-    for (unsigned i = 0; i < COUNT(system); i++) {
-        new_flags = system[i];
-        choose_registers(1, 0);
-        unsigned status = perform(s, registers_ud2, change_registers);
-
-        tap_ok(status == NOVA_SUCCESS && flags() == 0x202, "RFLAGS: %s alone has no effect (%lx)", name[i], flags());
-    }
 }
 
 /* -- Single-stepping -- */
@@ -358,7 +194,8 @@ static uint32_t count_step(struct nova_arch_state *state)
     return 0;
 }
 
-ACTION(single_step, "pushfq; orl $0x100, (%%rsp); popfq; nop; 1: nop; nop; pushfq; andl $~0x100, (%%rsp); popfq")
+ACTION(single_step,
+       "pushfq; orl $0x100, (%%rsp); popfq; nop; 1: nop; nop; pushfq; andl $~0x100, (%%rsp); popfq")
 
 static void stepping(const struct scene *s)
 {
@@ -385,7 +222,8 @@ static unsigned killed(unsigned cpu, uint64_t capability, unsigned mask)
     struct scene s = {.call = portal_create(victim, victim_entry, 0, 0)};
 
     if (capability)
-        must(ctrl_pd(sys.root.obj, sys.root.obj, capability, events + VECTOR_UD, 0, mask, 0), "delegating a portal");
+        must(ctrl_pd(sys.root.obj, sys.root.obj, capability, events + VECTOR_UD, 0, mask, 0),
+             "delegating a portal");
     return perform(&s, ud2, skip_instruction);
 }
 
@@ -458,9 +296,6 @@ void image_main(const struct nova_hip *hip, uint64_t magic, uint64_t mbi)
     (void)mbi;
     scene_create(&here, sys.bsp);
     each_exception(&here, "BSP");
-    read_state(&here);
-    write_state(&here);
-    write_flags(&here);
     stepping(&here);
     killing(&here);
     other_cpu(&here);

@@ -191,8 +191,8 @@ static void preemption(unsigned cpu)
         total += wrong[i];
         least = rounds[i] < least ? rounds[i] : least;
     }
-    tap_is(total, 0, "CPU %u: four threads that preempt each other keep their registers (%u rounds or more)", cpu,
-           least);
+    tap_is(total, 0, "CPU %u: four threads that preempt each other keep their registers (%u rounds or more)",
+           cpu, least);
     tap_ok(least > 0, "CPU %u: all of them ran", cpu);
 }
 

@@ -204,9 +204,9 @@ static void dead_callee(void)
 
 /* -- A busy callee: timeout and helping -- */
 
-static uint64_t gate;             /* the busy server blocks on it */
+static uint64_t gate; /* the busy server blocks on it */
 static uint64_t busy_portal;
-static uint64_t caller_done;      /* upped by the first caller */
+static uint64_t caller_done; /* upped by the first caller */
 static unsigned served;
 
 PORTAL_ENTRY(busy_entry, on_busy);
@@ -350,7 +350,8 @@ static void donation(void)
     must(sm_down_ms(donor_done, 20000), "waiting for the donor");
     after = tsc();
     must(ctrl_sc(t->sc, &spent), "ctrl_sc");
-    tap_ok(spent > (after - before) / 2, "donation: the caller's SC paid for %lu of %lu ticks", spent, after - before);
+    tap_ok(spent > (after - before) / 2, "donation: the caller's SC paid for %lu of %lu ticks", spent,
+           after - before);
 }
 
 /* -- ipc_reply without a caller -- */
@@ -370,7 +371,8 @@ static void no_caller(const struct thread *server)
     global_start(sys.bsp, 60, reply_only, NULL);
     must(sm_down_ms(alive, 1000), "waiting for a thread");
     sleep_us(1000);
-    tap_is(call(portal_create(server, pid_entry, 11, 0)), 11, "ipc_reply of a thread without caller harms nobody");
+    tap_is(call(portal_create(server, pid_entry, 11, 0)), 11,
+           "ipc_reply of a thread without caller harms nobody");
 }
 
 void image_main(const struct nova_hip *hip, uint64_t magic, uint64_t mbi)

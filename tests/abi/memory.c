@@ -34,7 +34,8 @@ static volatile uint64_t *at(uint64_t va)
 
 static void permissions(void)
 {
-    uint64_t frame = phys_alloc(0), full = va_alloc(PAGE_SIZE, PAGE_SIZE), va = va_alloc(PAGE_SIZE, PAGE_SIZE);
+    uint64_t frame = phys_alloc(0), full = va_alloc(PAGE_SIZE, PAGE_SIZE),
+             va = va_alloc(PAGE_SIZE, PAGE_SIZE);
 
     must(map_frames(frame, full, 0, NOVA_PERM_ALL), "mapping a page");
     *(volatile uint16_t *)full = TRY_EXEC_CODE;
@@ -170,10 +171,12 @@ static void parts(void)
 /* Frames whose alignment does not fit that of their addresses, mapped page by page. */
 static void misaligned(void)
 {
-    uint64_t frames = phys_alloc(9), through = va_alloc(MEGA, MEGA), va = va_alloc(2 * MEGA, MEGA) + 7 * PAGE_SIZE;
+    uint64_t frames = phys_alloc(9), through = va_alloc(MEGA, MEGA),
+             va = va_alloc(2 * MEGA, MEGA) + 7 * PAGE_SIZE;
 
     must(map_frames(frames, through, 9, RW), "mapping 2 MiB");
-    must(ctrl_range(sys.root.hst, sys.root.hst, through / PAGE_SIZE, va / PAGE_SIZE, 512, RW, 0), "mapping 2 MiB");
+    must(ctrl_range(sys.root.hst, sys.root.hst, through / PAGE_SIZE, va / PAGE_SIZE, 512, RW, 0),
+         "mapping 2 MiB");
     tap_is(check_pages(through, va, 512), 0, "2 MiB at an odd address");
 }
 
@@ -193,7 +196,8 @@ static void gigabyte(const struct nova_hip *hip)
     }
     tap_is(map_frames(0, va, 18, 0), NOVA_SUCCESS, "revoked at once");
     tap_is(try_load(va + hip->root_start), VECTOR_PF, "and gone");
-    tap_ok(tsc() - start < ticks(2000000), "in good time (%lu us)", (tsc() - start) * 1000000 / hip->stc_frequency);
+    tap_ok(tsc() - start < ticks(2000000), "in good time (%lu us)",
+           (tsc() - start) * 1000000 / hip->stc_frequency);
 }
 
 /* Large orders where nothing is. */
@@ -203,7 +207,8 @@ static void emptiness(void)
     struct pd pd;
 
     pd_create(&pd);
-    tap_is(ctrl_pd(pd.hst, pd.hst, 0, 1UL << 31, 31, NOVA_PERM_ALL, 0), NOVA_SUCCESS, "2^31 pages of nothing");
+    tap_is(ctrl_pd(pd.hst, pd.hst, 0, 1UL << 31, 31, NOVA_PERM_ALL, 0), NOVA_SUCCESS,
+           "2^31 pages of nothing");
     tap_is(ctrl_pd(pd.hst, pd.hst, 1UL << 31, 0, 31, 0, 0), NOVA_SUCCESS, "2^31 pages of nothing revoked");
     tap_ok(tsc() - start < ticks(2000000), "in good time (%lu us)",
            (tsc() - start) * 1000000 / sys.hip->stc_frequency);
@@ -252,7 +257,8 @@ static void kernel_pages(const struct nova_hip *hip)
     uint64_t pair = va_alloc(2 * PAGE_SIZE, 2 * PAGE_SIZE);
 
     map((uint64_t)page & ~PAGE_SIZE, pair, 0, RW);
-    tap_is(map(utcb & ~(2 * PAGE_SIZE - 1), pair, 1, NOVA_PERM_ALL), NOVA_SUCCESS, "UTCB and neighbour in one range");
+    tap_is(map(utcb & ~(2 * PAGE_SIZE - 1), pair, 1, NOVA_PERM_ALL), NOVA_SUCCESS,
+           "UTCB and neighbour in one range");
     tap_is(try_load(pair), VECTOR_PF, "has no effect");
     tap_is(try_load(pair + PAGE_SIZE), VECTOR_PF, "neither there");
 }
@@ -309,12 +315,14 @@ static void child(void)
     pd_create(&pd);
     pd_share_image(&pd);
 
-    uint64_t portal = portal_create(thread_create(&pd, sys.bsp, STANDARD_EVENTS(sys.bsp), 0), child_entry, 0, 0);
+    uint64_t portal =
+        portal_create(thread_create(&pd, sys.bsp, STANDARD_EVENTS(sys.bsp), 0), child_entry, 0, 0);
     uint64_t *word = thread_self()->utcb->word;
 
     *at((uint64_t)page) = 42;
     tap_is(ask(portal, va), 0xdead, "child: nothing there");
-    must(ctrl_pd(sys.root.hst, pd.hst, (uint64_t)page / PAGE_SIZE, va / PAGE_SIZE, 0, NOVA_MEM_R, 0), "ctrl_pd");
+    must(ctrl_pd(sys.root.hst, pd.hst, (uint64_t)page / PAGE_SIZE, va / PAGE_SIZE, 0, NOVA_MEM_R, 0),
+         "ctrl_pd");
     tap_is(ask(portal, va), 42, "child: reads a delegated page");
     tap_is(word[1], VECTOR_PF, "child: cannot write without permission");
     must(ctrl_pd(sys.root.hst, pd.hst, (uint64_t)page / PAGE_SIZE, va / PAGE_SIZE, 0, RW, 0), "ctrl_pd");

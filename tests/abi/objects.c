@@ -76,21 +76,23 @@ static uint64_t new_interrupt(void)
     uint64_t sel = SEL();
     uint64_t interrupt = NOVA_SEL_INT + 0UL + sys.hip->int_pin + sys.hip->int_msi - 1;
 
-    must(ctrl_pd(sys.nova_obj, sys.root.obj, interrupt, sel, 0, NOVA_PERM_ALL, 0), "taking an interrupt semaphore");
+    must(ctrl_pd(sys.nova_obj, sys.root.obj, interrupt, sel, 0, NOVA_PERM_ALL, 0),
+         "taking an interrupt semaphore");
     return sel;
 }
 
 /* A space of a PD of its own, which also gets the two spaces that every PD needs first. */
 static uint64_t new_space(unsigned op)
 {
-    uint64_t pd = SEL(), space[NOVA_PD_MSR + 1];
+    uint64_t pd = SEL(), obj = SEL(), hst = SEL(), other = SEL();
 
     must(create_pd(pd, sys.root.pd, NOVA_PD_PD), "create_pd");
-    for (unsigned i = NOVA_PD_OBJ; i <= op; i = i == NOVA_PD_HST && op > i ? op : i + 1) {
-        space[i] = SEL();
-        must(create_pd(space[i], pd, i), "create_pd (space)");
-    }
-    return space[op];
+    must(create_pd(obj, pd, NOVA_PD_OBJ), "create_pd (object space)");
+    must(create_pd(hst, pd, NOVA_PD_HST), "create_pd (host space)");
+    if (op == NOVA_PD_OBJ || op == NOVA_PD_HST)
+        return op == NOVA_PD_OBJ ? obj : hst;
+    must(create_pd(other, pd, op), "create_pd (space)");
+    return other;
 }
 
 static uint64_t new_pd(void)
@@ -359,7 +361,8 @@ static void other_types(const struct use *use, unsigned count)
 /* Guest spaces can be granted to but not taken from: only host memory is a source. */
 static void guest_space(void)
 {
-    static const struct use grant = {"ctrl_pd: permission GRANT of a guest space", do_grant_mem, NOVA_SPC_GRANT, GST, 0};
+    static const struct use grant = {"ctrl_pd: permission GRANT of a guest space", do_grant_mem,
+                                     NOVA_SPC_GRANT, GST, 0};
 
     all_masks(&grant);
     tap_is(do_take_hst(new_gst()), NOVA_BAD_CAP, "ctrl_pd: a guest space is no source");

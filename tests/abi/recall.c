@@ -25,11 +25,11 @@ static struct {
     struct nova_arch_state state;
 } startup, recall;
 
-static uint64_t hold;               /* if not 0: the RECALL handler blocks on this semaphore */
+static uint64_t hold;                   /* if not 0: the RECALL handler blocks on this semaphore */
 static void (*volatile redirect)(void); /* if not NULL: the RECALL handler continues the thread there */
 static volatile uint32_t counter;
 static volatile bool stop;
-static uint64_t started;            /* upped by threads that have begun */
+static uint64_t started; /* upped by threads that have begun */
 
 PORTAL_ENTRY(startup_portal, on_startup_event);
 PORTAL_ENTRY(recall_portal, on_recall_event);
@@ -177,8 +177,8 @@ static void recall_running(unsigned cpu, unsigned flags, const char *name, unsig
         wrong += ctrl_ec(a.thread->ec, flags) != NOVA_SUCCESS;
     tap_is(wrong, 0, "CPU %u, %s: succeeds", cpu, name);
     sleep_us(5000);
-    tap_ok(recall.count >= 1 && recall.count <= times && recall.pid == 0xdef, "CPU %u, %s: %u RECALL events", cpu,
-           name, recall.count);
+    tap_ok(recall.count >= 1 && recall.count <= times && recall.pid == 0xdef, "CPU %u, %s: %u RECALL events",
+           cpu, name, recall.count);
     rip = recall.state.rip - (uint64_t)registers_at_spin;
     tap_ok(rip <= 7, "CPU %u, %s: where the thread was", cpu, name);
     for (unsigned i = 0; i < 16; i++)
@@ -228,7 +228,8 @@ static void recall_blocked(unsigned cpu)
     actor_run(&a, wait_on, &sm);
     sleep_us(2000);
     tap_is(ctrl_ec(a.thread->ec, 0), NOVA_SUCCESS, "CPU %u: weak recall of a blocked thread", cpu);
-    tap_is(ctrl_ec(a.thread->ec, NOVA_EC_STRONG), NOVA_SUCCESS, "CPU %u: strong recall of a blocked thread", cpu);
+    tap_is(ctrl_ec(a.thread->ec, NOVA_EC_STRONG), NOVA_SUCCESS, "CPU %u: strong recall of a blocked thread",
+           cpu);
     sleep_us(2000);
     tap_is(counter, 0, "CPU %u: it stays blocked", cpu);
     sm_up(sm);
@@ -258,7 +259,8 @@ static void recall_without_portal(unsigned cpu)
     actor_create(&a, cpu);
     actor_run(&a, count, NULL);
     sleep_us(2000);
-    must(ctrl_pd(sys.root.obj, sys.root.obj, a.events + RECALL, a.events + RECALL, 0, 0, 0), "revoking a portal");
+    must(ctrl_pd(sys.root.obj, sys.root.obj, a.events + RECALL, a.events + RECALL, 0, 0, 0),
+         "revoking a portal");
     ctrl_ec(a.thread->ec, 0);
     sleep_us(2000);
     before = counter;
@@ -272,8 +274,10 @@ static void recall_idle(unsigned cpu)
 
     actor_create(&a, cpu);
     tap_is(ctrl_ec(a.thread->ec, 0), NOVA_SUCCESS, "CPU %u: weak recall of a thread without SC", cpu);
-    tap_is(ctrl_ec(a.thread->ec, NOVA_EC_STRONG), NOVA_SUCCESS, "CPU %u: strong recall of a thread without SC", cpu);
-    tap_is(ctrl_ec(a.observer->ec, NOVA_EC_STRONG), NOVA_SUCCESS, "CPU %u: recall of an idle local thread", cpu);
+    tap_is(ctrl_ec(a.thread->ec, NOVA_EC_STRONG), NOVA_SUCCESS,
+           "CPU %u: strong recall of a thread without SC", cpu);
+    tap_is(ctrl_ec(a.observer->ec, NOVA_EC_STRONG), NOVA_SUCCESS, "CPU %u: recall of an idle local thread",
+           cpu);
 }
 
 static void recall_itself(void *arg)
@@ -304,7 +308,7 @@ void image_main(const struct nova_hip *hip, uint64_t magic, uint64_t mbi)
     (void)hip;
     (void)magic;
     (void)mbi;
-    for (unsigned cpu = sys.bsp; ; cpu = last) {
+    for (unsigned cpu = sys.bsp;; cpu = last) {
         startup.count = 0;
         starting(cpu);
         recall_running(cpu, 0, "weak recall", 1);

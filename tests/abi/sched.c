@@ -130,7 +130,8 @@ static void preemption(unsigned cpu)
     sleep_us(2000);
     global_start(cpu, 50, low, NULL);
     wait_done(2);
-    tap_ok(log_is(above, 7), "CPU %u: a thread that becomes ready preempts one of lower priority at once", cpu);
+    tap_ok(log_is(above, 7), "CPU %u: a thread that becomes ready preempts one of lower priority at once",
+           cpu);
 
     log_length = 0;
     global_start(cpu, 40, high, NULL);
@@ -230,8 +231,8 @@ static void accounting(unsigned cpu)
     spent = time_of(sc) - before;
     elapsed = tsc() - start;
     tap_is(time_of(idle) - idle_before, 0, "CPU %u: the idle SC gets no time while others run", cpu);
-    tap_ok(spent > elapsed / 10 && spent < elapsed, "CPU %u: one of two equal threads got %lu of %lu ticks", cpu, spent,
-           elapsed);
+    tap_ok(spent > elapsed / 10 && spent < elapsed, "CPU %u: one of two equal threads got %lu of %lu ticks",
+           cpu, spent, elapsed);
     stop = true;
     wait_done(2);
     sleep_us(5000);

@@ -53,8 +53,8 @@ static void counter(void)
 
 /* -- Waiting threads -- */
 
-static uint64_t queue;  /* they wait here */
-static uint64_t gone;   /* and up this once they have gone on */
+static uint64_t queue; /* they wait here */
+static uint64_t gone;  /* and up this once they have gone on */
 static unsigned order[WAITERS], passed, result[WAITERS];
 static uint64_t deadline[WAITERS];
 
@@ -163,9 +163,11 @@ static void timeout(unsigned cpu, bool idle)
     if (!idle)
         global_start(cpu, 5, busy, NULL);
     global_start(cpu, 50, sleeper, NULL);
-    tap_is(sm_down_ms(gone, 5000), NOVA_SUCCESS, "CPU %u, %s: a timeout triggers", cpu, idle ? "idle" : "busy");
+    tap_is(sm_down_ms(gone, 5000), NOVA_SUCCESS, "CPU %u, %s: a timeout triggers", cpu,
+           idle ? "idle" : "busy");
     tap_is(result[0], NOVA_TIMEOUT, "CPU %u, %s: with that status", cpu, idle ? "idle" : "busy");
-    tap_ok(woke >= due, "CPU %u, %s: not too early (%lu ticks late)", cpu, idle ? "idle" : "busy", woke - due);
+    tap_ok(woke >= due, "CPU %u, %s: not too early (%lu ticks late)", cpu, idle ? "idle" : "busy",
+           woke - due);
     stop = true;
     if (!idle)
         must(sm_down_ms(gone, 5000), "waiting for a thread");
@@ -184,7 +186,8 @@ static void far_future(unsigned cpu)
         sm_up(queue);
         must(sm_down_ms(gone, 2000), "waiting for a thread");
     }
-    tap_is(result[0] + result[1] + result[2], NOVA_SUCCESS, "CPU %u: and do not keep an up from releasing", cpu);
+    tap_is(result[0] + result[1] + result[2], NOVA_SUCCESS, "CPU %u: and do not keep an up from releasing",
+           cpu);
 }
 
 /* Very short timeouts, many times: none is lost. */

@@ -31,12 +31,11 @@
  * Runs instruction between setting and clearing the address of recovery. Extra operands follow;
  * the instruction must not move the stack pointer.
  */
-#define TRY_(t, instruction, outputs, ...)                                              \
-    __asm__ volatile("lea 1f(%%rip), %%rcx\n\tmov %%rcx, %c[recover](%[thread])\n\t"    \
-                     instruction "\n1:\tmovq $0, %c[recover](%[thread])"                \
-                     : outputs                                                          \
-                     : [thread] "b"(t), [recover] "i"(offsetof(struct thread, recover)), \
-                       ##__VA_ARGS__                                                    \
+#define TRY_(t, instruction, outputs, ...)                                                                   \
+    __asm__ volatile("lea 1f(%%rip), %%rcx\n\tmov %%rcx, %c[recover](%[thread])\n\t" instruction             \
+                     "\n1:\tmovq $0, %c[recover](%[thread])"                                                 \
+                     : outputs                                                                               \
+                     : [thread] "b"(t), [recover] "i"(offsetof(struct thread, recover)), ##__VA_ARGS__       \
                      : "rcx", "memory")
 #define OUTPUT(...) __VA_ARGS__
 
@@ -87,12 +86,12 @@ static inline uint64_t try_in(uint16_t port)
 }
 
 /* Any instruction without operands that changes no register but RAX, RCX, RDX. */
-#define try_instruction(text)                                                           \
-    __extension__({                                                                     \
-        struct thread *try_thread = fault_prepare();                                    \
-        uint64_t try_rax, try_rdx;                                                      \
-        TRY_(try_thread, text, OUTPUT("=a"(try_rax), "=d"(try_rdx)), "0"(0UL), "1"(0UL)); \
-        try_thread->fault_vector;                                                       \
+#define try_instruction(text)                                                                                \
+    __extension__({                                                                                          \
+        struct thread *try_thread = fault_prepare();                                                         \
+        uint64_t try_rax, try_rdx;                                                                           \
+        TRY_(try_thread, text, OUTPUT("=a"(try_rax), "=d"(try_rdx)), "0"(0UL), "1"(0UL));                    \
+        try_thread->fault_vector;                                                                            \
     })
 
 #endif

@@ -53,10 +53,7 @@ static inline unsigned hypercall_3(uint64_t rdi, uint64_t rsi, uint64_t rdx)
 
 static inline unsigned hypercall_4(uint64_t rdi, uint64_t rsi, uint64_t rdx, uint64_t rax)
 {
-    __asm__ volatile("syscall"
-                     : "+D"(rdi)
-                     : "S"(rsi), "d"(rdx), "a"(rax)
-                     : "rcx", "r11", "memory");
+    __asm__ volatile("syscall" : "+D"(rdi) : "S"(rsi), "d"(rdx), "a"(rax) : "rcx", "r11", "memory");
     return (unsigned)(rdi & 0xff);
 }
 
@@ -64,10 +61,7 @@ static inline unsigned hypercall_5(uint64_t rdi, uint64_t rsi, uint64_t rdx, uin
 {
     register uint64_t r8 __asm__("r8") = fifth;
 
-    __asm__ volatile("syscall"
-                     : "+D"(rdi)
-                     : "S"(rsi), "d"(rdx), "a"(rax), "r"(r8)
-                     : "rcx", "r11", "memory");
+    __asm__ volatile("syscall" : "+D"(rdi) : "S"(rsi), "d"(rdx), "a"(rax), "r"(r8) : "rcx", "r11", "memory");
     return (unsigned)(rdi & 0xff);
 }
 
@@ -155,8 +149,8 @@ static inline unsigned ctrl_hw(uint64_t desc, unsigned op)
 }
 
 /* Flags: NOVA_INT_*. */
-static inline unsigned assign_int(uint64_t sm, uint64_t cpu, uint64_t dev, unsigned flags,
-                                  uint64_t *msi_addr, uint64_t *msi_data)
+static inline unsigned assign_int(uint64_t sm, uint64_t cpu, uint64_t dev, unsigned flags, uint64_t *msi_addr,
+                                  uint64_t *msi_data)
 {
     uint64_t rdi = NOVA_HYPERCALL(NOVA_ASSIGN_INT, (uint64_t)flags, sm);
 

@@ -10,9 +10,7 @@
 #include <stdint.h>
 
 /* In the order of the UTCB. */
-enum {
-    RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, RFLAGS, RIP, REGISTERS
-};
+enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, RFLAGS, RIP, REGISTERS };
 
 /* Loaded (but RSP and RIP, which are stored here as they are before the instruction), and stored after. */
 extern uint64_t registers_in[REGISTERS], registers_out[REGISTERS];

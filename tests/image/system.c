@@ -17,6 +17,8 @@
 struct system sys;
 
 static uint64_t next_sel = SEL_FREE;
+static uint64_t free_sel[64]; /* single selectors that were given back */
+static unsigned free_count;
 static uint64_t next_va = MAP_WINDOW;
 static struct memory_range pool;
 
@@ -30,10 +32,18 @@ uint64_t sel_alloc(unsigned count, unsigned align)
 {
     uint64_t sel = (next_sel + align - 1) / align * align;
 
+    if (count == 1 && align == 1 && free_count)
+        return free_sel[--free_count];
     if (sel + count > sys.hip->sel_num - 0x100)
         tap_bail("out of selectors");
     next_sel = sel + count;
     return sel;
+}
+
+void sel_free(uint64_t sel)
+{
+    if (free_count < sizeof(free_sel) / sizeof(*free_sel))
+        free_sel[free_count++] = sel;
 }
 
 void sleep_us(uint64_t us)
@@ -93,7 +103,8 @@ void *map_phys(uint64_t phys, uint64_t bytes, unsigned pmm, uint32_t mad)
     uint64_t pages = (phys + bytes + PAGE_SIZE - 1) / PAGE_SIZE - first;
     uint64_t va = va_alloc(pages * PAGE_SIZE, PAGE_SIZE);
 
-    must(ctrl_range(sys.nova_hst, sys.root.hst, first, va / PAGE_SIZE, pages, pmm, mad), "mapping physical memory");
+    must(ctrl_range(sys.nova_hst, sys.root.hst, first, va / PAGE_SIZE, pages, pmm, mad),
+         "mapping physical memory");
     return (void *)(va + phys % PAGE_SIZE);
 }
 
@@ -117,8 +128,8 @@ void *page_alloc(unsigned pages)
 
         if (!phys)
             tap_bail("out of physical memory");
-        must(ctrl_pd(sys.nova_hst, sys.root.hst, phys / PAGE_SIZE, va / PAGE_SIZE + i, 0, NOVA_MEM_R | NOVA_MEM_W,
-                     NOVA_MAD_WB),
+        must(ctrl_pd(sys.nova_hst, sys.root.hst, phys / PAGE_SIZE, va / PAGE_SIZE + i, 0,
+                     NOVA_MEM_R | NOVA_MEM_W, NOVA_MAD_WB),
              "mapping a page");
     }
     __builtin_memset((void *)va, 0, pages * PAGE_SIZE);

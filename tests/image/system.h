@@ -48,7 +48,7 @@ struct system {
     unsigned cpus;
     unsigned bsp;
     struct pd root;
-    uint64_t ec, sc;     /* of the main thread */
+    uint64_t ec, sc; /* of the main thread */
     uint64_t nova_obj, nova_hst, nova_pio, nova_msr;
     uint64_t console;    /* semaphore of the memory-buffer console */
     uint64_t never;      /* semaphore that nobody ups; the same selector in all PDs */
@@ -71,6 +71,9 @@ uint64_t option(const char *name, uint64_t fallback);
 /* count consecutive free selectors of the root object space; the first is a multiple of align. */
 uint64_t sel_alloc(unsigned count, unsigned align);
 #define SEL() sel_alloc(1, 1)
+
+/* Gives back a single selector, which must be empty. */
+void sel_free(uint64_t sel);
 
 /* Bails out with a message unless status is NOVA_SUCCESS. */
 void must(unsigned status, const char *what);
@@ -160,10 +163,10 @@ void portal_create_at(uint64_t sel, const struct thread *t, void (*entry)(void),
  * returns the MTD of the reply. RSP is the top of the stack at each entry, because ipc_reply
  * is always called from there.
  */
-#define PORTAL_ENTRY(name, handler)                                                                     \
-    void name(void);                                                                                    \
-    static __attribute__((used, noinline)) uint32_t handler(uint64_t pid, uint32_t mtd);                \
-    __asm__(".pushsection .text\n" #name ":\n\tcall " #handler "\n\tmov %eax, %esi\n\tmov $1, %edi\n\t" \
+#define PORTAL_ENTRY(name, handler)                                                                          \
+    void name(void);                                                                                         \
+    static __attribute__((used, noinline)) uint32_t handler(uint64_t pid, uint32_t mtd);                     \
+    __asm__(".pushsection .text\n" #name ":\n\tcall " #handler "\n\tmov %eax, %esi\n\tmov $1, %edi\n\t"      \
             "syscall\n\t.popsection")
 
 uint64_t sm_create(uint64_t count);

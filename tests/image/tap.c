@@ -77,7 +77,8 @@ static void print_list(const char *format, va_list *args)
         else if (*p == 'd')
             print_signed(wide ? va_arg(*args, int64_t) : va_arg(*args, int));
         else if (*p == 'u' || *p == 'x')
-            print_number(wide ? va_arg(*args, uint64_t) : va_arg(*args, unsigned), *p == 'u' ? 10 : 16, width);
+            print_number(wide ? va_arg(*args, uint64_t) : va_arg(*args, unsigned), *p == 'u' ? 10 : 16,
+                         width);
         else
             serial_putc(*p);
     }

@@ -23,14 +23,15 @@ union block {
     char stack[THREAD_SIZE];
 };
 
+_Static_assert(SEL_THREADS + 2 * THREAD_MAX <= SEL_FREE, "selectors of threads");
 _Static_assert(sizeof(struct thread) <= 256, "thread structures must leave room for stacks");
 
 extern union block root_thread;
 extern void thread_enter(void);
 
 union block root_thread __attribute__((aligned(THREAD_SIZE)));
+static uint64_t next_utcb; /* an address is used again as late as possible: its last EC must be gone */
 static union block block[THREAD_MAX] __attribute__((aligned(THREAD_SIZE)));
-static uint64_t next_utcb = UTCB_WINDOW;
 
 PORTAL_ENTRY(startup_entry, on_startup);
 PORTAL_ENTRY(recall_entry, on_recall);
@@ -83,8 +84,8 @@ static uint32_t on_exception(uint64_t pid, uint32_t mtd)
     }
     tap_diag("RAX %016lx RCX %016lx RDX %016lx RBX %016lx", s->gpr[0], s->gpr[1], s->gpr[2], s->gpr[3]);
     tap_diag("RSP %016lx RBP %016lx RSI %016lx RDI %016lx", s->gpr[4], s->gpr[5], s->gpr[6], s->gpr[7]);
-    tap_bail("exception 0x%lx on CPU %u: RIP %lx error %lx CR2 %lx", pid, thread_self()->cpu, s->rip, s->qual[0],
-             s->qual[1]);
+    tap_bail("exception 0x%lx on CPU %u: RIP %lx error %lx CR2 %lx", pid, thread_self()->cpu, s->rip,
+             s->qual[0], s->qual[1]);
 }
 
 uint64_t sm_create(uint64_t count)
@@ -130,8 +131,10 @@ struct thread *thread_create(const struct pd *pd, unsigned cpu, uint64_t evt, un
     struct thread *t = &b->thread;
     uint64_t top = (uint64_t)(b + 1);
 
-    *t = (struct thread){.used = true, .cpu = cpu, .ec = SEL(), .utcb = (union nova_utcb *)next_utcb};
-    next_utcb += PAGE_SIZE;
+    uint64_t index = (uint64_t)(b - block);
+
+    *t = (struct thread){.used = true, .cpu = cpu, .ec = SEL_THREADS + 2 * index};
+    t->utcb = (union nova_utcb *)(UTCB_WINDOW + next_utcb++ % UTCB_MAX * PAGE_SIZE);
     must(create_ec(t->ec, pd->pd, (uint64_t)t->utcb, cpu, top, evt, flags), "create_ec");
     return t;
 }
@@ -145,7 +148,7 @@ void thread_run(struct thread *t, unsigned prio, unsigned budget_ms, void (*entr
 {
     t->entry = entry;
     t->arg = arg;
-    t->sc = SEL();
+    t->sc = t->ec + 1;
     must(create_sc(t->sc, sys.root.pd, t->ec, NOVA_SCD((uint64_t)prio, budget_ms)), "create_sc");
 }
 
@@ -187,8 +190,8 @@ void pd_create(struct pd *pd)
     must(create_pd(pd->pio, pd->pd, NOVA_PD_PIO), "create_pd (port space)");
 
     must(ctrl_pd(sys.root.obj, pd->obj, sys.never, sys.never, 0, NOVA_PERM_ALL, 0), "delegating a semaphore");
-    must(ctrl_range(sys.root.obj, pd->obj, SEL_CPU_EVENTS, SEL_CPU_EVENTS, (uint64_t)SEL_EVENT_BLOCK * sys.cpus,
-                    NOVA_PT_EVENT, 0),
+    must(ctrl_range(sys.root.obj, pd->obj, SEL_CPU_EVENTS, SEL_CPU_EVENTS,
+                    (uint64_t)SEL_EVENT_BLOCK * sys.cpus, NOVA_PT_EVENT, 0),
          "delegating event portals");
 }
 
@@ -211,7 +214,8 @@ void pd_share_image(const struct pd *pd)
 /* The handler EC of one CPU and its event portals. */
 static void create_handler(unsigned cpu)
 {
-    const uint32_t state = NOVA_MTD_GPR_0_7 | NOVA_MTD_GPR_8_15 | NOVA_MTD_RFLAGS | NOVA_MTD_RIP | NOVA_MTD_QUAL;
+    const uint32_t state =
+        NOVA_MTD_GPR_0_7 | NOVA_MTD_GPR_8_15 | NOVA_MTD_RFLAGS | NOVA_MTD_RIP | NOVA_MTD_QUAL;
     uint64_t none = sys.hip->sel_num - SEL_EVENT_BLOCK * 2;
     const struct thread *t = thread_create(&sys.root, cpu, none, 0);
 

@@ -80,7 +80,7 @@ static void test_exhaust(size_t offset)
 {
     static struct block blocks[PAGES];
     void *memory = new_pool(PAGES, offset);
-    size_t most[POOL_ORDERS];
+    size_t most[POOL_ORDERS] = {0};
 
     CHECK(pool_free() == pool_size() && pool_size() < PAGES && pool_size() > PAGES - PAGES / 64);
     for (unsigned round = 0; round < 2; round++) {

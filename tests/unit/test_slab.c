@@ -1,6 +1,6 @@
 /*
- * Slabs: objects are zeroed, aligned and distinct; pages are charged, an empty one is kept, none is lost, with
- * threads either.
+ * Slabs: objects are zeroed, aligned and distinct; pages are charged, an empty one is kept, none is lost,
+ * with threads either.
  *
  * Sources: mem/slab.c mem/pool.c
  *
@@ -12,6 +12,7 @@
 #include "tap.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -215,6 +216,67 @@ static void test_threads(void)
     ok_checks("%u threads share a slab", THREADS);
 }
 
+/* All threads find the slab empty at the same time: one page is enough for them. */
+
+#define BURSTS 3000
+
+static unsigned arrived;
+
+static void meet(unsigned *round)
+{
+    unsigned all = ++*round * (THREADS + 1);
+
+    __atomic_fetch_add(&arrived, 1, __ATOMIC_ACQ_REL);
+    while (__atomic_load_n(&arrived, __ATOMIC_ACQUIRE) < all) {
+        sched_yield();
+    }
+}
+
+static void *burst(void *argument)
+{
+    unsigned round = 0;
+
+    (void)argument;
+    for (unsigned i = 0; i < BURSTS; i++) {
+        meet(&round);
+        void *object = slab_alloc(&shared);
+        CHECK(object);
+        meet(&round);
+        meet(&round);
+        slab_free(object);
+        meet(&round);
+    }
+    return NULL;
+}
+
+static void test_burst(void)
+{
+    pthread_t threads[THREADS];
+    unsigned round = 0;
+
+    account = (struct account){.limit = THREADS};
+    slab_init(&shared, &account, 192);
+    for (unsigned i = 0; i < THREADS; i++) {
+        if (pthread_create(&threads[i], NULL, burst, NULL) != 0) {
+            abort();
+        }
+    }
+    for (unsigned i = 0; i < BURSTS; i++) {
+        meet(&round);
+        meet(&round);
+        CHECK(account.used == 1);
+        meet(&round);
+        meet(&round);
+        slab_drain(&shared);
+        CHECK(account.used == 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    CHECK(pool_free() == pool_size());
+    ok_checks("%u threads need a page at once and share it", THREADS);
+}
+
 int main(void)
 {
     void *memory = aligned_alloc(PAGE_SIZE, PAGES * PAGE_SIZE);
@@ -234,6 +296,7 @@ int main(void)
     test_reserve();
     test_parents();
     test_threads();
+    test_burst();
     free(memory);
     return tap_done();
 }

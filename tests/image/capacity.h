@@ -1,0 +1,25 @@
+/*
+ * How much kernel memory is left, measured from outside.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef IMAGE_CAPACITY_H
+#define IMAGE_CAPACITY_H
+
+#include <stdint.h>
+
+/*
+ * Creates ECs of a PD (a capability with permission EC; the PD must have its spaces) until one fails,
+ * drops them all, and returns their number. *status, if not NULL, is the status of the one that failed.
+ * UTCBs are mapped in a window of their own.
+ */
+unsigned capacity(uint64_t pd, unsigned *status);
+
+/*
+ * Repeats capacity() of the root PD until it is at least want, for up to so many milliseconds, because
+ * memory is given back after a while. Returns the best.
+ */
+unsigned capacity_reaches(unsigned want, uint64_t ms);
+
+#endif
