@@ -10,6 +10,7 @@
  */
 
 #include "bench.h"
+#include "serial.h"
 
 #define VECTOR_UD 6
 #define WORDS 64
@@ -58,14 +59,15 @@ static void call_same(void (*entry)(void), unsigned words, unsigned flags, const
                  operation);
 }
 
-static void call_other(const char *operation)
+static void call_other(unsigned flags, const char *operation)
 {
     struct pd other;
     uint64_t status, figure, pt;
 
     pd_create(&other);
     pd_share_image(&other);
-    pt = portal_create(create(&other, NOVA_EC_FPU), reply_word, 0, 0);
+    must(ctrl_pd(sys.root.pio, other.pio, SERIAL_PORT, SERIAL_PORT, 3, 0, 0), "taking ports back");
+    pt = portal_create(create(&other, flags), reply_word, 0, 0);
     figure = BENCH_LOOP(&status, CALL, CALL_OPERANDS(pt, 1));
     bench_status(status, NOVA_SUCCESS, figure, operation);
 }
@@ -81,7 +83,7 @@ static void call_using_fpu(const char *operation)
 /* From here on, exceptions #UD of all threads have this handler. */
 static void exception(const char *operation)
 {
-    const struct thread *handler = create(&sys.root, NOVA_EC_FPU);
+    const struct thread *handler = create(&sys.root, 0);
     uint64_t pt = portal_create(handler, reply_exception, 0, NOVA_MTD_RIP);
     uint64_t rdi, figure, rip;
 
@@ -99,8 +101,7 @@ static void with_fpu(void *arg)
     call_same(reply_word, 1, NOVA_EC_FPU, "IPC call + reply, same PD, 1 word");
     call_same(reply_word, WORDS, NOVA_EC_FPU, "IPC call + reply, same PD, 64 words");
     call_same(reply_same, WORDS, NOVA_EC_FPU, "IPC call + reply, 64 words both ways");
-    call_other("IPC call + reply, other PD, 1 word");
-    exception("exception #UD through a portal and back");
+    call_other(NOVA_EC_FPU, "IPC call + reply, other PD, 1 word, both with FPU");
     call_using_fpu("IPC call + reply, 1 word, both use the FPU");
     sm_up(done);
 }
@@ -109,6 +110,8 @@ static void without_fpu(void *arg)
 {
     (void)arg;
     call_same(reply_word, 1, 0, "IPC call + reply, 1 word, both without FPU");
+    call_other(0, "IPC call + reply, other PD, 1 word");
+    exception("exception #UD through a portal and back");
     sm_up(done);
 }
 

@@ -18,6 +18,7 @@
 #include "nova/abi/cap.h"
 #include "nova/abi/hypercall.h"
 #include "x86/acpi.h"
+#include "x86/cpu.h"
 #include "x86/device.h"
 
 #define ROOT_BUDGET_MS 1000
@@ -138,6 +139,10 @@ void nova_spaces_init(void)
         tables[i] = OBJ_NO_TABLE;
     }
     nova_obj.tables = tables;
+    nova_obj.space.selectors = OBJ_SELECTORS;
+    nova_hst.space.selectors = 1UL << (cpu_phys_bits - PAGE_BITS);
+    nova_pio.space.selectors = PIO_SELECTORS;
+    nova_msr.space.selectors = MSR_SELECTORS;
     nova_hst.physical = true;
     nova_pio.bitmap = pio_bitmap;
     nova_msr.bitmap = msr_bitmap;

@@ -62,6 +62,10 @@ uint32_t cpu_ask(struct cpu *cpu)
 {
     uint32_t ticket = __atomic_add_fetch(&cpu->asked, 1, __ATOMIC_SEQ_CST);
 
+    if (!ticket) { /* 0 means none to callers */
+        ticket = __atomic_add_fetch(&cpu->asked, 1, __ATOMIC_SEQ_CST);
+    }
+
     apic_ipi(cpu->apic_id, VECTOR_IPI);
     return ticket;
 }

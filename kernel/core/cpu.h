@@ -40,8 +40,9 @@ struct cpu {
     uint32_t hazard;
     uint32_t apic_id;
     struct tss tss;           /* RSP0 tells the current EC: see cpu_ec */
-    void *fpu_live;           /* the current EC's FPU state; null: it has none, and CR0.TS is set */
-    struct ec *fpu_owner;     /* whose FPU state is in the registers; null: nobody's */
+    struct ec *fpu_owner;     /* unless the current EC has an FPU: whose state is in the registers, or null */
+    const struct space_pio *pio_mapped; /* whose I/O bitmap is mapped; null: none */
+    bool switch_slow;         /* to change the space takes more than a new CR3: PCID, IBPB, or FPU state to save */
     bool idle;                /* halted, or as good as: uses nothing that was looked up; others read it */
     bool started;             /* runs; its area is set up */
     uint32_t quiescent;       /* counts entries from user mode and idle through interrupts */
@@ -68,12 +69,15 @@ struct cpu {
     struct ec idle_ec;          /* stands in as current EC when there is none */
 
     uint64_t gdt[GDT_ENTRIES];
-    const struct space_pio *pio;        /* that applies now; null: none */
-    const struct space_pio *pio_mapped; /* whose bitmap is mapped; null: none */
     uint64_t *io_entries;       /* page-table entries of the I/O bitmap */
 };
 
-_Static_assert(offsetof(struct cpu, tss) == CPU_TSS, "entry/frame.h");
+_Static_assert(offsetof(struct cpu, tss) == CPU_TSS && offsetof(struct cpu, tss.rsp0) == CPU_RSP0 &&
+                   offsetof(struct cpu, tss.io_bitmap) == CPU_IO_MAP && offsetof(struct cpu, space) == CPU_SPACE &&
+                   offsetof(struct cpu, fpu_owner) == CPU_FPU_OWNER &&
+                   offsetof(struct cpu, pio_mapped) == CPU_PIO_MAPPED &&
+                   offsetof(struct cpu, switch_slow) == CPU_SWITCH_SLOW,
+               "entry/frame.h");
 _Static_assert(sizeof(struct cpu) <= CPU_IO_BITMAP - CPU_DATA, "area of the CPU");
 
 static inline struct cpu *cpu_of(unsigned id)
@@ -107,7 +111,7 @@ void cpu_area_create(unsigned id, uint32_t apic_id);
 
 /*
  * Asks another CPU to enter the kernel: it flushes what is stale, takes over what was queued for it and looks
- * at its hazards. cpu_wait returns when it has; other CPUs' requests to this one are served meanwhile.
+ * at its hazards. The ticket is not 0. cpu_wait returns when it has; other CPUs' requests to this one are served meanwhile.
  */
 uint32_t cpu_ask(struct cpu *cpu);
 void cpu_wait(struct cpu *cpu, uint32_t ticket);

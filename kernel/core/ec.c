@@ -94,6 +94,7 @@ unsigned ec_create(const struct ec_config *config, struct ec **result)
     ec->frame.ss = SEL_USER_DATA;
     ec->frame.rflags = RFLAGS_USER;
     ec->frame.rsp = config->sp;
+    ec->context = (uintptr_t)ec->hst + config->fpu;
     ec->evt = config->evt;
     ec->utcb_page = config->utcb_page;
     ec->local = config->local;

@@ -22,12 +22,12 @@ struct sm;
 
 /* What an EC does when it runs next: this replaces a kernel stack per EC. While it runs, it is CONT_SYSRET. */
 enum continuation {
-    CONT_DEAD,    /* never runs again */
-    CONT_STARTUP, /* global thread, never ran: sends the STARTUP event */
     CONT_SYSRET,  /* returns from a hypercall */
     CONT_IRET,    /* returns from an exception or interrupt */
+    CONT_STARTUP, /* global thread, never ran: sends the STARTUP event */
     CONT_CALL,    /* repeats ipc_call, the callee was busy */
-    CONT_EVENT    /* repeats the event in `event`, the handler was busy */
+    CONT_EVENT,   /* repeats the event in `event`, the handler was busy */
+    CONT_DEAD     /* never runs again */
 };
 
 /*
@@ -44,7 +44,10 @@ union hazards {
     };
 };
 
-#define HAZARDS_REPLY 0xffff00ffU /* without `busy`: what matters for a reply to this EC */
+
+/* As parts of `any`. */
+#define HAZARD_BUSY 0x0000ff00U
+#define HAZARD_ARCH 0x00010000U
 
 #define SLOW_CPU 1    /* it lacks FSGSBASE or XSAVE */
 #define SLOW_HELPED 2 /* who sends the reply runs with the SC of a helper, who wants to go on then */
@@ -65,7 +68,8 @@ struct ec {
     uint8_t event; /* CONT_EVENT, and for kill messages */
     struct space_hst *hst;
     uint64_t fs_base, gs_base;
-    void *fpu; /* state while not on the CPU; null: no FPU */
+    void *fpu;          /* state while not on the CPU; null: no FPU */
+    uintptr_t context;  /* `hst`, plus 1 if there is an FPU: equal if the fast path has no more to switch */
     struct space_pio *pio;
     struct space_obj *obj;
     uint64_t evt;        /* event selector base */
@@ -79,7 +83,14 @@ struct ec {
 };
 
 _Static_assert(offsetof(struct ec, frame) == EC_FRAME, "entry/frame.h");
-_Static_assert(offsetof(struct ec, cpu) == EC_CPU, "entry/frame.h");
+_Static_assert(offsetof(struct ec, cpu) == EC_CPU && offsetof(struct ec, caps) == EC_CAPS &&
+                   offsetof(struct ec, utcb) == EC_UTCB && offsetof(struct ec, caller) == EC_CALLER &&
+                   offsetof(struct ec, callee) == EC_CALLEE && offsetof(struct ec, hazard) == EC_HAZARD &&
+                   offsetof(struct ec, hazard.busy) == EC_BUSY && offsetof(struct ec, hst) == EC_HST &&
+                   offsetof(struct ec, fs_base) == EC_FS_BASE && offsetof(struct ec, gs_base) == EC_GS_BASE &&
+                   offsetof(struct ec, fpu) == EC_FPU && offsetof(struct ec, context) == EC_CONTEXT &&
+                   offsetof(struct ec, pio) == EC_PIO,
+               "entry/frame.h");
 
 struct ec_config {
     struct pd *pd;

@@ -139,30 +139,12 @@ _Noreturn void ipc_retry(struct cpu *cpu, struct ec *ec)
     leave(cpu, ec);
 }
 
-/* The fast path: everything as expected. */
-unsigned hypercall_ipc_call(uint64_t id, uint64_t mtd, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec);
-unsigned hypercall_ipc_call(uint64_t id, uint64_t mtd, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec)
+/* The fast path of entry/entry.S has met something that it does not handle. */
+unsigned ipc_call_slow(uint64_t id, uint64_t mtd, struct ec *ec);
+unsigned ipc_call_slow(uint64_t id, uint64_t mtd, struct ec *ec)
 {
-    cap c = obj_lookup(ec->caps, id >> 8);
-    struct cpu *cpu = ec->cpu;
-    struct pt *pt = cap_object(c);
-
-    (void)rdx, (void)rcx, (void)r8;
-    if (UNLIKELY(!cap_has(c, RIGHT(PT, NOVA_PT_CALL)))) {
-        ec->frame.gpr[R_RSI] = mtd;
-        return NOVA_BAD_CAP;
-    }
-    struct ec *callee = pt->ec;
-    if (UNLIKELY(callee->cpu != cpu || callee->hazard.any)) {
-        ec->frame.gpr[R_RSI] = mtd;
-        return ipc_call(cpu, ec, id, mtd);
-    }
-    link_call(ec, callee);
-    copy_words(callee->utcb, ec->utcb, mtd);
-    if (LIKELY(switch_fast(cpu, ec, callee))) {
-        exit_with(callee, (uint32_t)mtd, pt->pid, pt->ip);
-    }
-    switch_exit(cpu, ec, callee, (uint32_t)mtd, pt->pid, pt->ip);
+    ec->frame.gpr[R_RSI] = mtd;
+    return ipc_call(ec->cpu, ec, id, mtd);
 }
 
 /* State from an EC into the UTCB of its handler, as the portal demands. */
@@ -258,6 +240,25 @@ _Noreturn void ipc_event(struct cpu *cpu, struct ec *ec, unsigned event)
     enter(cpu, callee, pt, mtd);
 }
 
+/* The fast path of an exception whose portal wants nothing but RIP: everything as expected. */
+_Noreturn void ipc_exception(struct cpu *cpu, struct ec *ec, unsigned vector)
+{
+    cap c = obj_lookup(ec->caps, ec->evt + vector);
+    struct pt *pt = cap_object(c);
+    struct ec *callee = cap_has(c, RIGHT(PT, NOVA_PT_EVENT)) ? pt->ec : 0;
+
+    if (UNLIKELY(!callee || callee->cpu != cpu || callee->hazard.any || READ_ONCE(pt->mtd) != NOVA_MTD_RIP ||
+                 !switch_is_quick(ec, callee))) {
+        ipc_event(cpu, ec, vector);
+    }
+    callee->utcb->arch.rip = ec->frame.rip;
+    ec->event = (uint8_t)vector;
+    ec->hazard.arch = true;
+    link_call(ec, callee);
+    switch_quick(cpu, ec, callee);
+    exit_with(callee, NOVA_MTD_RIP, pt->pid, pt->ip);
+}
+
 _Noreturn void ipc_reply(struct cpu *cpu, struct ec *ec, uint64_t mtd)
 {
     struct ec *caller = ec->caller;
@@ -286,22 +287,23 @@ _Noreturn void ipc_reply(struct cpu *cpu, struct ec *ec, uint64_t mtd)
     leave(cpu, caller);
 }
 
-/* The fast path: everything as expected. */
-_Noreturn void hypercall_ipc_reply(uint64_t id, uint64_t mtd, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec);
-_Noreturn void hypercall_ipc_reply(uint64_t id, uint64_t mtd, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec)
+/* The fast path of entry/entry.S has met something that it does not handle; here, another one for exceptions. */
+_Noreturn void ipc_reply_slow(uint64_t mtd, struct ec *ec);
+_Noreturn void ipc_reply_slow(uint64_t mtd, struct ec *ec)
 {
     struct ec *caller = ec->caller;
     struct cpu *cpu = ec->cpu;
+    uint64_t rip = READ_ONCE(ec->utcb->arch.rip);
 
-    (void)id, (void)rdx, (void)rcx, (void)r8;
-    if (UNLIKELY(!caller || caller->hazard.any & HAZARDS_REPLY)) {
+    if (UNLIKELY(!caller || (caller->hazard.any & ~HAZARD_BUSY) != HAZARD_ARCH || (uint32_t)mtd != NOVA_MTD_RIP ||
+                 rip >= USER_END || caller->cont != CONT_IRET || !switch_is_quick(ec, caller))) {
         ipc_reply(cpu, ec, mtd);
     }
-    copy_words(caller->utcb, ec->utcb, mtd);
+    caller->frame.rip = rip;
+    caller->hazard.arch = false;
     caller->callee = 0;
+    caller->cont = CONT_SYSRET;
     ec->hazard.busy = false;
-    if (LIKELY(switch_fast(cpu, ec, caller))) {
-        exit_with(caller, (uint32_t)mtd, NOVA_SUCCESS, caller->frame.rip);
-    }
-    switch_exit(cpu, ec, caller, (uint32_t)mtd, NOVA_SUCCESS, caller->frame.rip);
+    switch_quick(cpu, ec, caller);
+    exit_iret(caller);
 }

@@ -22,6 +22,9 @@ _Noreturn void ipc_retry(struct cpu *cpu, struct ec *ec);
 /* Sends an event of the current EC to its portal, or kills the EC if there is none. */
 _Noreturn void ipc_event(struct cpu *cpu, struct ec *ec, unsigned event);
 
+/* The same for an exception that has just happened in user mode. */
+_Noreturn void ipc_exception(struct cpu *cpu, struct ec *ec, unsigned vector);
+
 /* The last EC of the call chain that starts here: the one that can run. */
 static inline struct ec *ipc_chain_end(struct ec *ec)
 {

@@ -8,6 +8,7 @@
 #define CORE_PT_H
 
 #include "core/ec.h"
+#include "nova/abi/cap.h"
 
 struct pt {
     struct object object;
@@ -16,5 +17,10 @@ struct pt {
     uint64_t pid;
     uint32_t mtd;
 };
+
+_Static_assert(offsetof(struct pt, ec) == PT_EC && offsetof(struct pt, ip) == PT_IP &&
+                   offsetof(struct pt, pid) == PT_PID,
+               "entry/frame.h");
+_Static_assert(RIGHT(PT, NOVA_PT_CALL) == 1U << CAP_RIGHT_CALL, "entry/frame.h");
 
 #endif

@@ -255,7 +255,8 @@ _Noreturn void reactivate_sc(struct cpu *cpu)
     activate(cpu);
 }
 
-_Noreturn void leave(struct cpu *cpu, struct ec *ec)
+/* What has to be done before the EC returns to user mode. */
+static __attribute__((noinline)) _Noreturn void leave_late(struct cpu *cpu, struct ec *ec)
 {
     if (cpu->hazard) {
         reactivate(cpu);
@@ -268,12 +269,16 @@ _Noreturn void leave(struct cpu *cpu, struct ec *ec)
     case CONT_EVENT:
         ipc_event(cpu, ec, ec->event);
     default:
-        break;
-    }
-    if (READ_ONCE(ec->hazard.recall)) {
         __atomic_store_n(&ec->hazard.recall, false, __ATOMIC_SEQ_CST);
         ec_complete(ec);
         ipc_event(cpu, ec, NOVA_EVT_HST_ARCH + NOVA_EVT_RECALL);
+    }
+}
+
+_Noreturn void leave(struct cpu *cpu, struct ec *ec)
+{
+    if (UNLIKELY(cpu->hazard || ec->cont > CONT_IRET || READ_ONCE(ec->hazard.recall))) {
+        leave_late(cpu, ec);
     }
     switch_to(cpu, ec);
     if (ec->cont == CONT_SYSRET) {

@@ -30,6 +30,20 @@ static struct space **place_of(struct pd *pd, enum object_type type)
     }
 }
 
+static uint64_t selectors_of(enum object_type type)
+{
+    switch (type) {
+    case OBJECT_OBJ:
+        return OBJ_SELECTORS;
+    case OBJECT_HST:
+        return HST_SELECTORS;
+    case OBJECT_PIO:
+        return PIO_SELECTORS;
+    default:
+        return MSR_SELECTORS;
+    }
+}
+
 static struct space *allocate(enum object_type type, struct pd *pd)
 {
     return type == OBJECT_HST ? pd_page_alloc(pd, 0) : slab_alloc(&pd->small);
@@ -73,6 +87,7 @@ unsigned space_create(enum object_type type, struct pd *pd, struct object **obje
     }
     space->object.type = (uint8_t)type;
     space->object.pd = pd;
+    space->selectors = selectors_of(type);
     status = create_table(space);
     if (status != NOVA_SUCCESS) {
         release(space, pd);

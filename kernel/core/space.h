@@ -9,6 +9,7 @@
 
 #include "core/object.h"
 #include "core/pd.h"
+#include "entry/frame.h"
 #include "lib/spinlock.h"
 #include "mem/layout.h"
 #include "mem/ptab.h"
@@ -17,6 +18,7 @@
 struct space {
     struct object object;
     struct spinlock lock; /* serialises changes of the table */
+    uint64_t selectors;   /* number of them */
 };
 
 /*
@@ -66,6 +68,7 @@ struct space_hst {
 };
 
 _Static_assert(sizeof(struct space_hst) <= PAGE_SIZE, "one page");
+_Static_assert(offsetof(struct space_hst, root) == HST_ROOT, "entry/frame.h");
 
 #define HST_SELECTORS (USER_END >> PAGE_BITS)
 
@@ -83,16 +86,18 @@ void hst_protect(uint64_t start, uint64_t end);
 
 /* Port I/O space: the bitmap of the TSS, 1 denies. */
 #define PIO_SELECTORS 0x10000UL
+#define MSR_SELECTORS 0x100000000UL
 #define PIO_ORDER 1 /* 8 KiB */
 
 struct space_pio {
     struct space space;
     uint8_t *bitmap;
-    bool granted; /* something, ever: else CPUs need not map the bitmap (core/switch.c) */
+    bool granted; /* some port: else CPUs need not map the bitmap (core/switch.c) */
 };
 
-unsigned pio_delegate(struct space_pio *src, struct space_pio *dst, uint64_t ssb, uint64_t dsb, unsigned ord,
-                      unsigned pmm);
+_Static_assert(offsetof(struct space_pio, granted) == PIO_GRANTED, "entry/frame.h");
+
+unsigned pio_delegate(struct space_pio *src, struct space_pio *dst, uint64_t base, unsigned ord, unsigned pmm);
 
 /*
  * MSR space: a bitmap as VMX uses it (Intel SDM volume 3, 25.6.9), 1 intercepts.
@@ -104,8 +109,7 @@ struct space_msr {
     uint8_t *bitmap;
 };
 
-unsigned msr_delegate(struct space_msr *src, struct space_msr *dst, uint64_t ssb, uint64_t dsb, unsigned ord,
-                      unsigned pmm);
+unsigned msr_delegate(struct space_msr *src, struct space_msr *dst, uint64_t base, unsigned ord, unsigned pmm);
 
 /* Per type: the tables of a new space, and their end. */
 unsigned obj_create(struct space_obj *obj);

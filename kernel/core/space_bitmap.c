@@ -28,16 +28,26 @@ static void deny(uint8_t *bitmap, uint64_t bit, bool yes)
     }
 }
 
-unsigned pio_delegate(struct space_pio *src, struct space_pio *dst, uint64_t ssb, uint64_t dsb, unsigned ord,
-                      unsigned pmm)
+static bool grants_any(const struct space_pio *pio)
+{
+    const uint64_t *words = (const uint64_t *)(const void *)pio->bitmap;
+    unsigned i = 0;
+
+    while (i < PIO_SELECTORS / 64 && READ_ONCE(words[i]) == UINT64_MAX) {
+        i++;
+    }
+    return i < PIO_SELECTORS / 64;
+}
+
+unsigned pio_delegate(struct space_pio *src, struct space_pio *dst, uint64_t base, unsigned ord, unsigned pmm)
 {
     bool grant = pmm & NOVA_PIO_A;
 
     for (uint64_t i = 0; i < 1UL << ord; i++) {
-        deny(dst->bitmap, dsb + i, !grant || denied(src->bitmap, ssb + i));
+        deny(dst->bitmap, base + i, !grant || denied(src->bitmap, base + i));
     }
-    if (grant && !READ_ONCE(dst->granted)) {
-        __atomic_store_n(&dst->granted, true, __ATOMIC_SEQ_CST);
+    grant = grants_any(dst);
+    if (grant != __atomic_exchange_n(&dst->granted, grant, __ATOMIC_SEQ_CST)) {
         switch_io_changed(dst);
     }
     return NOVA_SUCCESS;
@@ -60,14 +70,13 @@ static void msr_window(struct space_msr *src, struct space_msr *dst, uint64_t st
     }
 }
 
-unsigned msr_delegate(struct space_msr *src, struct space_msr *dst, uint64_t ssb, uint64_t dsb, unsigned ord,
-                      unsigned pmm)
+unsigned msr_delegate(struct space_msr *src, struct space_msr *dst, uint64_t base, unsigned ord, unsigned pmm)
 {
-    uint64_t end = dsb + (1UL << ord);
+    uint64_t end = base + (1UL << ord);
 
     /* Only these two windows exist; selectors outside of them are always null. */
-    msr_window(src, dst, ssb, end, 0, 0, pmm);
-    msr_window(src, dst, ssb, end, MSR_HIGH, 0x400 * 8, pmm);
+    msr_window(src, dst, base, end, 0, 0, pmm);
+    msr_window(src, dst, base, end, MSR_HIGH, 0x400 * 8, pmm);
     return NOVA_SUCCESS;
 }
 

@@ -96,7 +96,7 @@ found:
     return r;
 }
 
-static struct ptab_range lookup_leaf(struct space_hst *hst, uint64_t page)
+static inline struct ptab_range lookup_leaf(struct space_hst *hst, uint64_t page)
 {
     struct ptab_range r;
 
@@ -106,7 +106,7 @@ static struct ptab_range lookup_leaf(struct space_hst *hst, uint64_t page)
     return r;
 }
 
-static struct ptab_range lookup(struct space_hst *hst, uint64_t page, uint32_t mad)
+static inline struct ptab_range lookup(struct space_hst *hst, uint64_t page, uint32_t mad)
 {
     struct ptab_range r;
 
@@ -129,7 +129,7 @@ struct change {
     struct page_list stale;
 };
 
-static bool update(struct space_hst *hst, struct ptab_range range, struct change *change)
+static inline bool update(struct space_hst *hst, struct ptab_range range, struct change *change)
 {
     bool ok;
 
@@ -151,7 +151,9 @@ static void finish(struct space_hst *hst, struct change *change)
 {
     if (change->flush) {
         tlb_shootdown(hst);
-        ptab_release(&hst->ptab, &change->stale);
+        if (change->stale.first) {
+            ptab_release(&hst->ptab, &change->stale);
+        }
     }
 }
 

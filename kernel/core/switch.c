@@ -14,9 +14,8 @@
 /* A CPU that has once mapped a bitmap keeps it mapped until it needs another one or the last EC dies. */
 static inline void load_io(struct cpu *cpu, const struct space_pio *pio)
 {
-    WRITE_ONCE(cpu->pio, pio);
     if (!pio || !READ_ONCE(pio->granted)) {
-        cpu->tss.io_bitmap = IO_BITMAP_NONE;
+        cpu->tss.io_bitmap = IO_MAP_NONE;
         return;
     }
     if (cpu->pio_mapped != pio) {
@@ -28,24 +27,29 @@ static inline void load_io(struct cpu *cpu, const struct space_pio *pio)
         invlpg(virt);
         invlpg(virt + PAGE_SIZE);
     }
-    cpu->tss.io_bitmap = CPU_IO_BITMAP - CPU_DATA - CPU_TSS;
+    cpu->tss.io_bitmap = IO_MAP_BITMAP;
 }
 
 void switch_io(struct cpu *cpu)
 {
-    load_io(cpu, cpu->pio);
+    if (cpu_ec(cpu)->pio) {
+        load_io(cpu, cpu_ec(cpu)->pio);
+    }
 }
 
 void switch_io_changed(const struct space_pio *pio)
 {
     struct cpu *self = cpu_self();
 
-    if (self->pio == pio) {
-        switch_io(self);
-    }
     for (unsigned i = 0; i < cpu_count; i++) {
         struct cpu *cpu = cpu_of(i);
-        if (cpu != self && READ_ONCE(cpu->pio) == pio) {
+        struct space_hst *hst = __atomic_load_n(&cpu->space, __ATOMIC_ACQUIRE);
+        if (!hst || hst->space.object.pd != pio->space.object.pd) {
+            continue;
+        }
+        if (cpu == self) {
+            switch_io(cpu);
+        } else {
             cpu_wait(cpu, cpu_ask(cpu));
         }
     }
@@ -60,36 +64,15 @@ static inline void load_space(struct cpu *cpu, const struct ec *ec)
     load_io(cpu, ec->pio);
 }
 
-static __attribute__((noinline)) _Noreturn void exit_slow(struct cpu *cpu, struct ec *from, struct ec *to,
-                                                          uint64_t rsi, uint64_t rdi, uint64_t rip)
+static inline void save_segments(struct ec *ec)
 {
-    if (cpu->fpu_live != to->fpu) {
-        fpu_switch(cpu, from, to);
+    if (LIKELY(cpu_has_fsgsbase)) {
+        ec->fs_base = read_fs_base();
+        ec->gs_base = read_gs_base();
+    } else {
+        ec->fs_base = rdmsr(MSR_FS_BASE);
+        ec->gs_base = rdmsr(MSR_GS_BASE);
     }
-    if (cpu->space != to->hst) {
-        load_space(cpu, to);
-    }
-    exit_with(to, rsi, rdi, rip);
-}
-
-_Noreturn void switch_exit(struct cpu *cpu, struct ec *from, struct ec *to, uint64_t rsi, uint64_t rdi, uint64_t rip)
-{
-    if (cpu->space == to->hst) {
-        fpu_toggle(cpu, from, to);
-        exit_with(to, rsi, rdi, rip);
-    }
-    if (UNLIKELY(cpu_has_tags_or_ibpb || cpu->fpu_live != to->fpu)) {
-        exit_slow(cpu, from, to, rsi, rdi, rip);
-    }
-    tlb_load_plain(cpu, to->hst);
-    load_io(cpu, to->pio);
-    exit_with(to, rsi, rdi, rip);
-}
-
-static void save_segments(struct ec *ec)
-{
-    ec->fs_base = cpu_has_fsgsbase ? read_fs_base() : rdmsr(MSR_FS_BASE);
-    ec->gs_base = cpu_has_fsgsbase ? read_gs_base() : rdmsr(MSR_GS_BASE);
 }
 
 void switch_to(struct cpu *cpu, struct ec *to)
@@ -98,7 +81,7 @@ void switch_to(struct cpu *cpu, struct ec *to)
 
     if (from != to) {
         save_segments(from);
-        if (cpu_has_fsgsbase) {
+        if (LIKELY(cpu_has_fsgsbase)) {
             write_fs_base(to->fs_base);
             write_gs_base(to->gs_base);
         } else {
@@ -106,10 +89,20 @@ void switch_to(struct cpu *cpu, struct ec *to)
             wrmsr(MSR_GS_BASE, to->gs_base);
         }
         cpu_set_ec(cpu, to);
+        if (from->fpu || to->fpu || from->hst != to->hst) {
+            fpu_switch(cpu, from, to);
+        }
     }
-    if (to->fpu != cpu->fpu_live) {
-        fpu_switch(cpu, from, to);
+    if (cpu->space != to->hst) {
+        load_space(cpu, to);
     }
+}
+
+/* What the fast path of entry/entry.S leaves to be switched. */
+void switch_rest(struct cpu *cpu, struct ec *from, struct ec *to);
+void switch_rest(struct cpu *cpu, struct ec *from, struct ec *to)
+{
+    fpu_switch(cpu, from, to);
     if (cpu->space != to->hst) {
         load_space(cpu, to);
     }
@@ -119,17 +112,20 @@ void switch_save(struct cpu *cpu, struct ec *ec)
 {
     if (cpu_ec(cpu) == ec) {
         save_segments(ec);
+        fpu_switch(cpu, ec, &cpu->idle_ec);
         cpu_set_ec(cpu, &cpu->idle_ec);
     }
 }
 
-void switch_forget(struct cpu *cpu, const struct ec *ec)
+void switch_forget(struct cpu *cpu, struct ec *ec)
 {
     if (cpu_ec(cpu) == ec) {
+        fpu_switch(cpu, ec, &cpu->idle_ec);
         cpu_set_ec(cpu, &cpu->idle_ec);
     }
     fpu_forget(cpu, ec);
     if (cpu->space == ec->hst) {
+        switch_save(cpu, cpu_ec(cpu)); /* the next EC to run must not take the space for loaded */
         tlb_load(cpu, 0);
         load_io(cpu, 0);
     }

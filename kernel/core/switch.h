@@ -42,35 +42,29 @@ void switch_to(struct cpu *cpu, struct ec *to);
 void switch_io(struct cpu *cpu);
 void switch_io_changed(const struct space_pio *pio);
 
-/* Brings the FS and GS bases of an EC into the EC, where they can be read and changed. */
-void switch_save(struct cpu *cpu, struct ec *ec);
-
-/* An EC dies: no state of its may stay loaded. */
-void switch_forget(struct cpu *cpu, const struct ec *ec);
-
-/* The rest of switch_fast and exit_with, where the host space or the use of the FPU differs. */
-_Noreturn void switch_exit(struct cpu *cpu, struct ec *from, struct ec *to, uint64_t rsi, uint64_t rdi, uint64_t rip);
-
-/*
- * The fast path, on CPUs that lack nothing for it (SLOW_CPU): from the current EC to another one. False if
- * that needs switch_exit.
- */
-static inline __attribute__((always_inline)) bool switch_fast(struct cpu *cpu, struct ec *from, struct ec *to)
+/* Are two ECs of one PD, with the same use of the FPU, and does the CPU have what switch_quick needs? */
+static inline bool switch_is_quick(const struct ec *from, const struct ec *to)
 {
-    void *old = cpu->fpu_live, *new = to->fpu;
+    return LIKELY(from->context == to->context && !(to->hazard.slow & SLOW_CPU));
+}
 
+/* switch_to from the current EC for this case. */
+static inline void switch_quick(struct cpu *cpu, struct ec *from, struct ec *to)
+{
     from->fs_base = read_fs_base();
     from->gs_base = read_gs_base();
     write_fs_base(to->fs_base);
     write_gs_base(to->gs_base);
     cpu_set_ec(cpu, to);
-    if (old != new) {
-        if (!fpu_swap(old, new)) {
-            return false;
-        }
-        cpu->fpu_live = new;
+    if (to->context & 1) {
+        fpu_swap(from->fpu, to->fpu);
     }
-    return cpu->space == to->hst;
 }
+
+/* Brings the FS and GS bases of an EC into the EC, where they can be read and changed. */
+void switch_save(struct cpu *cpu, struct ec *ec);
+
+/* An EC dies: no state of its may stay loaded. */
+void switch_forget(struct cpu *cpu, struct ec *ec);
 
 #endif

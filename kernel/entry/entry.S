@@ -30,6 +30,88 @@
         mov     %r15, END(R_R15)(%r11)
         .endm
 
+/* A field of the EC, relative to the end of the frame. */
+#define END_EC(field) ((field) - EC_END)
+
+/*
+ * RSI: MTD, RBX: receiver, R11: end of the sender's frame. Transfers MTD[8:0] + 1 words. Destroys RAX, RCX, RDI, R8, R9,
+ * R10.
+ */
+        .macro  COPY_WORDS
+        mov     END_EC(EC_UTCB)(%r11), %r8
+        mov     EC_UTCB(%rbx), %r9
+        mov     (%r8), %rax
+        mov     %rax, (%r9)
+        test    $0x1ff, %esi
+        jz      10f
+        mov     %esi, %ecx
+        and     $0x1ff, %ecx
+        mov     %rsi, %r10
+        lea     8(%r8), %rsi
+        lea     8(%r9), %rdi
+        rep movsq
+        mov     %r10, %rsi
+10:
+        .endm
+
+/*
+ * RBX: EC that runs next, R11: end of the frame of the one that runs, RSP: CPU. core/switch.c does the same for all
+ * cases. Destroys RAX, RCX, RDX, RDI, R8, R9. Preserves RSI, RBP.
+ */
+        .macro  SWITCH
+        rdfsbase %rax
+        mov     %rax, END_EC(EC_FS_BASE)(%r11)
+        rdgsbase %rax
+        mov     %rax, END_EC(EC_GS_BASE)(%r11)
+        mov     EC_FS_BASE(%rbx), %rax
+        wrfsbase %rax
+        mov     EC_GS_BASE(%rbx), %rax
+        wrgsbase %rax
+        lea     EC_END(%rbx), %rax
+        mov     %rax, CPU_RSP0(%rsp)
+        mov     EC_CONTEXT(%rbx), %rax
+        cmp     END_EC(EC_CONTEXT)(%r11), %rax
+        jne     12f
+        test    $1, %al
+        jz      11f
+10:     mov     END_EC(EC_FPU)(%r11), %r8
+        mov     EC_FPU(%rbx), %r9
+        mov     $-1, %eax
+        mov     $-1, %edx
+        xsave64 (%r8)
+        xrstor64 (%r9)
+        jmp     11f
+
+        /* Another PD, another use of the FPU, or both. */
+12:     cmpb    $0, CPU_SWITCH_SLOW(%rsp)
+        jne     13f
+        xor     END_EC(EC_CONTEXT)(%r11), %rax
+        test    $1, %al
+        jnz     13f
+        mov     EC_PIO(%rbx), %r8
+        mov     $IO_MAP_NONE, %ecx
+        cmpb    $0, PIO_GRANTED(%r8)
+        je      14f
+        cmp     CPU_PIO_MAPPED(%rsp), %r8
+        jne     13f
+        mov     $IO_MAP_BITMAP, %ecx
+14:     mov     %cx, CPU_IO_MAP(%rsp)
+        mov     EC_HST(%rbx), %r8
+        mov     %r8, CPU_SPACE(%rsp)
+        mov     HST_ROOT(%r8), %r8
+        mov     %r8, %cr3
+        cmpq    $0, EC_FPU(%rbx)
+        je      11f
+        jmp     10b
+13:     mov     %rsp, %rdi
+        push    %rsi
+        lea     -EC_END(%r11), %rsi
+        mov     %rbx, %rdx
+        call    switch_rest
+        pop     %rsi
+11:
+        .endm
+
         .text
 
 /*
@@ -42,7 +124,7 @@ syscall_stubs:
         .set    i, 0
         .rept   CPU_MAX
         .balign 32
-        mov     CPU_BASE + i * CPU_STRIDE + CPU_DATA + CPU_TSS + TSS_RSP0, %r11
+        mov     CPU_BASE + i * CPU_STRIDE + CPU_DATA + CPU_RSP0, %r11
         mov     %rsp, ENDF(F_RSP)(%r11)
         mov     $CPU_BASE + i * CPU_STRIDE + CPU_DATA, %rsp
         jmp     hypercall_entry
@@ -51,8 +133,7 @@ syscall_stubs:
 
 /*
  * Hypercalls. The C functions get RDI, RSI, RDX and R8 as the user set them, and the EC in R9. The registers that C
- * preserves by itself are saved only where another EC may run next. The most frequent hypercalls branch off first;
- * ipc_call and ipc_reply define RSI anew.
+ * preserves by itself are saved only where another EC may run next; ipc_call and ipc_reply define RSI anew.
  */
         .balign 64
 hypercall_entry:
@@ -62,19 +143,20 @@ hypercall_entry:
         mov     %r9, END(R_R9)(%r11)
         mov     %r10, END(R_R10)(%r11)
         mov     %rcx, ENDF(F_RIP)(%r11)
-        lea     -EC_END(%r11), %r9
-        cmpb    $NOVA_IPC_REPLY, %dil
-        jb      2f
-        je      3f
-        mov     %rsi, END(R_RSI)(%r11)
         cmpb    $NOVA_CTRL_SM, %dil
         je      1f
+        cmpb    $NOVA_IPC_REPLY, %dil
+        jb      hypercall_ipc_call
+        je      hypercall_ipc_reply
+        mov     %rsi, END(R_RSI)(%r11)
+        lea     -EC_END(%r11), %r9
         call    hypercall
         cmp     $0xff, %eax
-        ja      4f
+        ja      2f
 
         /* Back to the same EC; EAX is the status. */
-0:      mov     CPU_TSS + TSS_RSP0(%rsp), %r11
+hypercall_return:
+        mov     CPU_RSP0(%rsp), %r11
         mov     %eax, %edi
         mov     END(R_RAX)(%r11), %rax
         mov     END(R_RDX)(%r11), %rdx
@@ -87,51 +169,117 @@ hypercall_entry:
         mov     $RFLAGS_USER, %r11d
         sysretq
 
-1:      call    hypercall_sm_up
+1:      mov     %rsi, END(R_RSI)(%r11)
+        lea     -EC_END(%r11), %r9
+        call    hypercall_sm_up
         cmp     $0xff, %eax
-        jbe     0b
-        jmp     4f
-
-2:      SAVE_PRESERVED
-        call    hypercall_ipc_call      /* returns only with an error, RSI saved */
-        jmp     0b
-
-3:      SAVE_PRESERVED
-        call    hypercall_ipc_reply
+        jbe     hypercall_return
 
         /* The hypercall has not ended, or something else comes first. */
-4:      mov     CPU_TSS + TSS_RSP0(%rsp), %r11
+2:      mov     CPU_RSP0(%rsp), %r11
         SAVE_PRESERVED
         lea     -EC_END(%r11), %rdi
         call    hypercall_suspend
 
-/* RDI: EC. Return from a hypercall into an EC. */
-        .globl  exit_sysret
+/*
+ * ipc_call, the fast path: the callee waits, is on the same CPU, and nothing else has to be done for either. What does
+ * not fit goes to core/ipc.c, before anything is changed.
+ *
+ * RBX: callee, RBP: portal, RSP: CPU.
+ */
         .balign 64
+hypercall_ipc_call:
+        SAVE_PRESERVED
+        mov     %rdi, %rax
+        shr     $17, %rax
+        cmp     $511, %rax
+        ja      1f
+        mov     END_EC(EC_CAPS)(%r11), %rdx
+        mov     (%rdx, %rax, 8), %rdx
+        mov     %edi, %eax
+        shr     $8, %eax
+        and     $511, %eax
+        mov     (%rdx, %rax, 8), %rbp
+        bt      $32 + CAP_RIGHT_CALL, %rbp
+        jnc     1f
+        movslq  %ebp, %rbp
+        mov     PT_EC(%rbp), %rbx
+        cmp     EC_CPU(%rbx), %rsp
+        jne     1f
+        cmpl    $0, EC_HAZARD(%rbx)
+        jne     1f
+
+        lea     -EC_END(%r11), %rax
+        mov     %rax, EC_CALLER(%rbx)
+        mov     %rbx, END_EC(EC_CALLEE)(%r11)
+        movb    $1, EC_BUSY(%rbx)
+        COPY_WORDS
+        SWITCH
+        mov     PT_IP(%rbp), %rcx
+        mov     PT_PID(%rbp), %rdi
+        mov     %esi, %esi
+        jmp     exit_ipc
+
+1:      lea     -EC_END(%r11), %rdx
+        call    ipc_call_slow           /* returns only with an error */
+        jmp     hypercall_return
+
+/*
+ * ipc_reply, the fast path: there is a caller, it waits for a regular reply, and nothing else has to be done.
+ *
+ * RBX: caller, RSP: CPU.
+ */
+        .balign 64
+hypercall_ipc_reply:
+        SAVE_PRESERVED
+        mov     END_EC(EC_CALLER)(%r11), %rbx
+        test    %rbx, %rbx
+        jz      1f
+        testl   $0xffff00ff, EC_HAZARD(%rbx) /* all but `busy` */
+        jnz     1f
+
+        movq    $0, EC_CALLEE(%rbx)
+        movb    $0, END_EC(EC_BUSY)(%r11)
+        COPY_WORDS
+        SWITCH
+        mov     ECF(F_RIP)(%rbx), %rcx
+        xor     %edi, %edi              /* NOVA_SUCCESS */
+        mov     %esi, %esi
+        jmp     exit_ipc
+
+1:      mov     %rsi, %rdi
+        lea     -EC_END(%r11), %rsi
+        call    ipc_reply_slow
+
+/* RBX: EC; RDI, RSI, RCX: its RDI, RSI and RIP. */
+exit_ipc:
+        mov     EC(R_RAX)(%rbx), %rax
+        mov     EC(R_RDX)(%rbx), %rdx
+        mov     EC(R_RBP)(%rbx), %rbp
+        mov     EC(R_R8)(%rbx), %r8
+        mov     EC(R_R9)(%rbx), %r9
+        mov     EC(R_R10)(%rbx), %r10
+        mov     EC(R_R12)(%rbx), %r12
+        mov     EC(R_R13)(%rbx), %r13
+        mov     EC(R_R14)(%rbx), %r14
+        mov     EC(R_R15)(%rbx), %r15
+        mov     ECF(F_RSP)(%rbx), %rsp
+        mov     EC(R_RBX)(%rbx), %rbx
+        mov     $RFLAGS_USER, %r11d
+        sysretq
+
+/* RDI: EC. Return from a hypercall into an EC. */
+        .globl  exit_sysret, exit_with
 exit_sysret:
         mov     EC(R_RSI)(%rdi), %rsi
         mov     EC(R_RDI)(%rdi), %rdx
         mov     ECF(F_RIP)(%rdi), %rcx
 
-/* RDI: EC; RSI, RDX, RCX: its RSI, RDI and RIP, which do not come from the frame. */
-        .globl  exit_with
+/* The same, with RSI, RDI and RIP from RSI, RDX and RCX. */
 exit_with:
-        mov     %rdx, %r11
-        mov     EC(R_RAX)(%rdi), %rax
-        mov     EC(R_RDX)(%rdi), %rdx
-        mov     EC(R_RBX)(%rdi), %rbx
-        mov     EC(R_RBP)(%rdi), %rbp
-        mov     EC(R_R8)(%rdi), %r8
-        mov     EC(R_R9)(%rdi), %r9
-        mov     EC(R_R10)(%rdi), %r10
-        mov     EC(R_R12)(%rdi), %r12
-        mov     EC(R_R13)(%rdi), %r13
-        mov     EC(R_R14)(%rdi), %r14
-        mov     EC(R_R15)(%rdi), %r15
-        mov     ECF(F_RSP)(%rdi), %rsp
-        mov     %r11, %rdi
-        mov     $RFLAGS_USER, %r11d
-        sysretq
+        mov     %rdi, %rbx
+        mov     %rdx, %rdi
+        jmp     exit_ipc
 
 /* RDI: EC. Return from an exception or interrupt into an EC. */
         .globl  exit_iret

@@ -51,7 +51,7 @@ _Noreturn void exception_user(struct ec *ec)
     if (vector == VECTOR_PF) {
         ec->fault_addr = read_cr2();
     }
-    ipc_event(cpu, ec, vector);
+    ipc_exception(cpu, ec, vector);
 }
 
 /* The kernel was interrupted: only interrupts may do that, and only where it waits for them. */

@@ -41,14 +41,46 @@
 #define EC_FRAME 24
 #define EC_END (EC_FRAME + F_SIZE)
 #define EC_CPU EC_END
+#define EC_CAPS 0xd8
+#define EC_UTCB 0xe0
+#define EC_CALLER 0xe8
+#define EC_CALLEE 0xf0
+#define EC_HAZARD 0xf8
+#define EC_BUSY (EC_HAZARD + 1)
+#define EC_HST 0x108
+#define EC_FS_BASE 0x110
+#define EC_GS_BASE 0x118
+#define EC_FPU 0x120
+#define EC_CONTEXT 0x128
+#define EC_PIO 0x130
+
+/* In struct pt, struct space_hst and struct space_pio. */
+#define PT_EC 0x18
+#define PT_IP 0x20
+#define PT_PID 0x28
+#define HST_ROOT 0x48
+#define PIO_GRANTED 0x30
+
+/* Position of the right to call a portal (core/object.h). */
+#define CAP_RIGHT_CALL 11
 
 /* Area of a CPU: see core/cpu.h. */
 #define CPU_STRIDE 0x10000
 #define CPU_DATA 0x3000
 #define CPU_IO_BITMAP 0x5000
 #define CPU_IO_BITMAP_END 0x7000
-#define CPU_TSS 0x1c /* in struct cpu */
+#define CPU_SPACE 0x08 /* in struct cpu */
+#define CPU_TSS 0x1c
+#define CPU_RSP0 (CPU_TSS + TSS_RSP0)
+#define CPU_IO_MAP (CPU_TSS + 102)
+#define CPU_FPU_OWNER 0x88
+#define CPU_PIO_MAPPED 0x90
+#define CPU_SWITCH_SLOW 0x98
 #define TSS_RSP0 4
+
+/* Offsets of the I/O bitmap from the TSS: in the area, and none. */
+#define IO_MAP_BITMAP (CPU_IO_BITMAP - CPU_DATA - CPU_TSS)
+#define IO_MAP_NONE 0xffff
 
 /* Selectors in the GDT. The order is that of SYSCALL and SYSRET. */
 #define SEL_KERNEL_CODE 0x08

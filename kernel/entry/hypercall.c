@@ -13,8 +13,10 @@
 #include "core/sm.h"
 #include "nova/abi/cap.h"
 #include "nova/abi/hypercall.h"
-#include "x86/cpu.h"
 #include "x86/power.h"
+
+/* Defined bits of a memory attribute descriptor: no key identifiers, so all values above NOVA_MAD_WP are invalid. */
+#define MAD_MASK 0x3ffffU
 
 /* Not a status code: hypercall_suspend goes on. */
 #define SUSPEND 0x100
@@ -184,55 +186,37 @@ static unsigned create_sm(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx
     return status == NOVA_SUCCESS ? publish(ec, sel, &sm->object, NOVA_SM_CTRL_UP | NOVA_SM_CTRL_DN) : status;
 }
 
-/* One more than the largest selector of a space. */
-static uint64_t selectors(const struct space *space)
+static __attribute__((noinline)) unsigned ctrl_pd(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t r8)
 {
-    switch (space->object.type) {
-    case OBJECT_OBJ:
-        return OBJ_SELECTORS;
-    case OBJECT_HST:
-        return ((const struct space_hst *)space)->physical ? 1UL << (cpu_phys_bits - PAGE_BITS) : HST_SELECTORS;
-    case OBJECT_PIO:
-        return PIO_SELECTORS;
-    default:
-        return 1UL << 32;
-    }
-}
-
-static unsigned ctrl_pd(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t r8)
-{
-    uint32_t take = RIGHT(OBJ, NOVA_SPC_TAKE) | RIGHT(HST, NOVA_SPC_TAKE) | RIGHT(PIO, NOVA_SPC_TAKE) |
-                    RIGHT(MSR, NOVA_SPC_TAKE);
     uint64_t rax = ec->frame.gpr[R_RAX];
     uint64_t ssb = rdx >> PAGE_BITS, dsb = rax >> PAGE_BITS;
     unsigned ord = rdx & 0x1f, pmm = rax & 0x1f;
     uint64_t size = 1UL << ord;
     cap sc = lookup(ec, SELECTOR(id)), dc = lookup(ec, rsi);
     struct space *src = cap_object(sc), *dst = cap_object(dc);
+    unsigned type = sc ? src->object.type : OBJECT_PD;
 
-    if (!sc || !dc || src->object.type < OBJECT_OBJ || dst->object.type != src->object.type ||
-        !cap_has(sc, take) || !(cap_perms(sc) & NOVA_SPC_TAKE) || !(cap_perms(dc) & NOVA_SPC_GRANT)) {
+    if (type < OBJECT_OBJ || !cap_has(sc, (uint32_t)NOVA_SPC_TAKE << object_shift[type]) || !dc ||
+        dst->object.type != type || !cap_has(dc, (uint32_t)NOVA_SPC_GRANT << object_shift[type])) {
         return NOVA_BAD_CAP;
     }
-    if ((ssb | dsb) & (size - 1) || size > selectors(src) || ssb > selectors(src) - size || size > selectors(dst) ||
-        dsb > selectors(dst) - size) {
+    if ((ssb | dsb) & (size - 1) || ssb + size > src->selectors || dsb + size > dst->selectors) {
         return NOVA_BAD_PAR;
     }
-    switch (src->object.type) {
-    case OBJECT_OBJ:
-        return obj_delegate((struct space_obj *)src, (struct space_obj *)dst, ssb, dsb, ord, pmm);
-    case OBJECT_HST:
-        if (((struct space_hst *)src)->physical && ((uint32_t)r8 & 0x3ffff) > NOVA_MAD_WP) {
+    if (LIKELY(type == OBJECT_HST)) {
+        if (((struct space_hst *)src)->physical && ((uint32_t)r8 & MAD_MASK) > NOVA_MAD_WP) {
             return NOVA_BAD_PAR;
         }
         return hst_delegate((struct space_hst *)src, (struct space_hst *)dst, ssb, dsb, ord, pmm, (uint32_t)r8);
-    case OBJECT_PIO:
-        return ssb != dsb ? NOVA_BAD_PAR
-                          : pio_delegate((struct space_pio *)src, (struct space_pio *)dst, ssb, dsb, ord, pmm);
-    default:
-        return ssb != dsb ? NOVA_BAD_PAR
-                          : msr_delegate((struct space_msr *)src, (struct space_msr *)dst, ssb, dsb, ord, pmm);
     }
+    if (type == OBJECT_OBJ) {
+        return obj_delegate((struct space_obj *)src, (struct space_obj *)dst, ssb, dsb, ord, pmm);
+    }
+    if (ssb != dsb) {
+        return NOVA_BAD_PAR;
+    }
+    return type == OBJECT_PIO ? pio_delegate((struct space_pio *)src, (struct space_pio *)dst, ssb, ord, pmm)
+                              : msr_delegate((struct space_msr *)src, (struct space_msr *)dst, ssb, ord, pmm);
 }
 
 static unsigned ctrl_ec(struct ec *ec, uint64_t id)
@@ -337,7 +321,7 @@ static unsigned assign_dev(const struct ec *ec)
     return ec->object.pd != pd_root ? NOVA_BAD_HYP : NOVA_BAD_FTR;
 }
 
-static unsigned perform(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t r8)
+static __attribute__((noinline)) unsigned perform(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t r8)
 {
     switch (id & 0xf) {
     case NOVA_IPC_CALL: /* with flags */
@@ -354,8 +338,6 @@ static unsigned perform(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, 
         return create_pt(ec, id, rsi, rdx);
     case NOVA_CREATE_SM:
         return create_sm(ec, id, rsi, rdx);
-    case NOVA_CTRL_PD:
-        return ctrl_pd(ec, id, rsi, rdx, r8);
     case NOVA_CTRL_EC:
         return ctrl_ec(ec, id);
     case NOVA_CTRL_SC:
@@ -379,17 +361,12 @@ static unsigned perform(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, 
  * If memory ran out while dead objects wait for their end, the EC repeats the SYSCALL instruction after that: nothing
  * of what this hypercall looked up may be used across it.
  */
-static unsigned finish(struct ec *ec, uint64_t id, unsigned status)
+static __attribute__((noinline)) unsigned finish_late(struct ec *ec, uint64_t id, unsigned status)
 {
     struct cpu *cpu = ec->cpu;
-    bool again;
+    bool again = (status == NOVA_MEM_OBJ || status == NOVA_MEM_CAP) && (cpu->grace.open || cpu->grace.closed);
 
-    if (status == SUSPEND) {
-        return status;
-    }
-    again = (status == NOVA_MEM_OBJ || status == NOVA_MEM_CAP) && (cpu->grace.open || cpu->grace.closed);
-
-    if (LIKELY(!cpu->hazard && !READ_ONCE(ec->hazard.recall) && !again)) {
+    if (status == SUSPEND || (!cpu->hazard && !READ_ONCE(ec->hazard.recall) && !again)) {
         return status;
     }
     ec->frame.gpr[R_RDI] = status;
@@ -401,6 +378,14 @@ static unsigned finish(struct ec *ec, uint64_t id, unsigned status)
     return SUSPEND;
 }
 
+static inline unsigned finish(struct ec *ec, uint64_t id, unsigned status)
+{
+    if (LIKELY(status < NOVA_MEM_OBJ && !ec->cpu->hazard && !READ_ONCE(ec->hazard.recall))) {
+        return status;
+    }
+    return finish_late(ec, id, status);
+}
+
 /* From entry/entry.S; the status goes back to the user unless it is SUSPEND. */
 unsigned hypercall(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec);
 unsigned hypercall(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec)
@@ -409,13 +394,16 @@ unsigned hypercall(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, uint64
     if ((id & 0xf) == NOVA_CTRL_SM && FLAGS(id) & NOVA_SM_DOWN) {
         return sm_down_call(ec, id, rsi);
     }
+    if ((id & 0xf) == NOVA_CTRL_PD) {
+        return finish(ec, id, ctrl_pd(ec, id, rsi, rdx, r8));
+    }
     return finish(ec, id, perform(ec, id, rsi, rdx, r8));
 }
 
-static __attribute__((noinline)) unsigned sm_up_blocked(struct ec *ec, uint64_t id, struct sm *sm)
+static __attribute__((noinline)) unsigned sm_up_blocked(struct ec *ec, struct sm *sm)
 {
     sm_release_first(sm);
-    return finish(ec, id, NOVA_SUCCESS);
+    return finish(ec, NOVA_CTRL_SM, NOVA_SUCCESS);
 }
 
 /* The same for ctrl_sm without flags. */
@@ -430,7 +418,7 @@ unsigned hypercall_sm_up(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, 
     if (UNLIKELY(!cap_has(c, RIGHT(SM, NOVA_SM_CTRL_UP)))) {
         return NOVA_BAD_CAP;
     }
-    return LIKELY(sm_count_up(sm, &status)) ? status : sm_up_blocked(ec, id, sm);
+    return LIKELY(sm_count_up(sm, &status)) ? status : sm_up_blocked(ec, sm);
 }
 
 /* The EC has been suspended: it is blocked, or something has to be done before it goes on. */

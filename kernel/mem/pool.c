@@ -82,7 +82,7 @@ bool account_charge(struct account *account, uint64_t pages)
     for (struct account *a = account; a; a = a->parent) {
         uint64_t used;
         do {
-            used = READ_ONCE(a->used);
+            used = __atomic_load_n(&a->used, __ATOMIC_RELAXED);
             if (pages > a->limit || used > a->limit - pages) {
                 for (; account != a; account = account->parent) {
                     __atomic_fetch_sub(&account->used, pages, __ATOMIC_RELAXED);

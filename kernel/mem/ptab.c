@@ -23,7 +23,7 @@ static unsigned order_of(unsigned level)
 /* Whether an entry above order 0 points to a table. */
 static bool is_table(const struct ptab_format *f, uint64_t entry)
 {
-    return (entry & f->present) && (entry & f->leaf_mask) != f->leaf;
+    return (entry & f->table_mask) == (f->table & f->table_mask);
 }
 
 static uint64_t *table_of(const struct ptab_format *f, uint64_t entry)
@@ -56,13 +56,12 @@ static unsigned cache_of(const struct ptab_format *f, uint64_t leaf, unsigned or
 /* Permissions of a leaf. If several have its encoding, the ones with R count, of these the fewest. */
 static unsigned perm_of(const struct ptab_format *f, uint64_t leaf)
 {
-    for (unsigned i = 0; i < ARRAY_SIZE(f->perm); i++) {
-        unsigned perm = (2 * i + 1) % (ARRAY_SIZE(f->perm) + 1); /* 1, 3 ... 15, 0, 2 ... 14 */
-        if (f->perm[perm] == (leaf & f->perm_mask)) {
-            return perm;
-        }
+    unsigned perm = 1;
+
+    while (perm && f->perm[perm] != (leaf & f->perm_mask)) {
+        perm = perm == 15 ? 2 : (perm + 2) % ARRAY_SIZE(f->perm); /* 1, 3 ... 15, 2, 4 ... 14, 0 */
     }
-    return 0;
+    return perm;
 }
 
 /* The entry for a page at `order`, or above it where the tables end: *reached tells. There must be a root. */
@@ -87,7 +86,7 @@ struct ptab_range ptab_lookup(const struct ptab *ptab, uint64_t page)
     uint64_t entry = ptab->root ? *walk(ptab, page, 0, &order) : 0;
     struct ptab_range range = {.page = page >> order << order, .order = order};
 
-    if (entry & f->present) {
+    if (entry) {
         range.frame = (entry & f->addr) >> PAGE_BITS >> order << order;
         range.perm = perm_of(f, entry);
         range.cache = cache_of(f, entry, order);
@@ -105,7 +104,7 @@ static bool insert_table(struct ptab *ptab, uint64_t *entry, unsigned order, boo
     if (!table) {
         return false;
     }
-    if (leaf & f->present) {
+    if (leaf) {
         if (order == BITS) {
             leaf = (leaf & ~(f->leaf | f->cache_leaf_mask)) | f->cache[cache_of(f, leaf, order)];
         }
@@ -141,7 +140,7 @@ static inline void set(struct ptab *ptab, uint64_t *entry, unsigned order, uint6
 
     if (old != value) {
         __atomic_store_n(entry, value, __ATOMIC_RELEASE);
-        if (old & f->present) {
+        if (old) {
             *flush = true;
             if (order && is_table(f, old)) {
                 page_list_push(&ptab->stale, table_of(f, old), order - BITS);
@@ -172,7 +171,7 @@ static __attribute__((noinline)) bool update(struct ptab *ptab, const struct pta
                 set(ptab, &entry[i], order, value, flush);
             }
             write_back(f, entry, count);
-        } else if (!map && !(*entry & f->present)) {
+        } else if (!map && !*entry) {
             break; /* only what is mapped may need more than one table */
         } else if (!insert_table(ptab, entry, reached, flush)) {
             return false;
@@ -242,10 +241,9 @@ struct ptab_format ptab_host = {
     .levels = 4,
     .leaf_levels = 2,
     .root_entries = 256,
-    .present = P,
     .table = P | RW | US | A,
     .leaf = PS,
-    .leaf_mask = PS,
+    .table_mask = P | PS,
     .addr = 0xffffffffff000,
     /* XU and XS are one and the same here */
     .perm = {0, USER(NX), USER(NX | RW), USER(NX | RW), BY_W_R, BY_W_R, BY_W_R},

@@ -21,16 +21,15 @@
 #include "lib/util.h"
 #include "mem/pool.h"
 
-/* How one kind of table is encoded. */
+/* How one kind of table is encoded. A hole is an entry of 0. */
 struct ptab_format {
     unsigned levels;        /* of the tree */
     unsigned leaf_levels;   /* leaves exist at levels 1 to leaf_levels */
     unsigned root_entries;  /* of the root table; what is above is neither touched nor freed */
-    uint64_t present;       /* an entry is present if any of these bits is set */
     uint64_t table;         /* bits of an entry that points to a table */
+    uint64_t table_mask;    /* those of them, and of a leaf, that tell a table from a leaf and from a hole */
     uint64_t table_level;   /* added to them once for each level of that table (AMD-Vi: next level) */
     uint64_t leaf;          /* bits added to a leaf above level 1 */
-    uint64_t leaf_mask;     /* an entry above level 1 is a leaf, not a table, if these bits equal `leaf` */
     uint64_t addr;          /* bits that hold the address */
     uint64_t perm[16];      /* bits of a leaf for NOVA_MEM_ permissions, 0: no mapping. Should contain what
                                hardware would set (accessed, dirty), so that rewrites are recognised */

@@ -75,36 +75,35 @@ void tlb_serve(struct cpu *cpu)
     }
 }
 
-static void mark_stale(struct space_hst *hst)
+void tlb_shootdown(struct space_hst *hst)
 {
+    struct cpu *self = cpu_self();
+    uint32_t ticket[CPU_MAX];
+    unsigned asked = 0;
+
     if (cpu_has_pcid) {
         for (unsigned i = 0; i < cpu_count; i++) {
             __atomic_store_n(&hst->stale[i], 1, __ATOMIC_RELAXED);
         }
     }
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-}
-
-void tlb_shootdown(struct space_hst *hst)
-{
-    struct cpu *self = cpu_self();
-    uint32_t ticket[CPU_MAX];
-    uint64_t asked[CPU_MAX / 64] = {0};
-
-    mark_stale(hst);
     for (unsigned i = 0; i < cpu_count; i++) {
         struct cpu *cpu = cpu_of(i);
-        if (cpu != self && __atomic_load_n(&cpu->space, __ATOMIC_ACQUIRE) == hst) {
+        ticket[i] = 0;
+        if (__atomic_load_n(&cpu->space, __ATOMIC_ACQUIRE) != hst) {
+            continue;
+        }
+        if (cpu == self) {
+            tlb_load(self, hst);
+        } else {
             ticket[i] = cpu_ask(cpu);
-            asked[i / 64] |= BIT(i % 64);
+            asked++;
         }
     }
-    if (self->space == hst) {
-        tlb_load(self, hst);
-    }
-    for (unsigned i = 0; i < cpu_count; i++) {
-        if (asked[i / 64] & BIT(i % 64)) {
+    for (unsigned i = 0; asked; i++) {
+        if (ticket[i]) {
             cpu_wait(cpu_of(i), ticket[i]);
+            asked--;
         }
     }
 }

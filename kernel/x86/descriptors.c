@@ -73,7 +73,7 @@ void descriptors_load(struct cpu *cpu)
     cpu->tss.ist[0] = area + 0x9000;
     cpu->tss.ist[1] = area + 0xb000;
     cpu->tss.ist[2] = area + 0xd000;
-    cpu->tss.io_bitmap = IO_BITMAP_NONE;
+    cpu->tss.io_bitmap = IO_MAP_NONE;
 
     struct pointer gdtr = {sizeof(cpu->gdt) - 1, (uintptr_t)cpu->gdt}, idtr = {sizeof(idt) - 1, (uintptr_t)idt};
     __asm__ volatile("lgdt %0\n\t"

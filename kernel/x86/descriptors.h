@@ -26,9 +26,6 @@ struct tss {
 
 _Static_assert(offsetof(struct tss, rsp0) == TSS_RSP0 && sizeof(struct tss) == 104, "TSS layout");
 
-/* An offset beyond the limit: no port is accessible. */
-#define IO_BITMAP_NONE 0xffff
-
 struct cpu;
 
 /* Fills the interrupt descriptor table; once. */

@@ -1,7 +1,7 @@
 /*
  * FPU state. CPUs without XSAVE use FXSAVE.
  *
- * An EC without FPU runs with CR0.TS set. It must not find another PD's state in the registers even
+ * An EC with FPU is the owner of the registers while it runs. One without runs with CR0.TS set. It must not find another PD's state in the registers even
  * so (CPUs may read them speculatively), but within a PD saving and loading them would be for nothing.
  *
  * SPDX-License-Identifier: MIT
@@ -56,8 +56,8 @@ void fpu_init(struct cpu *cpu)
     }
     load(initial);
     write_cr0(CPU_CR0 | CR0_TS);
-    cpu->fpu_live = 0;
     cpu->fpu_owner = 0;
+    cpu->switch_slow = cpu_has_tags_or_ibpb;
 }
 
 /* Layout of the FXSAVE area: Intel SDM volume 1, table 10-2. */
@@ -77,34 +77,32 @@ static void own(struct cpu *cpu, struct ec *ec)
     cpu->fpu_owner = ec;
 }
 
-/* While an EC with FPU runs, it is the owner, but only noted as that when one without comes next. */
 void fpu_switch(struct cpu *cpu, struct ec *from, struct ec *to)
 {
-    if (cpu->fpu_live) {
+    if (from->fpu) {
         cpu->fpu_owner = from;
     }
-    cpu->fpu_live = to->fpu;
     if (to->fpu) {
         __asm__ volatile("clts");
         if (cpu->fpu_owner != to) {
             own(cpu, to);
         }
-        return;
+    } else {
+        if (cpu->fpu_owner && cpu->fpu_owner->hst != to->hst) {
+            __asm__ volatile("clts");
+            own(cpu, 0);
+        }
+        write_cr0(CPU_CR0 | CR0_TS);
     }
-    if (cpu->fpu_owner && cpu->fpu_owner->hst != to->hst) {
-        __asm__ volatile("clts");
-        own(cpu, 0);
-    }
-    write_cr0(CPU_CR0 | CR0_TS);
+    cpu->switch_slow = cpu_has_tags_or_ibpb || (!to->fpu && cpu->fpu_owner);
 }
 
 void fpu_forget(struct cpu *cpu, const struct ec *ec)
 {
-    if (cpu->fpu_owner == ec || (ec->fpu && cpu->fpu_live == ec->fpu)) {
+    if (cpu->fpu_owner == ec) {
         __asm__ volatile("clts");
         load(initial);
         write_cr0(CPU_CR0 | CR0_TS);
         cpu->fpu_owner = 0;
-        cpu->fpu_live = 0;
     }
 }

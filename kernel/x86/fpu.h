@@ -11,8 +11,6 @@
 #define X86_FPU_H
 
 #include "core/cpu.h"
-#include "x86/asm.h"
-#include "x86/cpu.h"
 
 /* Enables the FPU on this CPU; on the first one, finds the components and the size of their state. */
 void fpu_init(struct cpu *cpu);
@@ -25,33 +23,14 @@ void fpu_initial(void *state);
 /* Makes the registers fit for an EC that is about to run after another one. */
 void fpu_switch(struct cpu *cpu, struct ec *from, struct ec *to);
 
-/* The same between two ECs of one PD on a CPU with XSAVE, of which only one has an FPU. */
-static inline void fpu_toggle(struct cpu *cpu, struct ec *from, struct ec *to)
+/* The same for two ECs with FPU on a CPU with XSAVE: saves one state and loads the other. */
+static inline void fpu_swap(void *from, const void *to)
 {
-    if (!to->fpu) {
-        cpu->fpu_owner = from;
-        cpu->fpu_live = 0;
-        write_cr0(CPU_CR0 | CR0_TS);
-    } else if (cpu->fpu_owner == to) {
-        cpu->fpu_live = to->fpu;
-        __asm__ volatile("clts");
-    } else {
-        fpu_switch(cpu, from, to);
-    }
-}
-
-/* The same between two ECs that both have an FPU: then the addresses of their states, in kernel memory, are negative. */
-static inline bool fpu_swap(void *old, const void *new)
-{
-    if (UNLIKELY((intptr_t)((uintptr_t)old & (uintptr_t)new) >= 0)) {
-        return false;
-    }
     __asm__ volatile("xsave64 (%0)\n\t"
                      "xrstor64 (%1)"
                      :
-                     : "r"(old), "r"(new), "a"(-1), "d"(-1)
+                     : "r"(from), "r"(to), "a"(-1), "d"(-1)
                      : "memory");
-    return true;
 }
 
 /* Forgets an EC's state: it dies. */

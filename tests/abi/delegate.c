@@ -116,7 +116,7 @@ static void identity(void)
 
 /* -- Object capabilities -- */
 
-/* Which of UP and DN a semaphore capability carries, as a mask; 0 if there is none. The counter must be > 0. */
+/* Which of UP and DN a semaphore capability carries; 0 if there is none. The counter must be > 0. */
 static unsigned semaphore_permissions(uint64_t sel)
 {
     bool down = ctrl_sm(sel, 1, NOVA_SM_DOWN) == NOVA_SUCCESS;

@@ -108,13 +108,13 @@ static uint32_t on_child(uint64_t pid, uint32_t mtd)
     return (uint32_t)pid;
 }
 
-static void child_pds(void)
+static void child_pds(unsigned count)
 {
     unsigned all_selectors = 63 - (unsigned)__builtin_clzl(sys.hip->sel_num);
     uint64_t base = sel_alloc(8, 8);
     unsigned wrong = 0;
 
-    for (unsigned i = 0; i < 200; i++) {
+    for (unsigned i = 0; i < count; i++) {
         uint64_t pd = base, obj = base + 1, hst = base + 2, pio = base + 3, ec = base + 4, pt = base + 5;
         uint32_t mtd = 0;
 
@@ -143,7 +143,7 @@ static void child_pds(void)
         wrong += ctrl_pd(obj, obj, 0, 0, all_selectors, 0, 0);
         drop(base, 3);
     }
-    tap_is(wrong, 0, "200 protection domains created, used and dropped");
+    tap_is(wrong, 0, "%u protection domains created, used and dropped", count);
     nothing_lost("protection domains");
 }
 
@@ -380,7 +380,7 @@ void image_main(const struct nova_hip *hip, uint64_t magic, uint64_t mbi)
     many("protection domains", one_pd, total * 10 / 100);
     many("execution contexts", one_ec, total * 6 / 100);
     many("threads", one_sc, total * 2 / 100);
-    child_pds();
+    child_pds((unsigned)(total / 5000));
     for (unsigned cpu = sys.bsp;; cpu = sys.cpus - 1) {
         drop_blocked(cpu, block_on_gate, "blocked threads");
         drop_blocked(cpu, block_with_timeout, "threads with a timeout");

@@ -153,7 +153,9 @@ uint64_t option(const char *name, uint64_t fallback)
 
 void power_off(void)
 {
-    ctrl_hw(5, NOVA_HW_SLEEP);
+    const unsigned reset = 0, soft_off = 5;
+
+    ctrl_hw(option("reset", 0) ? reset : soft_off, NOVA_HW_SLEEP);
     for (;;)
         sm_down(sys.never);
 }

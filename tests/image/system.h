@@ -62,7 +62,7 @@ void image_main(const struct nova_hip *hip, uint64_t magic, uint64_t mbi);
 
 _Noreturn void image_start(const struct nova_hip *hip, uint64_t magic, uint64_t mbi);
 
-/* Any thread of the root PD. */
+/* Ends the test, by any thread of the root PD: off, or with reset=1 on the command line a reset. */
 _Noreturn void power_off(void);
 
 /* Number after "name=" on the command line, or fallback. */

@@ -2,7 +2,7 @@
  * Port I/O and MSR spaces: a delegation gives what the source has and the mask leaves, for exactly the
  * selectors named, whatever the order; MSRs outside of the two windows never get a bit.
  *
- * Sources: core/space_bitmap.c core/pd.c mem/pool.c mem/slab.c
+ * Sources: core/space_bitmap.c mem/pool.c
  *
  * SPDX-License-Identifier: MIT
  */
@@ -33,10 +33,14 @@ void switch_io_changed(const struct space_pio *pio)
     changes++;
 }
 
-void object_init(struct object *object, enum object_type type, struct pd *pd)
+void *pd_page_alloc(struct pd *payer, unsigned order)
 {
-    (void)object, (void)type, (void)pd;
-    abort();
+    return page_alloc(&payer->account, order);
+}
+
+void pd_page_free(struct pd *payer, void *pages, unsigned order)
+{
+    page_free(&payer->account, pages, order);
 }
 
 static uint64_t random_state = 1;

@@ -17,6 +17,7 @@
 #include "tap.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
 #define PAGES 4096UL
@@ -330,13 +331,13 @@ static void test_death(void)
     ok_checks("dead objects are not delegated; the last slot retires what it names");
 }
 
-/* Threads fill and empty the same slots, tables included. */
+/* Threads fill and empty the same slots. */
 static void *hammer(void *argument)
 {
     uint64_t state = (uintptr_t)argument + 1;
 
-    for (unsigned i = 0; i < ROUNDS; i++) {
-        uint64_t r = tap_random(&state), sel = r % 8 * OBJ_SLOTS;
+    for (unsigned i = 0; i < 4 * ROUNDS; i++) {
+        uint64_t r = tap_random(&state), sel = (r & 1) * OBJ_SLOTS;
         struct object *object = objects[r >> 8 & 31];
         cap c = cap_make(object, 1);
         if (r >> 16 & 1) {
@@ -374,9 +375,51 @@ static void test_threads(void)
         model[1][sel] = obj_lookup(spaces[1]->tables, sel);
     }
     compare();
-    CHECK(!dead && owners[1]->account.used == 2 + 8);
+    CHECK(!dead && owners[1]->account.used == 2 + 2);
     destroy();
     ok_checks("%u threads change the same slots", THREADS);
+}
+
+/* Threads need the same new table at the same time. */
+static unsigned arrived;
+
+static void *race(void *argument)
+{
+    uint64_t self = (uintptr_t)argument;
+
+    for (unsigned i = 0; i < OBJ_SLOTS; i++) {
+        __atomic_fetch_add(&arrived, 1, __ATOMIC_ACQ_REL);
+        for (unsigned spins = 0; __atomic_load_n(&arrived, __ATOMIC_ACQUIRE) < (i + 1) * 2; spins++) {
+            if (spins > 1000) {
+                sched_yield();
+            }
+        }
+        CHECK(object_get(objects[self]));
+        CHECK(obj_insert(spaces[1], i * OBJ_SLOTS + self, cap_make(objects[self], 1)) == NOVA_SUCCESS);
+    }
+    return NULL;
+}
+
+static void test_tables(void)
+{
+    for (unsigned round = 0; round < 4; round++) {
+        pthread_t thread;
+        create();
+        arrived = 0;
+        if (pthread_create(&thread, NULL, race, (void *)1) != 0) {
+            abort();
+        }
+        race(NULL);
+        pthread_join(thread, NULL);
+        for (unsigned i = 0; i < OBJ_SLOTS; i++) {
+            for (unsigned j = 0; j < 2; j++) {
+                CHECK(obj_lookup(spaces[1]->tables, i * OBJ_SLOTS + j) == cap_make(objects[j], 1));
+            }
+        }
+        CHECK(owners[1]->account.used == 2 + OBJ_SLOTS);
+        destroy();
+    }
+    ok_checks("two threads need the same tables");
 }
 
 int main(void)
@@ -392,5 +435,6 @@ int main(void)
     test_memory();
     test_death();
     test_threads();
+    test_tables();
     return tap_done();
 }

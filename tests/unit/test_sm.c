@@ -360,7 +360,7 @@ static void *run_cpu(void *argument)
     struct cpu *cpu = machine_on((unsigned)(uintptr_t)argument);
     uint64_t state = fake_self + 1, up = 0, ok = 0;
 
-    for (unsigned round = 0; round < ROUNDS; round++) {
+    for (unsigned round = 0; round < 4 * ROUNDS; round++) {
         uint64_t r = tap_random(&state);
         struct ec *ec = all[fake_self][r & 3];
         if (__atomic_exchange_n(&machine[fake_self].pending, false, __ATOMIC_SEQ_CST)) {

@@ -227,6 +227,11 @@ _Noreturn void ipc_event(struct cpu *cpu, struct ec *ec, unsigned event)
     leave_kernel(EXIT_EVENT, ec, event);
 }
 
+_Noreturn void ipc_exception(struct cpu *cpu, struct ec *ec, unsigned vector)
+{
+    ipc_event(cpu, ec, vector);
+}
+
 _Noreturn void ipc_retry(struct cpu *cpu, struct ec *ec)
 {
     (void)cpu;
@@ -299,7 +304,7 @@ void switch_to(struct cpu *cpu, struct ec *to)
     cpu_set_ec(cpu, to);
 }
 
-void switch_forget(struct cpu *cpu, const struct ec *ec)
+void switch_forget(struct cpu *cpu, struct ec *ec)
 {
     if (cpu_ec(cpu) == ec) {
         cpu_set_ec(cpu, &cpu->idle_ec);

@@ -112,12 +112,12 @@
 
 /**
  * @name Scheduling context descriptor
- * @verbatim
+ * @code{.unparsed}
  *   63             39 38         23 22      16 15           0
  *   +----------------+-------------+----------+--------------+
  *   |       -        |     COS     | priority | budget in ms |
  *   +----------------+-------------+----------+--------------+
- * @endverbatim
+ * @endcode
  * Priorities are 1 to 127, a higher number preempts a lower one. The budget is 1 to 65535: after so many
  * milliseconds others of the same priority have their turn. The class of service (COS) must be 0.
  * @{

@@ -54,12 +54,12 @@ struct nova_hip {
     uint16_t cpu_bsp;           /**< The one that the root EC runs on. */
     uint16_t int_pin;           /**< Pin interrupts: numbers from 0 on. */
     uint16_t int_msi;           /**< Message interrupts: the numbers behind. */
-    uint8_t mco_obj;            /**< Largest order of ctrl_pd that never fails half-way: object spaces, */
-    uint8_t mco_hst;            /**< host spaces, */
-    uint8_t mco_gst;            /**< guest spaces, */
-    uint8_t mco_dma;            /**< DMA spaces, */
-    uint8_t mco_pio;            /**< port I/O spaces, */
-    uint8_t mco_msr;            /**< MSR spaces. */
+    uint8_t mco_obj;            /**< Largest order of ctrl_pd that never fails half-way: object spaces. */
+    uint8_t mco_hst;            /**< Largest order of ctrl_pd that never fails half-way: host spaces. */
+    uint8_t mco_gst;            /**< Largest order of ctrl_pd that never fails half-way: guest spaces. */
+    uint8_t mco_dma;            /**< Largest order of ctrl_pd that never fails half-way: DMA spaces. */
+    uint8_t mco_pio;            /**< Largest order of ctrl_pd that never fails half-way: port I/O spaces. */
+    uint8_t mco_msr;            /**< Largest order of ctrl_pd that never fails half-way: MSR spaces. */
     uint16_t key_max;           /**< Highest key identifier for memory encryption: 0. */
     uint64_t features;          /**< `NOVA_FEATURE_` bits. */
     uint64_t tpm_log_addr;      /**< TPM event log: not filled in. */

@@ -14,12 +14,12 @@
 /**
  * @name Hypercall numbers
  * Bits 3:0 of the hypercall identifier in RDI:
- * @verbatim
+ * @code{.unparsed}
  *   63                                      8 7      4 3      0
  *   +-----------------------------------------+--------+--------+
  *   |            selector or value            | flags  | number |
  *   +-----------------------------------------+--------+--------+
- * @endverbatim
+ * @endcode
  * @{
  */
 #define NOVA_IPC_CALL 0x0   /**< See @ref nova_ipc_call. */

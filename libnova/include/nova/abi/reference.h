@@ -22,31 +22,31 @@
  *
  * @section nova_hypercalls_calls Hypercalls
  *
- * - @subpage nova_ipc_call sends a message and waits for the reply
- * - @subpage nova_ipc_reply replies and waits for the next message
- * - @subpage nova_create_pd creates a protection domain or a space
- * - @subpage nova_create_ec creates an execution context (a thread)
- * - @subpage nova_create_sc creates a scheduling context (CPU time)
- * - @subpage nova_create_pt creates a portal
- * - @subpage nova_create_sm creates a semaphore
- * - @subpage nova_ctrl_pd delegates and revokes capabilities
- * - @subpage nova_ctrl_ec recalls an execution context
- * - @subpage nova_ctrl_sc tells the CPU time that was used
- * - @subpage nova_ctrl_pt configures a portal
- * - @subpage nova_ctrl_sm does up and down on a semaphore
- * - @subpage nova_ctrl_hw resets the platform or switches it off
- * - @subpage nova_assign_int configures an interrupt
- * - @subpage nova_assign_dev assigns a device to a DMA space
+ * - @subpage nova_ipc_call "nova_ipc_call(2)": send a message and wait for the reply
+ * - @subpage nova_ipc_reply "nova_ipc_reply(2)": reply and wait for the next message
+ * - @subpage nova_create_pd "nova_create_pd(2)": create a protection domain or a space
+ * - @subpage nova_create_ec "nova_create_ec(2)": create an execution context (a thread)
+ * - @subpage nova_create_sc "nova_create_sc(2)": create a scheduling context (CPU time)
+ * - @subpage nova_create_pt "nova_create_pt(2)": create a portal
+ * - @subpage nova_create_sm "nova_create_sm(2)": create a semaphore
+ * - @subpage nova_ctrl_pd "nova_ctrl_pd(2)": delegate and revoke capabilities
+ * - @subpage nova_ctrl_ec "nova_ctrl_ec(2)": recall an execution context
+ * - @subpage nova_ctrl_sc "nova_ctrl_sc(2)": CPU time that was used
+ * - @subpage nova_ctrl_pt "nova_ctrl_pt(2)": configure a portal
+ * - @subpage nova_ctrl_sm "nova_ctrl_sm(2)": up and down
+ * - @subpage nova_ctrl_hw "nova_ctrl_hw(2)": reset and power-off
+ * - @subpage nova_assign_int "nova_assign_int(2)": configure an interrupt
+ * - @subpage nova_assign_dev "nova_assign_dev(2)": assign a device to a DMA space
  *
  * @section nova_hypercalls_more What they have in common
  *
- * - @subpage nova_convention (registers, examples, rules)
- * - @subpage nova_permissions (what a capability permits)
- * - @subpage nova_message (UTCB and message transfer descriptor)
- * - @subpage nova_events (exceptions, STARTUP, RECALL)
- * - @subpage nova_memory (kernel memory, limits, and when objects die)
- * - @subpage nova_boot_state (what the root protection domain starts with)
- * - @subpage nova_console (reading the messages of the microhypervisor)
+ * - @subpage nova_convention "nova_convention(2)": registers, rules, examples
+ * - @subpage nova_permissions "nova_permissions(2)": what capabilities permit
+ * - @subpage nova_message "nova_message(2)": UTCB and message transfer descriptor
+ * - @subpage nova_events "nova_events(2)": exceptions, STARTUP, RECALL
+ * - @subpage nova_memory "nova_memory(2)": kernel memory, limits, and when objects die
+ * - @subpage nova_boot_state "nova_boot_state(2)": what the root protection domain starts with
+ * - @subpage nova_console "nova_console(2)": reading the messages of the microhypervisor
  */
 
 /**
@@ -55,9 +55,10 @@
  * @section nova_convention_regs Registers
  *
  * Any host EC makes a hypercall with the instruction SYSCALL. Parameters and results are in registers; no
- * hypercall reads or writes memory, except for the UTCBs in @ref nova_ipc_call and @ref nova_ipc_reply.
+ * hypercall reads or writes memory, except for the UTCBs in @ref nova_ipc_call "nova_ipc_call(2)" and @ref
+ * nova_ipc_reply "nova_ipc_reply(2)".
  *
- * @verbatim
+ * @code{.unparsed}
  *         before SYSCALL                       afterwards
  *   RDI   identifier: selector or value 63:8,  status in 7:0, the rest is 0
  *         flags 7:4, number 3:0
@@ -67,7 +68,7 @@
  *   R8    parameter                            unchanged
  *   RCX   -                                    address behind SYSCALL, like RIP
  *   R11   -                                    0x202: what RFLAGS is now
- * @endverbatim
+ * @endcode
  *
  * All other registers, the FPU state, and the FS and GS bases are unchanged. RFLAGS becomes 0x202: arithmetic
  * flags, the direction flag and the trap flag are cleared.
@@ -75,11 +76,11 @@
  * @section nova_convention_rules Rules
  *
  * - Bits of parameters that no page mentions are ignored, and so are undefined flags; set them to 0. For @ref
- *   nova_ipc_reply flags must be 0.
+ *   nova_ipc_reply "nova_ipc_reply(2)" flags must be 0.
  * - Hypercall 0xf does not exist: BAD_HYP.
  * - If a hypercall has several faults, it returns the status of one of them, in no defined order.
- * - A hypercall that fails has changed nothing, with two exceptions: @ref nova_ctrl_pd with MEM_CAP, and @ref
- *   nova_ipc_call with ABORTED, if the callee died over the message.
+ * - A hypercall that fails has changed nothing, with two exceptions: @ref nova_ctrl_pd "nova_ctrl_pd(2)" with
+ *   MEM_CAP, and @ref nova_ipc_call "nova_ipc_call(2)" with ABORTED, if the callee died over the message.
  * - Any number of ECs may make hypercalls at the same time, on any CPU, with any objects. Each page says
  *   which objects must be on the caller's CPU.
  * - A capability that is looked up stays good for this hypercall, even if it is revoked meanwhile.
@@ -122,7 +123,7 @@
  * Each capability has five permission bits. What they mean depends on the type of what it refers to; bits
  * that the type does not define are never set. A capability without any permission is a null capability.
  *
- * @verbatim
+ * @code{.unparsed}
  *   type                     bit 4      bit 3     bit 2     bit 1     bit 0
  *   object space             -          -         -         TAKE      GRANT
  *   host space               -          -         -         TAKE      GRANT
@@ -138,11 +139,11 @@
  *   memory                   -          XS        XU        W         R
  *   port                     -          -         -         -         A
  *   MSR                      -          -         -         W         R
- * @endverbatim
+ * @endcode
  *
  * Permissions only ever get fewer: a new object's capability has all that its type defines (a new PD's has
- * those of its parent's capability), and @ref nova_ctrl_pd copies a capability without those that its mask
- * lacks.
+ * those of its parent's capability), and @ref nova_ctrl_pd "nova_ctrl_pd(2)" copies a capability without
+ * those that its mask lacks.
  *
  * @section nova_permissions_notes Notes
  *
@@ -163,34 +164,34 @@
  * @section nova_message_utcb UTCB
  *
  * Every host EC has a user thread control block: one page of kernel memory that is mapped at the address
- * given to @ref nova_create_ec. Nothing but messages goes through it. It cannot be delegated; granting
- * another page to its address removes it from view, but messages still go to the hidden page. See union
- * nova_utcb.
+ * given to @ref nova_create_ec "nova_create_ec(2)". Nothing but messages goes through it. It cannot be
+ * delegated; granting another page to its address removes it from view, but messages still go to the hidden
+ * page. See union nova_utcb.
  *
  * @section nova_message_regular Regular IPC
  *
- * @ref nova_ipc_call and the reply to it copy words from UTCB to UTCB. The message transfer descriptor (MTD)
- * comes from the sender:
+ * @ref nova_ipc_call "nova_ipc_call(2)" and the reply to it copy words from UTCB to UTCB. The message
+ * transfer descriptor (MTD) comes from the sender:
  *
- * @verbatim
+ * @code{.unparsed}
  *   31                                        9 8                     0
  *   +-------------------------------------------+----------------------+
  *   |        passed on, without a meaning       |  message words - 1   |
  *   +-------------------------------------------+----------------------+
- * @endverbatim
+ * @endcode
  *
  * So a message has 1 to 512 words, from word 0 on, and NOVA_MTD_WORDS(n) describes one of n words.
  *
  * @section nova_message_arch Architectural IPC
  *
- * An event (@ref nova_events) copies the affected EC's state into the UTCB of the handler, which is then laid
- * out as struct nova_arch_state; the reply copies state back. Which parts are copied is up to the portal's
- * MTD on the way out (@ref nova_ctrl_pt), and up to the MTD of the reply on the way back. What is not copied
- * keeps its value: in the UTCB whatever was there, in the EC its own state.
+ * An event (@ref nova_events "nova_events(2)") copies the affected EC's state into the UTCB of the handler,
+ * which is then laid out as struct nova_arch_state; the reply copies state back. Which parts are copied is up
+ * to the portal's MTD on the way out (@ref nova_ctrl_pt "nova_ctrl_pt(2)"), and up to the MTD of the reply on
+ * the way back. What is not copied keeps its value: in the UTCB whatever was there, in the EC its own state.
  *
  * For host ECs these bits have an effect, the others have none:
  *
- * @verbatim
+ * @code{.unparsed}
  *   bit                   out   in    state
  *   NOVA_MTD_POISON       -     yes   kills the EC
  *   NOVA_MTD_GPR_0_7      yes   yes   gpr[0] to gpr[7]: RAX RCX RDX RBX RSP RBP RSI RDI
@@ -199,7 +200,7 @@
  *   NOVA_MTD_RIP          yes   yes   rip
  *   NOVA_MTD_QUAL         yes   -     qual[0]: error code, qual[1]: page-fault address
  *   NOVA_MTD_FS_GS        yes   yes   fs.base, gs.base (extension)
- * @endverbatim
+ * @endcode
  *
  * A reply that would let an EC go on with RIP, FS base or GS base outside of user-accessible memory kills the
  * EC instead.
@@ -218,14 +219,14 @@
  * *event base of the EC + number of the event*, in the EC's own object space. The portal's capability must
  * have permission EVENT, and its EC must be alive, on the same CPU, and not wait for the affected EC itself;
  * else the affected EC is killed. If the handler is busy, the affected EC helps it like a caller would (@ref
- * nova_ipc_call). The handler runs with the scheduling context of the affected EC.
+ * nova_ipc_call "nova_ipc_call(2)"). The handler runs with the scheduling context of the affected EC.
  *
  * The handler starts at the portal's entry with RDI = portal identifier, RSI = MTD of the portal, and the
- * state in its UTCB (@ref nova_message). Its reply resumes the affected EC.
+ * state in its UTCB (@ref nova_message "nova_message(2)"). Its reply resumes the affected EC.
  *
  * @section nova_events_list Events of host ECs
  *
- * @verbatim
+ * @code{.unparsed}
  *   number   event                         number   event
  *   0        #DE divide error              14       #PF page fault
  *   1        #DB debug                     16       #MF x87
@@ -237,13 +238,13 @@
  *   11       #NP segment not present       33       RECALL
  *   12       #SS stack segment             others   not delivered
  *   13       #GP general protection
- * @endverbatim
+ * @endcode
  *
- * - \#NM tells that an EC without FPU (@ref nova_create_ec) has tried to use it.
+ * - \#NM tells that an EC without FPU (@ref nova_create_ec "nova_create_ec(2)") has tried to use it.
  * - STARTUP is the first event of a global thread, when it is scheduled for the first time. RIP is 0; the
  *   reply has to set it.
- * - RECALL is the answer to @ref nova_ctrl_ec. Page-fault address and error code are those of the last
- *   exception.
+ * - RECALL is the answer to @ref nova_ctrl_ec "nova_ctrl_ec(2)". Page-fault address and error code are those
+ *   of the last exception.
  * - After INT3 the saved RIP points behind the instruction, as the CPU defines it.
  * - NMIs are counted and ignored. \#DF and \#MC stop the machine with a kernel panic.
  *
@@ -251,7 +252,7 @@
  *
  * A killed EC never runs again. Whoever waits for its reply gets ABORTED or, if what waits is an event, is
  * killed as well; calls to its portals return ABORTED. The console tells the reason and the EC's registers
- * (@ref nova_console). Objects that refer to the EC keep it until they go.
+ * (@ref nova_console "nova_console(2)"). Objects that refer to the EC keep it until they go.
  *
  * @section nova_events_spec Specification
  *
@@ -284,7 +285,7 @@
  *
  * An object dies when neither a capability nor another object refers to it any more:
  *
- * @verbatim
+ * @code{.unparsed}
  *   object                refers to
  *   PD                    its parent
  *   any object            the PD that pays for it
@@ -292,17 +293,17 @@
  *   SC, portal            its EC
  *   blocked EC            the semaphore
  *   object space          what its capabilities refer to
- * @endverbatim
+ * @endcode
  *
  * - An EC that runs or waits is not kept alive by that: when the last capability, portal and SC are gone, it
  *   dies. Its caller gets ABORTED.
  * - An object space with a capability for itself, or with ECs of its own PD in it, does not die by itself. To
- *   destroy a PD, revoke everything in its object space: @ref nova_ctrl_pd with the whole space as
- *   destination, mask 0 and order 18.
+ *   destroy a PD, revoke everything in its object space: @ref nova_ctrl_pd "nova_ctrl_pd(2)" with the whole
+ *   space as destination, mask 0 and order 18.
  * - Death takes effect a few milliseconds later: every CPU must have left the microhypervisor once. Idle CPUs
  *   do not count.
- * - A space that is dead but not destroyed yet is still in the way of a new one: ABORTED (@ref
- *   nova_create_pd).
+ * - A space that is dead but not destroyed yet is still in the way of a new one: ABORTED (@ref nova_create_pd
+ *   "nova_create_pd(2)" "nova_create_pd(2)").
  *
  * @section nova_memory_spec Specification
  *
@@ -314,13 +315,13 @@
  *
  * @section nova_boot_state_regs Registers
  *
- * @verbatim
+ * @code{.unparsed}
  *   RIP     entry point of the root image
  *   RSP     address of the HIP: user-accessible memory ends 4 KiB above
  *   RDI     what was in EAX when the boot loader started the microhypervisor: 0x36d76289
  *   RSI     what was in EBX: physical address of the Multiboot2 information
  *   others  0
- * @endverbatim
+ * @endcode
  *
  * The root EC runs on CPU nova_hip::cpu_bsp with the highest priority, a budget of 1000 ms and FPU. Its event
  * base is 0, and it has no event portals yet. It has no stack: RSP points to a read-only page.
@@ -338,17 +339,17 @@
  *
  * SEL_NUM is nova_hip::sel_num. All permissions, unless noted:
  *
- * @verbatim
+ * @code{.unparsed}
  *   SEL_NUM - 1   NOVA object space: TAKE
  *   SEL_NUM - 2   root object space
  *   SEL_NUM - 3   root protection domain
  *   SEL_NUM - 4   root execution context
  *   SEL_NUM - 5   root scheduling context
- * @endverbatim
+ * @endcode
  *
- * From the NOVA object space, @ref nova_ctrl_pd takes everything else:
+ * From the NOVA object space, @ref nova_ctrl_pd "nova_ctrl_pd(2)" takes everything else:
  *
- * @verbatim
+ * @code{.unparsed}
  *   SEL_NUM - 1   semaphore of the console
  *   SEL_NUM - 2   NOVA object space: TAKE
  *   SEL_NUM - 3   NOVA host space: TAKE. Selectors are physical page numbers
@@ -359,7 +360,7 @@
  *   SEL_NUM - 8   root port I/O space
  *   0x10000 + n   semaphore of interrupt n: ASSIGN, CTRL_DN
  *   n             idle scheduling context of CPU n: CTRL
- * @endverbatim
+ * @endcode
  *
  * Not in the NOVA spaces, and so out of reach for everybody: the memory of the microhypervisor, local and I/O
  * APICs, the range of message interrupts at 0xfee00000, UEFI runtime services; the ports of PM1a_CNT,

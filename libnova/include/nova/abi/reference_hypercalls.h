@@ -4,7 +4,7 @@
  *
  * Each page says what this microhypervisor does; section numbers are those of the NOVA Microhypervisor
  * Interface Specification (July 27, 2024). Registers that a table does not mention are unchanged (@ref
- * nova_convention).
+ * nova_convention "nova_convention(2)").
  *
  * SPDX-License-Identifier: MIT
  */
@@ -21,7 +21,7 @@
  *
  * @section nova_ipc_call_regs Registers
  *
- * @verbatim
+ * @code{.unparsed}
  *         before                               afterwards
  *   RDI   pt 63:8, flags 7:4, 0x0 3:0          status 7:0
  *   RSI   mtd 31:0                             mtd of the reply; unchanged without SUCCESS
@@ -29,11 +29,11 @@
  *   R11   -                                    0x202
  *   RIP                                        address behind SYSCALL
  *   RDX, RAX, RBX, RBP, RSP, R8 to R10, R12 to R15: unchanged
- * @endverbatim
+ * @endcode
  *
  * The callee starts at the portal's instruction pointer with RDI = portal identifier, RSI = mtd, RCX = RIP,
- * R11 = 0x202. Its other registers are as they were at its last @ref nova_ipc_reply; the first time, RSP is
- * as given to @ref nova_create_ec and the rest is 0.
+ * R11 = 0x202. Its other registers are as they were at its last @ref nova_ipc_reply "nova_ipc_reply(2)"; the
+ * first time, RSP is as given to @ref nova_create_ec "nova_create_ec(2)" and the rest is 0.
  *
  * @section nova_ipc_call_flags Flags
  *
@@ -91,7 +91,7 @@
  *
  * @section nova_ipc_reply_regs Registers
  *
- * @verbatim
+ * @code{.unparsed}
  *         before                               when the next message has come
  *   RDI   0x1 (flags 0)                        identifier of the portal that was called
  *   RSI   mtd 31:0                             mtd of the message, or of the portal if it is an event
@@ -99,7 +99,7 @@
  *   R11   -                                    0x202
  *   RIP                                        instruction pointer of the portal
  *   RDX, RAX, RBX, RBP, RSP, R8 to R10, R12 to R15: unchanged
- * @endverbatim
+ * @endcode
  *
  * @section nova_ipc_reply_flags Flags
  *
@@ -111,9 +111,10 @@
  *
  * @section nova_ipc_reply_effect Effect
  *
- * If an EC waits for the reply, mtd says what it gets: message words, if it did an @ref nova_ipc_call, or
- * processor state, if it had an event (@ref nova_message). Its scheduling context goes back to it.
- * NOVA_MTD_POISON in the reply to an event kills it.
+ * If an EC waits for the reply, mtd says what it gets: message words, if it did an @ref nova_ipc_call
+ * "nova_ipc_call(2)" "nova_ipc_call(2)", or processor state, if it had an event (@ref nova_message
+ * "nova_message(2)"). Its scheduling context goes back to it. NOVA_MTD_POISON in the reply to an event kills
+ * it.
  *
  * If nobody waits, because the caller died meanwhile, the reply is dropped.
  *
@@ -169,7 +170,7 @@
  *
  * @section nova_create_pd_regs Registers
  *
- * @verbatim
+ * @code{.unparsed}
  *         before                               afterwards
  *   RDI   sel 63:8, op 7:4, 0x2 3:0            status 7:0
  *   RSI   pd                                   unchanged
@@ -178,7 +179,7 @@
  *   R11   -                                    0x202
  *   RIP                                        address behind SYSCALL
  *   RAX, RBX, RBP, RSP, R8 to R10, R12 to R15: unchanged
- * @endverbatim
+ * @endcode
  *
  * @section nova_create_pd_flags Operations
  *
@@ -187,7 +188,8 @@
  * - NOVA_PD_GST (3), NOVA_PD_DMA (4): not supported yet.
  * - NOVA_PD_PIO (5), NOVA_PD_MSR (6): a port I/O space, an MSR space. The first port I/O space of a PD is
  *   that of its host ECs; all others are for guest ECs.
- * - NOVA_PD_LIMITED (8): extension. Like NOVA_PD_PD, with a limit of RDX pages of 4 KiB (@ref nova_memory).
+ * - NOVA_PD_LIMITED (8): extension. Like NOVA_PD_PD, with a limit of RDX pages of 4 KiB (@ref nova_memory
+ *   "nova_memory(2)" "nova_memory(2)").
  *
  * @section nova_create_pd_perm Permissions
  *
@@ -200,7 +202,7 @@
  * all permissions that its type has if it is a space. A new space is empty. pd pays.
  *
  * A host EC needs the object space, the host space and the first port I/O space of its PD: create them before
- * the first @ref nova_create_ec.
+ * the first @ref nova_create_ec "nova_create_ec(2)".
  *
  * @section nova_create_pd_status Status
  *
@@ -249,7 +251,7 @@
  *
  * @section nova_create_ec_regs Registers
  *
- * @verbatim
+ * @code{.unparsed}
  *         before                               afterwards
  *   RDI   sel 63:8, flags 7:4, 0x3 3:0         status 7:0
  *   RSI   pd                                   unchanged
@@ -260,7 +262,7 @@
  *   R11   -                                    0x202
  *   RIP                                        address behind SYSCALL
  *   RBX, RBP, RSP, R9, R10, R12 to R15: unchanged
- * @endverbatim
+ * @endcode
  *
  * @section nova_create_ec_flags Flags
  *
@@ -278,11 +280,11 @@
  *
  * The EC belongs to CPU cpu and to the spaces of pd for all its life. Its UTCB is mapped readable and
  * writable at the given page, in place of what was there. RSP starts as sp; evt is the base of its event
- * selectors (@ref nova_events). All other registers start as 0, the FPU in its initial state. sel refers to
- * it with all permissions. pd pays.
+ * selectors (@ref nova_events "nova_events(2)"). All other registers start as 0, the FPU in its initial
+ * state. sel refers to it with all permissions. pd pays.
  *
  * Nothing runs yet: a local thread waits for a call, a global thread for a scheduling context (@ref
- * nova_create_sc), upon which it sends the event STARTUP.
+ * nova_create_sc "nova_create_sc(2)"), upon which it sends the event STARTUP.
  *
  * @section nova_create_ec_status Status
  *
@@ -328,7 +330,7 @@
  *
  * @section nova_create_sc_regs Registers
  *
- * @verbatim
+ * @code{.unparsed}
  *         before                               afterwards
  *   RDI   sel 63:8, 0 7:4, 0x4 3:0             status 7:0
  *   RSI   pd                                   unchanged
@@ -339,7 +341,7 @@
  *   R11   -                                    0x202
  *   RIP                                        address behind SYSCALL
  *   RBX, RBP, RSP, R8 to R10, R12 to R15: unchanged
- * @endverbatim
+ * @endcode
  *
  * @section nova_create_sc_flags Flags
  *
@@ -400,7 +402,7 @@
  *
  * @section nova_create_pt_regs Registers
  *
- * @verbatim
+ * @code{.unparsed}
  *         before                               afterwards
  *   RDI   sel 63:8, 0 7:4, 0x5 3:0             status 7:0
  *   RSI   pd                                   unchanged
@@ -410,7 +412,7 @@
  *   R11   -                                    0x202
  *   RIP                                        address behind SYSCALL
  *   RBX, RBP, RSP, R8 to R10, R12 to R15: unchanged
- * @endverbatim
+ * @endcode
  *
  * @section nova_create_pt_flags Flags
  *
@@ -425,7 +427,8 @@
  * @section nova_create_pt_effect Effect
  *
  * A call of the portal is served by ec, from address ip on, in ec's protection domain. Portal identifier and
- * MTD are 0 until @ref nova_ctrl_pt sets them. sel refers to the portal with all permissions. pd pays.
+ * MTD are 0 until @ref nova_ctrl_pt "nova_ctrl_pt(2)" sets them. sel refers to the portal with all
+ * permissions. pd pays.
  *
  * @section nova_create_pt_status Status
  *
@@ -467,7 +470,7 @@
  *
  * @section nova_create_sm_regs Registers
  *
- * @verbatim
+ * @code{.unparsed}
  *         before                               afterwards
  *   RDI   sel 63:8, 0 7:4, 0x6 3:0             status 7:0
  *   RSI   pd                                   unchanged
@@ -476,7 +479,7 @@
  *   R11   -                                    0x202
  *   RIP                                        address behind SYSCALL
  *   RAX, RBX, RBP, RSP, R8 to R10, R12 to R15: unchanged
- * @endverbatim
+ * @endcode
  *
  * @section nova_create_sm_flags Flags
  *
@@ -523,7 +526,7 @@
  *
  * @section nova_ctrl_pd_regs Registers
  *
- * @verbatim
+ * @code{.unparsed}
  *         before                               afterwards
  *   RDI   src 63:8, 0 7:4, 0x7 3:0             status 7:0
  *   RSI   dst                                  unchanged
@@ -534,7 +537,7 @@
  *   R11   -                                    0x202
  *   RIP                                        address behind SYSCALL
  *   RBX, RBP, RSP, R9, R10, R12 to R15: unchanged
- * @endverbatim
+ * @endcode
  *
  * @section nova_ctrl_pd_flags Flags
  *
@@ -614,14 +617,14 @@
  *
  * @section nova_ctrl_ec_regs Registers
  *
- * @verbatim
+ * @code{.unparsed}
  *         before                               afterwards
  *   RDI   ec 63:8, flags 7:4, 0x8 3:0          status 7:0
  *   RCX   -                                    address behind SYSCALL
  *   R11   -                                    0x202
  *   RIP                                        address behind SYSCALL
  *   RSI, RDX, RAX, RBX, RBP, RSP, R8 to R10, R12 to R15: unchanged
- * @endverbatim
+ * @endcode
  *
  * @section nova_ctrl_ec_flags Flags
  *
@@ -634,9 +637,10 @@
  *
  * @section nova_ctrl_ec_effect Effect
  *
- * Before the EC returns to user mode the next time, it sends the event RECALL (@ref nova_events). An EC that
- * runs is interrupted. One that is blocked, waits for a reply or waits to be called stays so, and sends the
- * event when that is over. Recalls that come before the event is sent count as one.
+ * Before the EC returns to user mode the next time, it sends the event RECALL (@ref nova_events
+ * "nova_events(2)" "nova_events(2)"). An EC that runs is interrupted. One that is blocked, waits for a reply
+ * or waits to be called stays so, and sends the event when that is over. Recalls that come before the event
+ * is sent count as one.
  *
  * @section nova_ctrl_ec_status Status
  *
@@ -668,7 +672,7 @@
  *
  * @section nova_ctrl_sc_regs Registers
  *
- * @verbatim
+ * @code{.unparsed}
  *         before                               afterwards
  *   RDI   sc 63:8, 0 7:4, 0x9 3:0              status 7:0
  *   RSI   -                                    time; unchanged without SUCCESS
@@ -676,7 +680,7 @@
  *   R11   -                                    0x202
  *   RIP                                        address behind SYSCALL
  *   RDX, RAX, RBX, RBP, RSP, R8 to R10, R12 to R15: unchanged
- * @endverbatim
+ * @endcode
  *
  * @section nova_ctrl_sc_flags Flags
  *
@@ -724,7 +728,7 @@
  *
  * @section nova_ctrl_pt_regs Registers
  *
- * @verbatim
+ * @code{.unparsed}
  *         before                               afterwards
  *   RDI   pt 63:8, 0 7:4, 0xa 3:0              status 7:0
  *   RSI   pid                                  unchanged
@@ -733,7 +737,7 @@
  *   R11   -                                    0x202
  *   RIP                                        address behind SYSCALL
  *   RAX, RBX, RBP, RSP, R8 to R10, R12 to R15: unchanged
- * @endverbatim
+ * @endcode
  *
  * @section nova_ctrl_pt_flags Flags
  *
@@ -746,7 +750,7 @@
  * @section nova_ctrl_pt_effect Effect
  *
  * From now on, whoever serves the portal finds pid in RDI; and events that go through it transfer the state
- * that mtd selects (@ref nova_message). Calls do not use mtd.
+ * that mtd selects (@ref nova_message "nova_message(2)"). Calls do not use mtd.
  *
  * @section nova_ctrl_pt_status Status
  *
@@ -783,7 +787,7 @@
  *
  * @section nova_ctrl_sm_regs Registers
  *
- * @verbatim
+ * @code{.unparsed}
  *         before                               afterwards
  *   RDI   sm 63:8, flags 7:4, 0xb 3:0          status 7:0
  *   RSI   deadline, for down                   unchanged
@@ -791,7 +795,7 @@
  *   R11   -                                    0x202
  *   RIP                                        address behind SYSCALL
  *   RDX, RAX, RBX, RBP, RSP, R8 to R10, R12 to R15: unchanged
- * @endverbatim
+ * @endcode
  *
  * @section nova_ctrl_sm_flags Flags
  *
@@ -811,8 +815,9 @@
  * TSC reaches deadline. A deadline of 0 never comes; one that is past gives TIMEOUT at once. While the caller
  * is blocked, scheduling contexts that help it wait with it.
  *
- * Interrupts do an up on their semaphores (@ref nova_assign_int). A down on the semaphore of a
- * level-triggered interrupt tells the microhypervisor that the last one has been handled: it unmasks the pin.
+ * Interrupts do an up on their semaphores (@ref nova_assign_int "nova_assign_int(2)"). A down on the
+ * semaphore of a level-triggered interrupt tells the microhypervisor that the last one has been handled: it
+ * unmasks the pin.
  *
  * @section nova_ctrl_sm_status Status
  *
@@ -851,14 +856,14 @@
  *
  * @section nova_ctrl_hw_regs Registers
  *
- * @verbatim
+ * @code{.unparsed}
  *         before                               afterwards
  *   RDI   desc 63:8, op 7:4, 0xc 3:0           status 7:0
  *   RCX   -                                    address behind SYSCALL
  *   R11   -                                    0x202
  *   RIP                                        address behind SYSCALL
  *   RSI, RDX, RAX, RBX, RBP, RSP, R8 to R10, R12 to R15: unchanged
- * @endverbatim
+ * @endcode
  *
  * @section nova_ctrl_hw_flags Operations
  *
@@ -913,7 +918,7 @@
  *
  * @section nova_assign_int_regs Registers
  *
- * @verbatim
+ * @code{.unparsed}
  *         before                               afterwards
  *   RDI   sm 63:8, flags 7:4, 0xd 3:0          status 7:0
  *   RSI   cpu                                  msi_addr 31:0; unchanged without SUCCESS
@@ -922,7 +927,7 @@
  *   R11   -                                    0x202
  *   RIP                                        address behind SYSCALL
  *   RAX, RBX, RBP, RSP, R8 to R10, R12 to R15: unchanged
- * @endverbatim
+ * @endcode
  *
  * @section nova_assign_int_flags Flags
  *
@@ -933,7 +938,8 @@
  *
  * @section nova_assign_int_perm Permissions
  *
- * - sm: semaphore of an interrupt with ASSIGN; the NOVA object space has them (@ref nova_boot_state)
+ * - sm: semaphore of an interrupt with ASSIGN; the NOVA object space has them (@ref nova_boot_state
+ *   "nova_boot_state(2)" "nova_boot_state(2)")
  *
  * @section nova_assign_int_effect Effect
  *
@@ -942,14 +948,14 @@
  * an up on the semaphore. For a message, the driver writes msi_addr and msi_data into the device's MSI or
  * MSI-X registers:
  *
- * @verbatim
+ * @code{.unparsed}
  *   msi_addr  = 0xfee00000 | APIC ID of the CPU << 12
  *   msi_data  = vector, edge, fixed delivery
- * @endverbatim
+ * @endcode
  *
  * For a pin, both are 0. A level-triggered interrupt is masked when it arrives, until the next down (@ref
- * nova_ctrl_sm). A message that comes while it is masked is lost. Before the first assign_int an interrupt is
- * masked.
+ * nova_ctrl_sm "nova_ctrl_sm(2)"). A message that comes while it is masked is lost. Before the first
+ * assign_int an interrupt is masked.
  *
  * dev is ignored: without interrupt remapping nothing keeps a device from sending another device's message.
  *
@@ -995,7 +1001,7 @@
  *
  * @section nova_assign_dev_regs Registers
  *
- * @verbatim
+ * @code{.unparsed}
  *         before                               afterwards
  *   RDI   dma 63:8, 0 7:4, 0xe 3:0             status 7:0
  *   RSI   physical page number of the IOMMU    unchanged
@@ -1006,7 +1012,7 @@
  *   R11   -                                    0x202
  *   RIP                                        address behind SYSCALL
  *   RAX, RBX, RBP, RSP, R8 to R10, R12 to R15: unchanged
- * @endverbatim
+ * @endcode
  *
  * @section nova_assign_dev_flags Flags
  *
