@@ -20,6 +20,7 @@
 #include "x86/clock.h"
 #include "x86/cpu.h"
 #include "x86/descriptors.h"
+#include "x86/device.h"
 #include "x86/fpu.h"
 #include "x86/ioapic.h"
 
@@ -53,6 +54,8 @@ static void boot_on_stack(struct cpu *cpu)
     hip_init();
     root_create();
     print("%lu of %lu KiB of kernel memory left for the root PD\n", pool_free() * 4, pool_size() * 4);
+    boot_window_close();
+    paging_boot_end();
     console_serial_off();
     smp_release();
     schedule(cpu);

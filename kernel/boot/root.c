@@ -248,7 +248,6 @@ void root_create(void)
     ec->frame.gpr[R_RDI] = boot_info.magic;
     ec->frame.gpr[R_RSI] = boot_info.info;
     ec->cont = CONT_IRET;
-    ec->bound = true;
 
     put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_ROOT_OBJ, &obj->object, NOVA_PERM_ALL);
     put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_ROOT_HST, &hst->object, NOVA_PERM_ALL);

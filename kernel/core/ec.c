@@ -112,36 +112,40 @@ unsigned ec_create(const struct ec_config *config, struct ec **result)
     return NOVA_SUCCESS;
 }
 
-/* The caller of a dying EC gets ABORTED; if it waits for an event to be handled, it dies as well. */
-static void abort_callers(struct ec *ec)
+/*
+ * The EC is dead: its caller gets ABORTED; those that wait for it try again. If the caller waits for an event to be
+ * handled, it must die as well and is returned.
+ */
+static struct ec *bury(struct ec *ec)
 {
     struct ec *caller = ec->hazard.busy ? ec->caller : 0;
 
+    ec->cont = CONT_DEAD;
     ec->hazard.busy = true;
     ec->caller = 0;
+    ec->cpu->hazard |= HAZARD_SCHEDULE;
+    sc_release(ec->cpu, ec);
     if (!caller) {
-        return;
+        return 0;
     }
     caller->callee = 0;
     if (caller->hazard.arch) {
         caller->hazard.arch = false;
-        ec_kill(caller, "its event handler is dead");
-    } else {
-        caller->frame.gpr[R_RDI] = NOVA_ABORTED;
-        caller->cont = CONT_SYSRET;
+        return caller;
     }
+    caller->frame.gpr[R_RDI] = NOVA_ABORTED;
+    caller->cont = CONT_SYSRET;
+    return 0;
 }
 
 void ec_kill(struct ec *ec, const char *why)
 {
-    struct cpu *cpu = ec->cpu;
-
-    print("EC killed on CPU %u: %s (event %#x, RIP %#lx, RSP %#lx, error %#lx, address %#lx)\n", cpu->id, why,
-          (unsigned)ec->event, ec->frame.rip, ec->frame.rsp, ec->frame.error, ec->fault_addr);
-    ec->cont = CONT_DEAD;
-    abort_callers(ec);
-    sc_release(cpu, ec);
-    cpu->hazard |= HAZARD_SCHEDULE;
+    while (ec) {
+        print("EC killed on CPU %u: %s (event %#x, RIP %#lx, RSP %#lx, error %#lx, address %#lx)\n", ec->cpu->id, why,
+              (unsigned)ec->event, ec->frame.rip, ec->frame.rsp, ec->frame.error, ec->fault_addr);
+        ec = bury(ec);
+        why = "its event handler is dead";
+    }
 }
 
 void ec_destroy(struct ec *ec)
@@ -157,14 +161,11 @@ void ec_destroy(struct ec *ec)
             ec_wake(ec, NOVA_ABORTED);
         }
     }
-    ec->cont = CONT_DEAD;
     if (ec->callee) {
         ec->callee->caller = 0;
         ec->callee = 0;
     }
-    abort_callers(ec);
-    sc_release(cpu, ec);
-    cpu->hazard |= HAZARD_SCHEDULE;
+    ec_kill(bury(ec), "its event handler is gone");
     switch_forget(cpu, ec);
     hst_unmap_kernel(ec->hst, ec->utcb_page, ec->utcb);
     unbind_spaces(ec);

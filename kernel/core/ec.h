@@ -79,7 +79,7 @@ struct ec {
     struct list queue;   /* in the semaphore's queue or a CPU's wake-up queue */
     struct sm *sm;
     struct timeout timeout;
-    bool bound; /* a global thread has had an SC */
+    bool bound; /* has an SC; atomic */
 };
 
 _Static_assert(offsetof(struct ec, frame) == EC_FRAME, "entry/frame.h");

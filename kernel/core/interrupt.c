@@ -31,6 +31,9 @@ void interrupt_init(void)
     pins = ioapic_pins() < INTERRUPT_MAX ? ioapic_pins() : INTERRUPT_MAX;
     for (unsigned i = 0; i < INTERRUPT_MAX; i++) {
         sm_init(&interrupts[i].sm, (int32_t)i);
+        if (i < pins && !ioapic_has(i)) {
+            continue;
+        }
         obj_insert(&nova_obj, NOVA_SEL_INT + i,
                    cap_make(&interrupts[i].sm.object, NOVA_SM_ASSIGN | NOVA_SM_CTRL_DN));
     }
@@ -98,7 +101,7 @@ unsigned interrupt_wait(const struct sm *sm, const struct cpu *cpu)
     lock(&i->lock);
     if (i->cpu != cpu) {
         status = NOVA_BAD_CPU;
-    } else if (i->held) {
+    } else if (i->held && !READ_ONCE(sm->counter)) { /* all that have arrived are served */
         i->held = false;
         ioapic_mask((unsigned)sm->interrupt, false);
     }

@@ -127,7 +127,8 @@ unsigned ipc_call(struct cpu *cpu, struct ec *ec, uint64_t id, uint64_t mtd)
     ec->frame.gpr[R_RDI] = id;
     ec->frame.gpr[R_RSI] = mtd;
     ec->cont = CONT_CALL;
-    help(cpu, ec, callee);
+    help(cpu, ec, callee); /* returns only if that is in vain */
+    ec->cont = CONT_SYSRET;
     return NOVA_ABORTED;
 }
 

@@ -59,6 +59,9 @@ bool object_get(struct object *object)
 void object_put(struct object *object)
 {
     if (__atomic_fetch_sub(&object->refs, 1, __ATOMIC_ACQ_REL) == 1) {
+        if (object->type >= OBJECT_OBJ) {
+            space_unbind((struct space *)object);
+        }
         grace_retire(object);
     }
 }

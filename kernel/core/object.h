@@ -102,7 +102,7 @@ static inline unsigned cap_perms(cap c)
     return (uint32_t)(c >> 32) >> object_shift[o->type] & object_perms[o->type];
 }
 
-/* Sets up an object with one reference, owned by the caller, and charges its existence to `pd`. */
+/* Sets up an object with one reference, owned by the caller. It refers to `pd`, which must be alive, or null. */
 void object_init(struct object *object, enum object_type type, struct pd *pd);
 
 /* Takes one more reference unless the object is dead. */

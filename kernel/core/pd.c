@@ -25,8 +25,6 @@ struct pd *pd_create(struct pd *parent, uint64_t limit)
 
 void pd_destroy(struct pd *pd)
 {
-    slab_drain(&pd->small);
-    slab_drain(&pd->large);
     page_free(pd->account.parent, pd, 0);
 }
 

@@ -3,7 +3,8 @@
  *
  * The PD's account limits the pages that its objects take, page tables and capability tables
  * included; each charge also counts against all ancestors. Small objects come from the PD's own slab.
- * The pointers to the spaces are not references: a space that dies takes itself out of its PD.
+ * The pointers to the spaces are not references: a space takes itself out of its PD when it dies, before its grace
+ * period, so who finds a pointer may use it until it leaves the kernel.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -34,6 +34,11 @@ unsigned sc_create(struct pd *pd, struct ec *ec, uint64_t scd, struct sc **resul
         slab_free(sc);
         return NOVA_ABORTED;
     }
+    if (__atomic_test_and_set(&ec->bound, __ATOMIC_RELAXED)) {
+        object_put(&ec->object);
+        slab_free(sc);
+        return NOVA_ABORTED;
+    }
     object_init(&sc->object, OBJECT_SC, pd);
     sc->cpu = ec->cpu;
     sc->ec = ec;
@@ -84,6 +89,7 @@ void sc_destroy(struct sc *sc)
         cpu->sc = 0;
         cpu->hazard |= HAZARD_SCHEDULE;
     }
+    __atomic_clear(&sc->ec->bound, __ATOMIC_RELAXED);
     object_put(&sc->ec->object);
     slab_free(sc);
 }
@@ -91,12 +97,23 @@ void sc_destroy(struct sc *sc)
 uint64_t sc_time(const struct sc *sc)
 {
     uint64_t consumed, started;
+    uint32_t version;
 
     do {
+        version = __atomic_load_n(&sc->version, __ATOMIC_ACQUIRE);
         consumed = __atomic_load_n(&sc->consumed, __ATOMIC_ACQUIRE);
         started = __atomic_load_n(&sc->started, __ATOMIC_ACQUIRE);
-    } while (consumed != __atomic_load_n(&sc->consumed, __ATOMIC_ACQUIRE));
+    } while (version & 1 || version != __atomic_load_n(&sc->version, __ATOMIC_ACQUIRE));
     return started ? consumed + (clock_now() - started) : consumed;
+}
+
+/* Notes when an SC starts to run, or 0 when it stops, and how long it ran until then. */
+static void account_time(struct sc *sc, uint64_t started, uint64_t ran)
+{
+    __atomic_store_n(&sc->version, sc->version + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&sc->consumed, sc->consumed + ran, __ATOMIC_RELEASE);
+    __atomic_store_n(&sc->started, started, __ATOMIC_RELEASE);
+    __atomic_store_n(&sc->version, sc->version + 1, __ATOMIC_RELEASE);
 }
 
 void sc_ready(struct cpu *cpu, struct sc *sc)
@@ -131,9 +148,7 @@ static struct sc *stop(struct cpu *cpu, uint64_t now)
 
     cpu->sc = 0;
     if (sc) {
-        uint64_t ran = now - sc->started;
-        __atomic_store_n(&sc->started, 0, __ATOMIC_RELEASE);
-        __atomic_store_n(&sc->consumed, sc->consumed + ran, __ATOMIC_RELEASE);
+        account_time(sc, 0, now - sc->started);
         sc->left = now < cpu->budget_end ? cpu->budget_end - now : 0;
     }
     return sc;
@@ -143,7 +158,7 @@ static void start(struct cpu *cpu, struct sc *sc, uint64_t now)
 {
     cpu->sc = sc;
     cpu->budget_end = sc == &cpu->idle_sc ? UINT64_MAX : now + sc->left;
-    __atomic_store_n(&sc->started, now, __ATOMIC_RELEASE);
+    account_time(sc, now, 0);
     sc_timer(cpu);
 }
 
@@ -275,7 +290,9 @@ static __attribute__((noinline)) _Noreturn void leave_late(struct cpu *cpu, stru
     }
 }
 
-_Noreturn void leave(struct cpu *cpu, struct ec *ec)
+/* `leave` of entry/entry.S comes here with an empty stack. */
+_Noreturn void leave_to(struct cpu *cpu, struct ec *ec);
+_Noreturn void leave_to(struct cpu *cpu, struct ec *ec)
 {
     if (UNLIKELY(cpu->hazard || ec->cont > CONT_IRET || READ_ONCE(ec->hazard.recall))) {
         leave_late(cpu, ec);

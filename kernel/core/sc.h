@@ -28,6 +28,7 @@ struct sc {
     uint64_t left;      /* of the budget */
     uint64_t consumed;  /* until `started` */
     uint64_t started;   /* when it began to run; 0: it does not */
+    uint32_t version;   /* odd while the two are being changed */
     uint8_t prio;
 };
 
@@ -65,7 +66,7 @@ _Noreturn void schedule_blocked(struct cpu *cpu, struct ec *ec);
 /* Looks after the hazards of the CPU, then goes on with the running SC. Abandons the stack. */
 _Noreturn void reactivate(struct cpu *cpu);
 
-/* Returns to user mode in an EC with the running SC, unless a hazard demands something else first. */
+/* Returns to user mode in an EC with the running SC, unless a hazard demands something else first. Abandons the stack. */
 _Noreturn void leave(struct cpu *cpu, struct ec *ec);
 
 /* Opens a window for interrupts; does not return if one comes. The EC's continuation must be in place. */

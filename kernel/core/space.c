@@ -103,14 +103,19 @@ unsigned space_create(enum object_type type, struct pd *pd, struct object **obje
     return NOVA_SUCCESS;
 }
 
-void space_destroy(struct space *space)
+void space_unbind(struct space *space)
 {
-    struct pd *pd = space->object.pd;
-    struct space **place = place_of(pd, space->object.type), *self = space;
+    struct space **place = place_of(space->object.pd, space->object.type), *self = space;
 
     if (place) {
         __atomic_compare_exchange_n(place, &self, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
     }
+}
+
+void space_destroy(struct space *space)
+{
+    struct pd *pd = space->object.pd;
+
     switch (space->object.type) {
     case OBJECT_OBJ:
         obj_destroy((struct space_obj *)space);

@@ -125,6 +125,9 @@ void msr_destroy(struct space_msr *msr);
 unsigned space_create(enum object_type type, struct pd *pd, struct object **space);
 void space_destroy(struct space *space);
 
+/* A space has just died: its PD must not offer it to new ECs any more. */
+void space_unbind(struct space *space);
+
 /* The NOVA spaces: what the kernel gives away (boot/root.c fills them). */
 extern struct space_obj nova_obj;
 extern struct space_hst nova_hst;

@@ -198,9 +198,11 @@ void hst_unmap_kernel(struct space_hst *hst, uint64_t page, const void *kernel_p
 {
     struct change change = {0};
 
-    if (lookup_leaf(hst, page).frame == phys_of(kernel_page) >> PAGE_BITS) {
-        update(hst, (struct ptab_range){.page = page}, &change);
+    lock(&hst->space.lock);
+    if (ptab_lookup(&hst->ptab, page).frame == phys_of(kernel_page) >> PAGE_BITS) {
+        ptab_update(&hst->ptab, (struct ptab_range){.page = page}, &change.flush);
     }
+    unlock(&hst->space.lock);
     finish(hst, &change);
 }
 

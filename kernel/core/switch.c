@@ -75,12 +75,21 @@ static inline void save_segments(struct ec *ec)
     }
 }
 
+/* Users may load null selectors and their own segments: that must not tell anything to the next PD. */
+static inline void clear_selectors(void)
+{
+    __asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs" : : "r"(0));
+}
+
 void switch_to(struct cpu *cpu, struct ec *to)
 {
     struct ec *from = cpu_ec(cpu);
 
     if (from != to) {
         save_segments(from);
+        if (from->hst != to->hst) {
+            clear_selectors();
+        }
         if (LIKELY(cpu_has_fsgsbase)) {
             write_fs_base(to->fs_base);
             write_gs_base(to->gs_base);
@@ -98,13 +107,15 @@ void switch_to(struct cpu *cpu, struct ec *to)
     }
 }
 
-/* What the fast path of entry/entry.S leaves to be switched. */
+/* What the fast path of entry/entry.S leaves to be switched; it may have loaded the space. */
 void switch_rest(struct cpu *cpu, struct ec *from, struct ec *to);
 void switch_rest(struct cpu *cpu, struct ec *from, struct ec *to)
 {
     fpu_switch(cpu, from, to);
     if (cpu->space != to->hst) {
         load_space(cpu, to);
+    } else {
+        load_io(cpu, to->pio);
     }
 }
 

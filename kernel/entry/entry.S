@@ -88,6 +88,10 @@
         xor     END_EC(EC_CONTEXT)(%r11), %rax
         test    $1, %al
         jnz     13f
+        mov     EC_HST(%rbx), %r8
+        mov     %r8, CPU_SPACE(%rsp)
+        mov     HST_ROOT(%r8), %r8
+        mov     %r8, %cr3               /* orders CPU_SPACE and PIO_GRANTED: see switch_io_changed */
         mov     EC_PIO(%rbx), %r8
         mov     $IO_MAP_NONE, %ecx
         cmpb    $0, PIO_GRANTED(%r8)
@@ -96,10 +100,6 @@
         jne     13f
         mov     $IO_MAP_BITMAP, %ecx
 14:     mov     %cx, CPU_IO_MAP(%rsp)
-        mov     EC_HST(%rbx), %r8
-        mov     %r8, CPU_SPACE(%rsp)
-        mov     HST_ROOT(%r8), %r8
-        mov     %r8, %cr3
         cmpq    $0, EC_FPU(%rbx)
         je      11f
         jmp     10b
@@ -220,7 +220,9 @@ hypercall_ipc_call:
         mov     %esi, %esi
         jmp     exit_ipc
 
-1:      lea     -EC_END(%r11), %rdx
+1:      mov     END(R_RBX)(%r11), %rbx
+        mov     END(R_RBP)(%r11), %rbp
+        lea     -EC_END(%r11), %rdx
         call    ipc_call_slow           /* returns only with an error */
         jmp     hypercall_return
 
@@ -303,13 +305,16 @@ exit_iret:
         iretq
 
 /* RDI: CPU. Abandon the stack, then go on in core/sc.c. */
-        .globl  schedule, reactivate
+        .globl  schedule, reactivate, leave
 schedule:
         mov     %rdi, %rsp
         call    schedule_next
 reactivate:
         mov     %rdi, %rsp
         call    reactivate_sc
+leave:                                  /* RSI: EC */
+        mov     %rdi, %rsp
+        call    leave_to
 
 /*
  * Exceptions and interrupts, one stub a vector. Those with an error code have had it pushed; NMI, #DF and #MC
@@ -357,6 +362,10 @@ vector_entry:
         lea     -F_VECTOR - EC_FRAME(%rsp), %rdi
         mov     EC_CPU(%rdi), %rsp
         cld
+        cmpb    $0, cpu_has_smap(%rip)
+        je      1f
+        clac                            /* the user may have set AC */
+1:
         call    exception_user
 
 /* The kernel was interrupted: idle, at a preemption point, or broken. */

@@ -24,6 +24,7 @@ static void interrupt(struct cpu *cpu, unsigned vector)
         break;
     case VECTOR_IPI:
         apic_eoi();
+        panic_check();
         cpu_serve(cpu);
         break;
     case VECTOR_ERROR:
@@ -32,7 +33,11 @@ static void interrupt(struct cpu *cpu, unsigned vector)
     case VECTOR_SPURIOUS:
         break;
     default:
-        interrupt_arrived(vector);
+        if (vector < INTERRUPT_VECTOR + INTERRUPT_MAX) {
+            interrupt_arrived(vector);
+        } else {
+            apic_eoi(); /* nobody's */
+        }
     }
 }
 

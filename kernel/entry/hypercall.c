@@ -47,57 +47,36 @@ static unsigned publish(struct ec *ec, uint64_t sel, struct object *object, unsi
     return status;
 }
 
-static unsigned create_pd(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx)
+static unsigned create_pd(struct ec *ec, uint64_t id, struct pd *pd, unsigned perms, uint64_t rdx)
 {
     static const uint8_t space_type[] = {
         [NOVA_PD_OBJ] = OBJECT_OBJ, [NOVA_PD_HST] = OBJECT_HST, [NOVA_PD_GST] = OBJECT_GST,
         [NOVA_PD_DMA] = OBJECT_DMA, [NOVA_PD_PIO] = OBJECT_PIO, [NOVA_PD_MSR] = OBJECT_MSR,
     };
-    uint64_t sel = SELECTOR(id), op = FLAGS(id);
-    unsigned status = obj_reserve(ec->obj, sel), perms = NOVA_PERM_ALL;
-    cap c = lookup(ec, rsi);
-    struct pd *pd = cap_object(c);
+    uint64_t op = FLAGS(id);
     struct object *object;
+    unsigned status;
 
-    if (status != NOVA_SUCCESS) {
-        return status;
-    }
-    if (!cap_has(c, RIGHT(PD, NOVA_PD_CREATE_PD))) {
-        return NOVA_BAD_CAP;
-    }
     if (op == NOVA_PD_PD || op == NOVA_PD_LIMITED) {
         struct pd *child = pd_create(pd, op == NOVA_PD_PD ? pd_default_limit(pd) : rdx);
-        if (!child) {
-            return NOVA_MEM_OBJ;
-        }
-        object = &child->object;
-        perms = cap_perms(c);
-    } else if (op >= ARRAY_SIZE(space_type)) {
-        return NOVA_BAD_PAR;
-    } else if (op == NOVA_PD_GST || op == NOVA_PD_DMA) {
-        return NOVA_BAD_FTR;
-    } else {
-        status = space_create(space_type[op], pd, &object);
-        if (status != NOVA_SUCCESS) {
-            return status;
-        }
+        return child ? publish(ec, SELECTOR(id), &child->object, perms) : NOVA_MEM_OBJ;
     }
-    return publish(ec, sel, object, perms);
+    if (op >= ARRAY_SIZE(space_type)) {
+        return NOVA_BAD_PAR;
+    }
+    if (op == NOVA_PD_GST || op == NOVA_PD_DMA) {
+        return NOVA_BAD_FTR;
+    }
+    status = space_create(space_type[op], pd, &object);
+    return status == NOVA_SUCCESS ? publish(ec, SELECTOR(id), object, NOVA_PERM_ALL) : status;
 }
 
-static unsigned create_ec(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t r8)
+static unsigned create_ec(struct ec *ec, uint64_t id, struct pd *pd, uint64_t rdx, uint64_t r8)
 {
-    uint64_t sel = SELECTOR(id), flags = FLAGS(id);
-    unsigned status = obj_reserve(ec->obj, sel);
-    struct pd *pd = object_with(ec, rsi, RIGHT(PD, NOVA_PD_CREATE_EC));
+    uint64_t flags = FLAGS(id);
     struct ec *created;
+    unsigned status;
 
-    if (status != NOVA_SUCCESS) {
-        return status;
-    }
-    if (!pd) {
-        return NOVA_BAD_CAP;
-    }
     if (flags & NOVA_EC_GUEST) {
         return NOVA_BAD_FTR;
     }
@@ -109,46 +88,36 @@ static unsigned create_ec(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx
                                            .local = !(flags & NOVA_EC_GLOBAL),
                                            .fpu = flags & NOVA_EC_FPU},
                        &created);
-    return status == NOVA_SUCCESS ? publish(ec, sel, &created->object, NOVA_PERM_ALL) : status;
+    return status == NOVA_SUCCESS ? publish(ec, SELECTOR(id), &created->object, NOVA_PERM_ALL) : status;
 }
 
-static unsigned create_sc(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx)
+static unsigned create_sc(struct ec *ec, uint64_t id, struct pd *pd, uint64_t rdx)
 {
-    uint64_t sel = SELECTOR(id);
-    unsigned status = obj_reserve(ec->obj, sel);
-    struct pd *pd = object_with(ec, rsi, RIGHT(PD, NOVA_PD_CREATE_SC));
     struct ec *bound = object_with(ec, rdx, RIGHT(EC, NOVA_EC_BIND_SC));
     struct sc *sc;
+    unsigned status;
 
-    if (status != NOVA_SUCCESS) {
-        return status;
-    }
-    if (!pd || !bound || bound->local) {
+    if (!bound || bound->local) {
         return NOVA_BAD_CAP;
     }
     status = sc_create(pd, bound, ec->frame.gpr[R_RAX], &sc);
     if (status != NOVA_SUCCESS) {
         return status;
     }
-    status = publish(ec, sel, &sc->object, NOVA_PERM_ALL);
+    status = publish(ec, SELECTOR(id), &sc->object, NOVA_PERM_ALL);
     if (status == NOVA_SUCCESS) {
         sc_start(sc);
     }
     return status;
 }
 
-static unsigned create_pt(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx)
+static unsigned create_pt(struct ec *ec, uint64_t id, struct pd *pd, uint64_t rdx)
 {
-    uint64_t sel = SELECTOR(id), ip = ec->frame.gpr[R_RAX];
-    unsigned status = obj_reserve(ec->obj, sel);
-    struct pd *pd = object_with(ec, rsi, RIGHT(PD, NOVA_PD_CREATE_PT));
+    uint64_t ip = ec->frame.gpr[R_RAX];
     struct ec *handler = object_with(ec, rdx, RIGHT(EC, NOVA_EC_BIND_PT));
     struct pt *pt;
 
-    if (status != NOVA_SUCCESS) {
-        return status;
-    }
-    if (!pd || !handler || !handler->local) {
+    if (!handler || !handler->local) {
         return NOVA_BAD_CAP;
     }
     if (ip >= USER_END) {
@@ -165,25 +134,53 @@ static unsigned create_pt(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx
     object_init(&pt->object, OBJECT_PT, pd);
     pt->ec = handler;
     pt->ip = ip;
-    return publish(ec, sel, &pt->object, NOVA_PERM_ALL);
+    return publish(ec, SELECTOR(id), &pt->object, NOVA_PERM_ALL);
 }
 
-static unsigned create_sm(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx)
+static unsigned create_sm(struct ec *ec, uint64_t id, struct pd *pd, uint64_t rdx)
 {
-    uint64_t sel = SELECTOR(id);
-    unsigned status = obj_reserve(ec->obj, sel);
-    struct pd *pd = object_with(ec, rsi, RIGHT(PD, NOVA_PD_CREATE_SM));
     struct sm *sm;
+    unsigned status = sm_create(pd, rdx, &sm);
 
+    /* ASSIGN is defined for interrupt semaphores only. */
+    return status == NOVA_SUCCESS ? publish(ec, SELECTOR(id), &sm->object, NOVA_SM_CTRL_UP | NOVA_SM_CTRL_DN) : status;
+}
+
+/* What the five calls have in common. The PD cannot die while an object is created in it. */
+static unsigned create(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t r8)
+{
+    unsigned number = id & 0xf, status = obj_reserve(ec->obj, SELECTOR(id));
+    cap c = lookup(ec, rsi);
+    struct pd *pd = cap_object(c);
+
+    /* The permissions are in the order of the numbers. */
+    if (status == NOVA_BAD_CAP || !cap_has(c, RIGHT(PD, NOVA_PD_CREATE_PD) << (number - NOVA_CREATE_PD))) {
+        return NOVA_BAD_CAP;
+    }
     if (status != NOVA_SUCCESS) {
         return status;
     }
-    if (!pd) {
+    if (!object_get(&pd->object)) {
         return NOVA_BAD_CAP;
     }
-    status = sm_create(pd, rdx, &sm);
-    /* ASSIGN is defined for interrupt semaphores only. */
-    return status == NOVA_SUCCESS ? publish(ec, sel, &sm->object, NOVA_SM_CTRL_UP | NOVA_SM_CTRL_DN) : status;
+    switch (number) {
+    case NOVA_CREATE_PD:
+        status = create_pd(ec, id, pd, cap_perms(c), rdx);
+        break;
+    case NOVA_CREATE_EC:
+        status = create_ec(ec, id, pd, rdx, r8);
+        break;
+    case NOVA_CREATE_SC:
+        status = create_sc(ec, id, pd, rdx);
+        break;
+    case NOVA_CREATE_PT:
+        status = create_pt(ec, id, pd, rdx);
+        break;
+    default:
+        status = create_sm(ec, id, pd, rdx);
+    }
+    object_put(&pd->object);
+    return status;
 }
 
 static __attribute__((noinline)) unsigned ctrl_pd(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t r8)
@@ -329,15 +326,11 @@ static __attribute__((noinline)) unsigned perform(struct ec *ec, uint64_t id, ui
         ec->cont = CONT_CALL;
         return SUSPEND;
     case NOVA_CREATE_PD:
-        return create_pd(ec, id, rsi, rdx);
     case NOVA_CREATE_EC:
-        return create_ec(ec, id, rsi, rdx, r8);
     case NOVA_CREATE_SC:
-        return create_sc(ec, id, rsi, rdx);
     case NOVA_CREATE_PT:
-        return create_pt(ec, id, rsi, rdx);
     case NOVA_CREATE_SM:
-        return create_sm(ec, id, rsi, rdx);
+        return create(ec, id, rsi, rdx, r8);
     case NOVA_CTRL_EC:
         return ctrl_ec(ec, id);
     case NOVA_CTRL_SC:

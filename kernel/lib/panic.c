@@ -14,6 +14,7 @@
 #include "core/cpu.h"
 #include "lib/console.h"
 #include "lib/format.h"
+#include "x86/apic.h"
 #include "x86/asm.h"
 
 #define CALL_REL32 0xe8
@@ -22,12 +23,19 @@
 
 extern char image_start[], text_end[];
 
-static _Noreturn void stop(void)
+static bool stopping;
+
+static _Noreturn void halt(void)
 {
-    print("panic: stopped\n");
     for (;;) {
         __asm__ volatile("cli; hlt");
     }
+}
+
+static _Noreturn void stop(void)
+{
+    print("panic: stopped\n");
+    halt();
 }
 
 static bool is_return_address(uint64_t addr)
@@ -55,15 +63,20 @@ static void backtrace(uint64_t sp)
     print("\n");
 }
 
+void panic_check(void)
+{
+    if (UNLIKELY(__atomic_load_n(&stopping, __ATOMIC_RELAXED))) {
+        halt();
+    }
+}
+
 static void head(void)
 {
-    static bool first;
-
-    __asm__ volatile("cli");
-    if (__atomic_test_and_set(&first, __ATOMIC_ACQUIRE)) {
-        for (;;) { /* one is enough */
-            __asm__ volatile("cli; hlt");
-        }
+    if (__atomic_test_and_set(&stopping, __ATOMIC_ACQUIRE)) {
+        halt(); /* one panic is enough */
+    }
+    for (unsigned i = 0; i < cpu_count; i++) {
+        apic_ipi(cpu_of(i)->apic_id, VECTOR_IPI);
     }
     console_panic();
     print("\nKERNEL PANIC: ");

@@ -14,4 +14,7 @@ _Noreturn void panic(const char *text, ...) __attribute__((format(printf, 1, 2))
 /* An exception in the kernel. */
 _Noreturn void panic_frame(const struct frame *frame);
 
+/* Does not return if another CPU has panicked. */
+void panic_check(void);
+
 #endif

@@ -71,31 +71,20 @@ void slab_free(void *object)
     size_t offset = (uintptr_t)object % PAGE_SIZE;
     struct slab_page *page = (void *)((char *)object - offset);
     struct slab *slab = page->slab;
-    bool surplus = false;
+    bool empty;
 
     lock(&slab->lock);
     if (!page->free) {
         list_insert(slab->pages.next, &page->link);
     }
     page->free |= BIT(offset / UNIT);
-    if (page->free == slab->objects) {
+    empty = page->free == slab->objects;
+    if (empty) {
         list_remove(&page->link);
-        surplus = !list_empty(&slab->pages) && PAGE_AT(slab->pages.prev)->free == slab->objects;
-        if (!surplus) {
-            list_insert(&slab->pages, &page->link);
-        }
     }
     unlock(&slab->lock);
 
-    if (surplus) {
+    if (empty) {
         page_free(slab->account, page, 0);
-    }
-}
-
-void slab_drain(struct slab *slab)
-{
-    if (!list_empty(&slab->pages)) {
-        page_free(slab->account, PAGE_AT(slab->pages.next), 0);
-        list_init(&slab->pages);
     }
 }

@@ -6,8 +6,8 @@
  *          | header | object 0 | object 1 | ... | object n |
  *          +--------+----------+----------+-----+----------+
  *
- * The header names the slab, so an object alone is enough to free it. One empty page is kept as a
- * reserve; further ones go back to the pool at once.
+ * The header names the slab, so an object alone is enough to free it. A page without objects goes back to the pool
+ * at once: who gives up all objects has given back all memory.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -33,8 +33,5 @@ void slab_init(struct slab *slab, struct account *account, uint32_t size);
 /* Returns a zeroed object aligned to 64 bytes, or null if the account or the pool is exhausted. */
 void *slab_alloc(struct slab *slab);
 void slab_free(void *object);
-
-/* Gives the reserve back; no object may be left, and nobody may use the slab any more. */
-void slab_drain(struct slab *slab);
 
 #endif

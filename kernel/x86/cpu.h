@@ -11,9 +11,9 @@
 
 #include "lib/util.h"
 
-#define MSR_SPEC_CTRL 0x48
 #define MSR_PRED_CMD 0x49
 #define PRED_CMD_IBPB 1
+#define MSR_SYSENTER_CS 0x174
 #define MSR_PAT 0x277
 #define MSR_EFER 0xc0000080
 #define MSR_STAR 0xc0000081

@@ -35,6 +35,13 @@ volatile void *device_map(uint64_t phys)
     return slot_map(device_slot++, phys, PTE_DEVICE) + phys % PAGE_SIZE;
 }
 
+void boot_window_close(void)
+{
+    for (unsigned i = 0; i < WINDOW_SLOTS; i++) {
+        slot_map(i, 0, 0);
+    }
+}
+
 const void *boot_window(uint64_t phys, size_t size)
 {
     uint64_t pages = (phys % PAGE_SIZE + size + PAGE_SIZE - 1) / PAGE_SIZE;

@@ -18,4 +18,7 @@ volatile void *device_map(uint64_t phys);
  */
 const void *boot_window(uint64_t phys, size_t size);
 
+/* Closes the window for good. */
+void boot_window_close(void);
+
 #endif

@@ -111,8 +111,8 @@ static unsigned far_pages(const struct pd *pd, unsigned *status)
 static void revoke_far_pages(const struct pd *pd, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
-        must(ctrl_pd(sys.root.hst, pd->hst, (uint64_t)page / PAGE_SIZE, (uint64_t)(i + 1) << 18, 0, 0, 0),
-             "ctrl_pd");
+        must(ctrl_pd(sys.root.hst, pd->hst, 0, (uint64_t)(i + 1) << 18, 18, 0, 0),
+             "ctrl_pd"); /* with the tables below */
     sleep_us(20000);
 }
 

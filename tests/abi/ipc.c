@@ -206,6 +206,7 @@ static void dead_callee(void)
 
 static uint64_t gate; /* the busy server blocks on it */
 static uint64_t busy_portal;
+static uint64_t entered;          /* upped by the busy server */
 static uint64_t caller_done; /* upped by the first caller */
 static unsigned served;
 
@@ -215,6 +216,7 @@ static uint32_t on_busy(uint64_t pid, uint32_t mtd)
 {
     (void)pid;
     (void)mtd;
+    sm_up(entered);
     sm_down(gate);
     served++;
     return 0;
@@ -241,10 +243,11 @@ static void busy_callee(void)
     uint32_t mtd = 0;
 
     gate = sm_create(0);
+    entered = sm_create(0);
     caller_done = sm_create(0);
     busy_portal = portal_create(local_create(sys.bsp), busy_entry, 0, 0);
     global_start(sys.bsp, 10, first_caller, &status);
-    sleep_us(2000);
+    sm_down(entered);
 
     tap_is(ipc_call(busy_portal, &mtd, NOVA_CALL_TIMEOUT), NOVA_TIMEOUT, "a busy callee, timeout flag");
     global_start(sys.bsp, 5, open_gate, NULL);

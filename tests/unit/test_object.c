@@ -63,6 +63,15 @@ void space_destroy(struct space *space)
     note("space", space);
 }
 
+/* A PD forgets its space before that is on its way out. */
+static const struct space *unbound;
+
+void space_unbind(struct space *space)
+{
+    CHECK(!unbound && last_retired != &space->object && space->object.refs == 0);
+    unbound = space;
+}
+
 void slab_free(void *object)
 {
     note("slab", object);
@@ -116,6 +125,25 @@ static void test_rights(void)
     CHECK((uintptr_t)cap_object(0xffffffffffffffff) == UINT64_MAX);
     ok_checks("masks of several rights; addresses in the top 2 GiB");
     munmap(object, PAGE_SIZE);
+}
+
+static void test_unbind(void)
+{
+    for (unsigned type = 0; type < OBJECT_TYPES; type++) {
+        struct space space;
+        bool is_space = type >= OBJECT_OBJ;
+        memset(&space, 0, sizeof(space));
+        unbound = NULL;
+        last_retired = NULL;
+        retired = 0;
+        object_init(&space.object, (enum object_type)type, NULL);
+        CHECK(object_get(&space.object));
+        object_put(&space.object);
+        CHECK(!unbound && !retired);
+        object_put(&space.object);
+        CHECK(unbound == (is_space ? &space : NULL) && retired == 1 && last_retired == &space.object);
+    }
+    ok_checks("a space that dies is unbound first, others are not");
 }
 
 static void test_counts(void)
@@ -270,6 +298,7 @@ int main(void)
 {
     test_rights();
     test_counts();
+    test_unbind();
     test_destroy();
     test_threads();
     test_race();

@@ -38,26 +38,35 @@ static void test_create(void)
         CHECK(sc_create(machine_root, ec, bad[i], &sc) == NOVA_BAD_PAR && !sc);
     }
     CHECK(ec->object.refs == 1);
-    uint32_t refs = machine_root->object.refs;
+    uint32_t refs;
     for (unsigned prio = 1; prio <= NOVA_PRIO_MAX; prio++) {
         uint64_t budget = prio * 516;
+        ec = machine_thread(1, 1, 1, NULL);
+        refs = machine_root->object.refs;
         CHECK(sc_create(machine_root, ec, NOVA_SCD(prio, budget) | 0xABUL << 40, &sc) == NOVA_SUCCESS);
         CHECK(sc->prio == prio && sc->budget == budget * 1000 && sc->left == sc->budget);
         CHECK(sc->cpu == cpu_of(1) && sc->ec == ec && sc->object.refs == 1 && sc->object.type == OBJECT_SC);
-        CHECK(ec->object.refs == prio + 1 && machine_root->object.refs == refs + prio && sc_time(sc) == 0);
+        CHECK(ec->object.refs == 2 && machine_root->object.refs == refs + 1 && sc_time(sc) == 0);
+        CHECK(sc_create(machine_root, ec, NOVA_SCD(1, 1), &sc) == NOVA_ABORTED); /* an EC has one SC */
+        CHECK(ec->object.refs == 2 && machine_root->object.refs == refs + 1 && sc->prio == prio);
     }
     ok_checks("descriptors: priority and budget are needed, classes of service refused");
 
     machine_root->account.limit = machine_root->account.used;
-    while (sc_create(machine_root, ec, NOVA_SCD(1, 1), &sc) == NOVA_SUCCESS) {
+    void *object, *last = NULL;
+    ec = machine_thread(1, 1, 1, NULL);
+    while ((object = slab_alloc(&machine_root->small))) {
+        last = object;
     }
-    refs = ec->object.refs;
-    CHECK(sc_create(machine_root, ec, NOVA_SCD(1, 1), &sc) == NOVA_MEM_OBJ && ec->object.refs == refs);
+    CHECK(last && sc_create(machine_root, ec, NOVA_SCD(1, 1), &sc) == NOVA_MEM_OBJ && ec->object.refs == 1);
+    slab_free(last);
     machine_root->account.limit = UINT64_MAX;
+    void *next = slab_alloc(&machine_root->small);
+    slab_free(next);
     ec->object.refs = 0; /* has just died */
     refs = machine_root->object.refs;
     CHECK(sc_create(machine_root, ec, NOVA_SCD(1, 1), &sc) == NOVA_ABORTED);
-    CHECK(ec->object.refs == 0 && machine_root->object.refs == refs);
+    CHECK(ec->object.refs == 0 && machine_root->object.refs == refs && slab_alloc(&machine_root->small) == next);
     ok_checks("an SC needs memory and a living EC");
 }
 
@@ -103,6 +112,9 @@ static void test_priorities(void)
         }
     }
     cpu->hazard = 0;
+    machine_thread(0, 64, 10, &sc);
+    sc_start(sc);
+    CHECK(!cpu->hazard);
     CHECK(machine_leave(by_prio[64])->ec == by_prio[64]);
     cpu->hazard = HAZARD_SCHEDULE;
     CHECK(machine_leave(by_prio[64])->ec == by_prio[127]);
@@ -287,8 +299,6 @@ static void test_random(void)
         }
     }
     machine_reactivate();
-    slab_drain(&machine_root->small);
-    slab_drain(&machine_root->large);
     CHECK(machine[0].how == EXIT_IDLE && machine_root->object.refs == 1 && machine_root->account.used == used);
     CHECK(!cpu->ready_bits[0] && !cpu->ready_bits[1]);
     ok_checks("%u random steps of %u threads, against a model", ROUNDS, THREADS);
@@ -316,6 +326,7 @@ static void test_budget(void)
         for (uint64_t used = 0; used < (i + 1) * 1000; used += 250) {
             CHECK(machine[0].ec == ecs[i] && machine[0].timer == fake_now + (i + 1) * 1000 - used);
             fake_now += 100;
+            machine[0].timer = UINT64_MAX;
             machine_interrupt(VECTOR_TIMER); /* early: changes nothing, but the timer must be set again */
             CHECK(machine[0].ec == ecs[i] && machine[0].timer == fake_now + (i + 1) * 1000 - used - 100);
             high->blocked = false;
@@ -397,6 +408,9 @@ static void test_chain(void)
     ec_kill(callee[1], "test");
     CHECK(!ecs[0]->blocked && !callee[0]->callee && callee[0]->frame.gpr[R_RDI] == NOVA_ABORTED);
     CHECK(machine_reactivate()->ec == callee[0] && cpu->sc == scs[0]);
+    ec_kill(callee[0], "test");
+    ec_kill(ecs[0], "test");
+    CHECK(machine_reactivate()->ec == busy && ecs[0]->waiting.next == &scs[0]->link);
     ok_checks("continuations, recall and death are seen before user mode is entered");
 }
 

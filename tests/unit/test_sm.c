@@ -161,6 +161,40 @@ static void test_timeouts(void)
     ok_checks("timeouts end the wait at their time, and cost no up");
 }
 
+/* Requests to other CPUs, with tickets around 0; who waits serves the others meanwhile. */
+static unsigned served;
+
+static void serve_other(struct cpu *cpu)
+{
+    if (cpu->id == 0) { /* it waits; now the other one takes its interrupt */
+        served++;
+        cpu_serve(cpu_of(1));
+    }
+}
+
+static void test_requests(void)
+{
+    machine_init(2);
+    struct cpu *self = machine_on(0), *other = cpu_of(1);
+    machine_serves = serve_other;
+    served = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        if (i == 1) {
+            other->asked = other->done = UINT32_MAX - 20;
+            self->asked = self->done = INT32_MAX - 20;
+        }
+        uint32_t first = cpu_ask(other), second = cpu_ask(other);
+        CHECK(first && second && second - first <= 2 && machine[1].pending);
+        self->asked++; /* another CPU's request to this one */
+        cpu_wait(other, second);
+        CHECK(served == i + 1 && other->done == second && self->done == self->asked);
+        cpu_wait(other, first);
+        cpu_wait(other, second);
+        CHECK(served == i + 1);
+    }
+    ok_checks("requests are waited for, and served while waiting");
+}
+
 /* Between the up on one CPU and the interrupt on the other one. */
 static void test_remote(void)
 {
@@ -426,6 +460,7 @@ int main(void)
     test_counter();
     test_order();
     test_timeouts();
+    test_requests();
     test_remote();
     test_death();
     test_random();

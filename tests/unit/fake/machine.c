@@ -46,6 +46,7 @@ static _Thread_local jmp_buf outside;
 /* The kernel's entry points that only assembly code calls. */
 _Noreturn void schedule_next(struct cpu *cpu);
 _Noreturn void reactivate_sc(struct cpu *cpu);
+_Noreturn void leave_to(struct cpu *cpu, struct ec *ec);
 _Noreturn void exception_user(struct ec *ec);
 _Noreturn void exception_kernel(struct frame *frame);
 
@@ -209,6 +210,11 @@ _Noreturn void reactivate(struct cpu *cpu)
     reactivate_sc(cpu);
 }
 
+_Noreturn void leave(struct cpu *cpu, struct ec *ec)
+{
+    leave_to(cpu, ec);
+}
+
 _Noreturn void exit_sysret(struct ec *ec)
 {
     leave_kernel(EXIT_SYSRET, ec, 0);
@@ -263,6 +269,11 @@ void apic_timer(uint64_t deadline)
 }
 
 /* Spaces and what belongs to them. */
+
+void space_unbind(struct space *space)
+{
+    (void)space;
+}
 
 void space_destroy(struct space *space)
 {
@@ -330,6 +341,10 @@ uint64_t *paging_entry(uint64_t virt)
 
     (void)virt;
     return entries;
+}
+
+void panic_check(void)
+{
 }
 
 /* Not reached. */
