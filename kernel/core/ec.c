@@ -63,6 +63,7 @@ unsigned ec_create(const struct ec_config *config, struct ec **result)
 {
     struct pd *pd = config->pd;
     struct ec *ec;
+    unsigned status;
 
     if (config->cpu >= cpu_count) {
         return NOVA_BAD_CPU;
@@ -84,10 +85,11 @@ unsigned ec_create(const struct ec_config *config, struct ec **result)
         free_ec(ec, pd);
         return NOVA_ABORTED;
     }
-    if (!hst_map_kernel(ec->hst, config->utcb_page, ec->utcb, NOVA_MEM_R | NOVA_MEM_W)) {
+    status = hst_map_kernel(ec->hst, config->utcb_page, ec->utcb, NOVA_MEM_R | NOVA_MEM_W);
+    if (status != NOVA_SUCCESS) {
         unbind_spaces(ec);
         free_ec(ec, pd);
-        return NOVA_MEM_OBJ;
+        return status;
     }
     ec->cpu = cpu_of(config->cpu);
     ec->frame.cs = SEL_USER_CODE;

@@ -96,6 +96,12 @@ found:
     return r;
 }
 
+/* Frames of the kernel: in a user's space, a UTCB or the HIP. */
+static inline bool is_kernel(uint64_t frame)
+{
+    return frame >= phys_of(image_start) >> PAGE_BITS && frame < phys_of(image_end) >> PAGE_BITS;
+}
+
 static inline struct ptab_range lookup_leaf(struct space_hst *hst, uint64_t page)
 {
     struct ptab_range r;
@@ -114,7 +120,7 @@ static inline struct ptab_range lookup(struct space_hst *hst, uint64_t page, uin
         return physical_lookup(page, mad);
     }
     r = lookup_leaf(hst, page);
-    if (r.frame >= phys_of(image_start) >> PAGE_BITS && r.frame < phys_of(image_end) >> PAGE_BITS) {
+    if (is_kernel(r.frame)) {
         r.perm = 0;
     }
     if (r.perm & NOVA_MEM_XU) { /* the tables do not tell XU from XS */
@@ -129,7 +135,7 @@ struct change {
     struct page_list stale;
 };
 
-static inline bool update(struct space_hst *hst, struct ptab_range range, struct change *change)
+static inline bool update_locked(struct space_hst *hst, struct ptab_range range, struct change *change)
 {
     bool ok;
 
@@ -137,11 +143,19 @@ static inline bool update(struct space_hst *hst, struct ptab_range range, struct
     if (range.page + (1UL << range.order) == HST_SELECTORS) {
         range.perm &= ~(unsigned)(NOVA_MEM_XU | NOVA_MEM_XS);
     }
-    lock(&hst->space.lock);
     hst->ptab.stale = change->stale;
     ok = ptab_update(&hst->ptab, range, &change->flush);
     change->stale = hst->ptab.stale;
     hst->ptab.stale = (struct page_list){0};
+    return ok;
+}
+
+static inline bool update(struct space_hst *hst, struct ptab_range range, struct change *change)
+{
+    bool ok;
+
+    lock(&hst->space.lock);
+    ok = update_locked(hst, range, change);
     unlock(&hst->space.lock);
     return ok;
 }
@@ -184,14 +198,21 @@ unsigned hst_delegate(struct space_hst *src, struct space_hst *dst, uint64_t ssb
     return ok ? NOVA_SUCCESS : NOVA_MEM_CAP;
 }
 
-bool hst_map_kernel(struct space_hst *hst, uint64_t page, const void *kernel_page, unsigned perm)
+unsigned hst_map_kernel(struct space_hst *hst, uint64_t page, const void *kernel_page, unsigned perm)
 {
+    struct ptab_range range = {.page = page, .frame = phys_of(kernel_page) >> PAGE_BITS, .perm = perm};
     struct change change = {0};
-    uint64_t frame = phys_of(kernel_page) >> PAGE_BITS;
-    bool ok = update(hst, (struct ptab_range){.page = page, .frame = frame, .perm = perm}, &change);
+    unsigned status = NOVA_SUCCESS;
 
+    lock(&hst->space.lock);
+    if (is_kernel(ptab_lookup(&hst->ptab, page).frame)) {
+        status = NOVA_BAD_PAR;
+    } else if (!update_locked(hst, range, &change)) {
+        status = NOVA_MEM_OBJ;
+    }
+    unlock(&hst->space.lock);
     finish(hst, &change);
-    return ok;
+    return status;
 }
 
 void hst_unmap_kernel(struct space_hst *hst, uint64_t page, const void *kernel_page)

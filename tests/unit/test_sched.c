@@ -52,9 +52,9 @@ static void test_create(void)
     }
     ok_checks("descriptors: priority and budget are needed, classes of service refused");
 
-    machine_root->account.limit = machine_root->account.used;
     void *object, *last = NULL;
     ec = machine_thread(1, 1, 1, NULL);
+    machine_root->account.limit = machine_root->account.used;
     while ((object = slab_alloc(&machine_root->small))) {
         last = object;
     }
