@@ -76,7 +76,7 @@ _Noreturn void boot_bsp(uint32_t magic, uint32_t info, uint64_t delta)
     if (!multiboot_parse(magic, info)) {
         panic("no usable Multiboot2 information");
     }
-    pool_init(pool_start, (size_t)(image_end - pool_start));
+    pool_init(pool_start, (uintptr_t)image_end - (uintptr_t)pool_start);
     cpu_area_create(0, 0);
     boot_switch(cpu_of(0), boot_on_stack);
 }

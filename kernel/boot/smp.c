@@ -29,6 +29,12 @@ extern char ap_code[], ap_code_end[], ap_boot_root[], ap_kernel_root[], ap_stack
 extern uint64_t boot_root[512];
 static bool released;
 
+/* Of a symbol in the code that is copied. */
+static uintptr_t offset_of(const char *symbol)
+{
+    return (uintptr_t)symbol - (uintptr_t)ap_code;
+}
+
 static void wait_ms(uint64_t ms)
 {
     uint64_t end = clock_now() + clock_ticks(ms);
@@ -74,7 +80,6 @@ void smp_start(void)
 {
     static char saved[PAGE_SIZE];
     uint64_t page = multiboot_low_page();
-    size_t size = (size_t)(ap_code_end - ap_code);
     uint32_t self = apic_id();
     char *low;
 
@@ -83,9 +88,9 @@ void smp_start(void)
     }
     low = paging_low(page);
     memcpy(saved, low, PAGE_SIZE);
-    memcpy(low, ap_code, size);
-    *(uint64_t *)(low + (ap_boot_root - ap_code)) = phys_of(boot_root);
-    *(uint64_t *)(low + (ap_kernel_root - ap_code)) = phys_of(kernel_root);
+    memcpy(low, ap_code, offset_of(ap_code_end));
+    *(uint64_t *)(low + offset_of(ap_boot_root)) = phys_of(boot_root);
+    *(uint64_t *)(low + offset_of(ap_kernel_root)) = phys_of(kernel_root);
     for (unsigned i = 0; i < acpi.cpus; i++) {
         if (acpi.apic_id[i] != self) {
             apic_send_init(acpi.apic_id[i]);
@@ -97,7 +102,7 @@ void smp_start(void)
             continue;
         }
         cpu_area_create(cpu_count, acpi.apic_id[i]);
-        *(uint64_t *)(low + (ap_stack - ap_code)) = (uintptr_t)cpu_of(cpu_count);
+        *(uint64_t *)(low + offset_of(ap_stack)) = (uintptr_t)cpu_of(cpu_count);
         if (!start(cpu_count, acpi.apic_id[i], page)) {
             print("CPU with APIC ID %u does not start\n", acpi.apic_id[i]);
             break; /* it might still come: its area must not be given to another one */

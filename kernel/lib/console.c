@@ -45,7 +45,7 @@ static void put_serial(char c)
 
 static void put_buffer(char c)
 {
-    uint32_t size = (uint32_t)(console_buffer_end - console_buffer) - (uint32_t)sizeof(*mbuf);
+    uint32_t size = (uint32_t)((uintptr_t)console_buffer_end - (uintptr_t)console_buffer - sizeof(*mbuf));
     uint32_t next = mbuf_wr + 1 < size ? mbuf_wr + 1 : 0;
 
     mbuf->buffer[mbuf_wr] = c;
