@@ -241,7 +241,7 @@ void root_create(void)
                                       .fpu = true},
                   &ec) != NOVA_SUCCESS ||
         sc_create(pd_root, ec, NOVA_SCD((uint64_t)NOVA_PRIO_MAX, ROOT_BUDGET_MS), &sc) != NOVA_SUCCESS ||
-        hst_map_kernel((struct space_hst *)hst, HIP_ADDR >> PAGE_BITS, hip, NOVA_MEM_R) != NOVA_SUCCESS) {
+        !hst_map_kernel((struct space_hst *)hst, HIP_ADDR >> PAGE_BITS, hip, NOVA_MEM_R)) {
         panic("no memory for the root PD");
     }
     ec->frame.rip = map_image((struct space_hst *)hst);

@@ -13,6 +13,7 @@
 #include "boot/paging.h"
 #include "core/cpu.h"
 #include "lib/console.h"
+#include "lib/panic.h"
 #include "lib/string.h"
 #include "x86/acpi.h"
 #include "x86/apic.h"
@@ -54,6 +55,7 @@ _Noreturn void boot_ap(struct cpu *cpu)
     apic_enable();
     __atomic_store_n(&cpu->started, true, __ATOMIC_RELEASE);
     while (!__atomic_load_n(&released, __ATOMIC_ACQUIRE)) {
+        panic_check();
         cpu_relax();
     }
     schedule(cpu);

@@ -63,7 +63,6 @@ unsigned ec_create(const struct ec_config *config, struct ec **result)
 {
     struct pd *pd = config->pd;
     struct ec *ec;
-    unsigned status;
 
     if (config->cpu >= cpu_count) {
         return NOVA_BAD_CPU;
@@ -85,11 +84,10 @@ unsigned ec_create(const struct ec_config *config, struct ec **result)
         free_ec(ec, pd);
         return NOVA_ABORTED;
     }
-    status = hst_map_kernel(ec->hst, config->utcb_page, ec->utcb, NOVA_MEM_R | NOVA_MEM_W);
-    if (status != NOVA_SUCCESS) {
+    if (!hst_map_kernel(ec->hst, config->utcb_page, ec->utcb, NOVA_MEM_R | NOVA_MEM_W)) {
         unbind_spaces(ec);
         free_ec(ec, pd);
-        return status;
+        return NOVA_MEM_OBJ;
     }
     ec->cpu = cpu_of(config->cpu);
     ec->frame.cs = SEL_USER_CODE;

@@ -116,17 +116,17 @@ static void account_time(struct sc *sc, uint64_t started, uint64_t ran)
     __atomic_store_n(&sc->version, sc->version + 1, __ATOMIC_RELEASE);
 }
 
-void sc_ready(struct cpu *cpu, struct sc *sc)
+static void enqueue(struct cpu *cpu, struct sc *sc, bool front)
 {
     struct list *queue = &cpu->ready[sc->prio];
 
-    if (sc->left) {
-        list_insert(queue->next, &sc->link);
-    } else {
-        sc->left = sc->budget;
-        list_insert(queue, &sc->link);
-    }
+    list_insert(front ? queue->next : queue, &sc->link);
     cpu->ready_bits[sc->prio / 64] |= BIT(sc->prio % 64);
+}
+
+void sc_ready(struct cpu *cpu, struct sc *sc)
+{
+    enqueue(cpu, sc, false);
     if (!cpu->sc || sc->prio > cpu->sc->prio) {
         cpu->hazard |= HAZARD_SCHEDULE;
     }
@@ -157,6 +157,9 @@ static struct sc *stop(struct cpu *cpu, uint64_t now)
 static void start(struct cpu *cpu, struct sc *sc, uint64_t now)
 {
     cpu->sc = sc;
+    if (!sc->left) {
+        sc->left = sc->budget;
+    }
     cpu->budget_end = sc == &cpu->idle_sc ? UINT64_MAX : now + sc->left;
     account_time(sc, now, 0);
     sc_timer(cpu);
@@ -238,8 +241,8 @@ _Noreturn void schedule_next(struct cpu *cpu)
     uint64_t now = clock_now();
     struct sc *sc = stop(cpu, now);
 
-    if (sc && sc != &cpu->idle_sc) {
-        sc_ready(cpu, sc);
+    if (sc && sc != &cpu->idle_sc) { /* preempted: goes on next, unless its time is up */
+        enqueue(cpu, sc, sc->left);
     }
     cpu->hazard &= ~HAZARD_SCHEDULE;
     start(cpu, pick(cpu), now);

@@ -75,8 +75,8 @@ _Static_assert(offsetof(struct space_hst, root) == HST_ROOT, "entry/frame.h");
 unsigned hst_delegate(struct space_hst *src, struct space_hst *dst, uint64_t ssb, uint64_t dsb, unsigned ord,
                       unsigned pmm, uint32_t mad);
 
-/* Maps one page of kernel memory for the user: BAD_PAR if there is one at this address, or MEM_OBJ. */
-unsigned hst_map_kernel(struct space_hst *hst, uint64_t page, const void *kernel_page, unsigned perm);
+/* Maps one page of kernel memory for the user; false if memory for tables is lacking. */
+bool hst_map_kernel(struct space_hst *hst, uint64_t page, const void *kernel_page, unsigned perm);
 
 /* Removes such a page if it is still mapped there; afterwards no CPU can reach it through this space. */
 void hst_unmap_kernel(struct space_hst *hst, uint64_t page, const void *kernel_page);

@@ -135,7 +135,7 @@ struct change {
     struct page_list stale;
 };
 
-static inline bool update_locked(struct space_hst *hst, struct ptab_range range, struct change *change)
+static inline bool update(struct space_hst *hst, struct ptab_range range, struct change *change)
 {
     bool ok;
 
@@ -143,19 +143,11 @@ static inline bool update_locked(struct space_hst *hst, struct ptab_range range,
     if (range.page + (1UL << range.order) == HST_SELECTORS) {
         range.perm &= ~(unsigned)(NOVA_MEM_XU | NOVA_MEM_XS);
     }
+    lock(&hst->space.lock);
     hst->ptab.stale = change->stale;
     ok = ptab_update(&hst->ptab, range, &change->flush);
     change->stale = hst->ptab.stale;
     hst->ptab.stale = (struct page_list){0};
-    return ok;
-}
-
-static inline bool update(struct space_hst *hst, struct ptab_range range, struct change *change)
-{
-    bool ok;
-
-    lock(&hst->space.lock);
-    ok = update_locked(hst, range, change);
     unlock(&hst->space.lock);
     return ok;
 }
@@ -198,21 +190,14 @@ unsigned hst_delegate(struct space_hst *src, struct space_hst *dst, uint64_t ssb
     return ok ? NOVA_SUCCESS : NOVA_MEM_CAP;
 }
 
-unsigned hst_map_kernel(struct space_hst *hst, uint64_t page, const void *kernel_page, unsigned perm)
+bool hst_map_kernel(struct space_hst *hst, uint64_t page, const void *kernel_page, unsigned perm)
 {
     struct ptab_range range = {.page = page, .frame = phys_of(kernel_page) >> PAGE_BITS, .perm = perm};
     struct change change = {0};
-    unsigned status = NOVA_SUCCESS;
+    bool ok = update(hst, range, &change);
 
-    lock(&hst->space.lock);
-    if (is_kernel(ptab_lookup(&hst->ptab, page).frame)) {
-        status = NOVA_BAD_PAR;
-    } else if (!update_locked(hst, range, &change)) {
-        status = NOVA_MEM_OBJ;
-    }
-    unlock(&hst->space.lock);
     finish(hst, &change);
-    return status;
+    return ok;
 }
 
 void hst_unmap_kernel(struct space_hst *hst, uint64_t page, const void *kernel_page)

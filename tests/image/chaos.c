@@ -61,8 +61,8 @@ static uint64_t pick_page(struct worker *w)
     switch (below(w, 32)) {
     case 0:
         return 0;
-    case 1:
-        return w->top - PAGE_SIZE * below(w, 4);
+    case 1: /* a worker in the root PD must not replace the HIP and the UTCB of the test */
+        return w->kind == ROOT ? w->top : w->top - PAGE_SIZE * below(w, 4);
     case 2:
         return w->top + PAGE_SIZE * below(w, 4);
     case 3:

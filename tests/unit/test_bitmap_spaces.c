@@ -76,7 +76,8 @@ static bool msr_equal(unsigned space)
 {
     for (unsigned n = 0; n < MSRS; n++) {
         const uint8_t *read = msr[space].bitmap + (n < 0x2000 ? 0 : 0x400), *write = read + 0x800;
-        unsigned perms = (bit_set(read, n % 0x2000) ? 0U : NOVA_MSR_R) | (bit_set(write, n % 0x2000) ? 0U : NOVA_MSR_W);
+        unsigned perms =
+            (bit_set(read, n % 0x2000) ? 0U : NOVA_MSR_R) | (bit_set(write, n % 0x2000) ? 0U : NOVA_MSR_W);
         if (perms != msr_model[space][n]) {
             printf("# space %u, MSR %#lx: %u\n", space, msr_number(n), perms);
             return false;
@@ -93,7 +94,8 @@ static void pio_step(unsigned src, unsigned dst, uint64_t base, unsigned ord, un
     for (uint64_t port = base; port < base + BIT(ord); port++) {
         pio_model[dst][port] = pmm & NOVA_PIO_A && pio_model[src][port];
     }
-    CHECK(pio[dst].granted == (memchr(pio_model[dst], 1, PIO_SELECTORS) != NULL) && pio[!dst].granted == other);
+    CHECK(pio[dst].granted == (memchr(pio_model[dst], 1, PIO_SELECTORS) != NULL) &&
+          pio[!dst].granted == other);
     CHECK(changes == (granted != pio[dst].granted) && (!changes || changed == &pio[dst]));
     changes = 0;
 }
@@ -163,7 +165,7 @@ static void test_pio(void)
     pio_step(0, 1, 0, 16, 0x1e);
     CHECK(!pio[1].granted && pio_equal(1));
     /* CPUs are told when the first port comes and the last one goes. */
-    for (uint64_t port = 0; port < PIO_SELECTORS; port += 13) {
+    for (uint64_t port = 0; port < PIO_SELECTORS; port += 61) {
         fill_pio(0);
         pio[0].bitmap[port / 8] = 0;
         memset(&pio_model[0][port & ~7UL], 1, 8);
@@ -226,7 +228,7 @@ static void test_each_msr(void)
     }
     ok_checks("each MSR of both windows by itself");
 
-    static const uint64_t outside[] = {0x2000, 0x4000, 0x10000, 0x40000000, 0xbfffe000, 0xbfffffff,
+    static const uint64_t outside[] = {0x2000,     0x4000,     0x10000,    0x40000000, 0xbfffe000, 0xbfffffff,
                                        0xc0002000, 0xc0004000, 0xdfffffff, 0xfffffffe, 0xffffffff};
     fill_msr(0);
     for (unsigned i = 0; i < ARRAY_SIZE(outside); i++) {

@@ -36,13 +36,13 @@ __attribute__((format(printf, 1, 2))) static const char *formatted(const char *t
 }
 
 /* The same as the C library's. */
-#define SAME(...)                                                              \
-    do {                                                                       \
-        char wanted[256];                                                      \
-        snprintf(wanted, sizeof(wanted), __VA_ARGS__);                         \
-        if (!CHECK(strcmp(formatted(__VA_ARGS__), wanted) == 0)) {             \
-            printf("# \"%s\" instead of \"%s\"\n", output, wanted);            \
-        }                                                                      \
+#define SAME(...)                                                                                            \
+    do {                                                                                                     \
+        char wanted[256];                                                                                    \
+        snprintf(wanted, sizeof(wanted), __VA_ARGS__);                                                       \
+        if (!CHECK(strcmp(formatted(__VA_ARGS__), wanted) == 0)) {                                           \
+            printf("# \"%s\" instead of \"%s\"\n", output, wanted);                                          \
+        }                                                                                                    \
     } while (0)
 
 static void test_values(uint64_t v)
@@ -65,9 +65,22 @@ static void test_values(uint64_t v)
 
 static void test_numbers(void)
 {
-    static const uint64_t edges[] = {0,        1,         9,          10,      15,        16,
-                                     99,       100,       INT32_MAX,  BIT(31), UINT32_MAX, BIT(32),
-                                     INT64_MAX, BIT(63),  UINT64_MAX, 9999999999999999999ULL,
+    static const uint64_t edges[] = {0,
+                                     1,
+                                     9,
+                                     10,
+                                     15,
+                                     16,
+                                     99,
+                                     100,
+                                     INT32_MAX,
+                                     BIT(31),
+                                     UINT32_MAX,
+                                     BIT(32),
+                                     INT64_MAX,
+                                     BIT(63),
+                                     UINT64_MAX,
+                                     9999999999999999999ULL,
                                      10000000000000000000ULL};
     uint64_t state = 1;
 

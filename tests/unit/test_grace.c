@@ -185,7 +185,8 @@ static void test_batch(void)
     machine_deliver();
     CHECK(destroyed == 10 && life[10] == DEAD && machine[1].asked == 2 && machine[2].asked == 2);
     settle(10);
-    CHECK(machine[0].asked == 0 && destroyed == 11 && machine[1].asked == 2 && machine[2].asked == 2 && machine[3].asked == 0);
+    CHECK(machine[0].asked == 0 && destroyed == 11 && machine[1].asked == 2 && machine[2].asked == 2 &&
+          machine[3].asked == 0);
     CHECK(cpu_of(0)->grace.deadline == UINT64_MAX);
     ok_checks("a batch is closed when it is old, and costs one interrupt for each busy CPU");
 
@@ -404,7 +405,8 @@ static void test_random(void)
         printf("# %u objects destroyed, %u interrupts\n", destroyed,
                machine[0].asked + machine[1].asked + machine[2].asked + machine[3].asked);
     }
-    ok_checks("%u random steps of %u CPUs: nothing in use is destroyed, nothing dead is forgotten", ROUNDS, CPUS);
+    ok_checks("%u random steps of %u CPUs: nothing in use is destroyed, nothing dead is forgotten", ROUNDS,
+              CPUS);
 }
 
 /* CPU 1 closes a batch while CPU 0 waits in a flush, and counts as idle. */
@@ -508,59 +510,58 @@ static void test_flushes(void)
 }
 
 /*
- * CPU 0 has looked a PD up to create something for it; meanwhile CPU 1 drops the last reference. Either nothing is
- * created, or the PD stays as long as what was created.
+ * CPU 0 has looked a PD up to create something for it, and takes a reference meanwhile, as hypercalls do; CPU 1
+ * drops the last one that there was before. If it is faster, nothing can be created any more; else the PD stays
+ * as long as what was created.
  */
-static void check_late(bool created, struct object *object, struct pd *pd, uint64_t used)
+static void drop_on_other(struct pd *pd)
 {
-    to_user(0);
-    settle(20);
-    if (!created) {
-        CHECK(pool_free() == used + 1);
-    } else if (CHECK(pool_free() <= used && pd->object.refs == 1)) {
-        machine_on(0);
-        object_put(object);
-        to_user(0);
-        settle(20);
-        CHECK(pool_free() == used + 1);
-    }
-}
-
-static struct pd *looked_up(void)
-{
-    struct pd *pd;
-
-    begin(2, 2);
-    pd = pd_create(NULL, 100);
     machine_on(1);
     object_put(&pd->object);
     to_user(1);
-    machine_on(0);
-    return pd;
+    settle(20);
 }
 
 static void test_late(void)
 {
-    struct pd *pd = looked_up();
-    uint64_t before = pool_free();
-    struct sm *sm = NULL;
-    unsigned status = sm_create(pd, 0, &sm);
-    check_late(status == NOVA_SUCCESS, sm ? &sm->object : NULL, pd, before);
-    ok_checks("a semaphore for a PD that has just died");
+    begin(2, 2);
+    uint64_t pages = pool_free();
+    struct pd *pd = pd_create(NULL, 100);
+    drop_on_other(pd);
+    CHECK(!object_get(&pd->object));
+    to_user(0);
+    settle(20);
+    CHECK(pool_free() == pages);
 
-    pd = looked_up();
-    before = pool_free();
-    struct pd *child = pd_create(pd, 10);
-    check_late(child != NULL, child ? &child->object : NULL, pd, before);
-    ok_checks("a PD for a PD that has just died");
-
-    pd = looked_up();
     struct ec *ec = machine_thread(0, 0, 0, NULL);
-    before = pool_free();
-    struct sc *sc = NULL;
-    status = sc_create(pd, ec, NOVA_SCD(1, 1), &sc);
-    check_late(status == NOVA_SUCCESS, sc ? &sc->object : NULL, pd, before);
-    ok_checks("an SC for a PD that has just died");
+    for (unsigned type = 0; type < 3; type++) {
+        struct object *object = NULL;
+        struct sm *sm;
+        struct sc *sc;
+        pages = pool_free();
+        pd = pd_create(NULL, 100);
+        CHECK(object_get(&pd->object));
+        if (type == 0) {
+            CHECK(sm_create(pd, 0, &sm) == NOVA_SUCCESS);
+            object = &sm->object;
+        } else if (type == 1) {
+            CHECK(sc_create(pd, ec, NOVA_SCD(1, 1), &sc) == NOVA_SUCCESS);
+            object = &sc->object;
+        } else {
+            object = &pd_create(pd, 10)->object;
+        }
+        drop_on_other(pd);
+        CHECK(pd->object.refs == 2);
+        object_put(&pd->object);
+        to_user(0);
+        settle(20);
+        CHECK(pd->object.refs == 1 && object->refs == 1);
+        object_put(object);
+        to_user(0);
+        settle(20);
+        CHECK(pool_free() == pages && ec->object.refs == 1);
+    }
+    ok_checks("a PD dies while something is created for it");
 }
 
 int main(void)

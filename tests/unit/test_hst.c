@@ -26,8 +26,8 @@
 #define IMAGE_SIZE 0x800000
 #define IMAGE_PHYS 0x400000UL /* inside of the window */
 #define STRING(x) #x
-#define ASM_IMAGE(size)                                                           \
-    __asm__(".pushsection .bss\n.balign 4096\n.globl image_start, image_end\n"    \
+#define ASM_IMAGE(size)                                                                                      \
+    __asm__(".pushsection .bss\n.balign 4096\n.globl image_start, image_end\n"                               \
             "image_start: .skip " STRING(size) "\nimage_end:\n.popsection")
 ASM_IMAGE(IMAGE_SIZE);
 
@@ -91,7 +91,8 @@ static void test_create(void)
     for (unsigned i = 0; i < 511; i++) {
         CHECK(!spaces[0]->ptab.root[i]);
     }
-    CHECK(hst_delegate(&physical, spaces[0], 0, HST_SELECTORS - BIT(27), 27, NOVA_PERM_ALL, 0) == NOVA_SUCCESS);
+    CHECK(hst_delegate(&physical, spaces[0], 0, HST_SELECTORS - BIT(27), 27, NOVA_PERM_ALL, 0) ==
+          NOVA_SUCCESS);
     destroy(); /* the kernel's part does not exist here, and must not be followed */
     struct space_hst hst = {.space.object.pd = &pd};
     pd.account.limit = 0;
@@ -157,7 +158,7 @@ static void test_protect(void)
     ok_checks("protected memory: random ranges, against an array of pages");
 }
 
-/* Ranges that do not touch, two more than there is room for; the last ones come in at `at` of what is there. */
+/* Ranges that do not touch, in this order; there is room for 64. */
 static void overfill(const unsigned *order, unsigned count)
 {
     static uint8_t wanted[WINDOW];
@@ -235,7 +236,8 @@ static bool page_equal(const struct space_hst *hst, uint64_t page, const struct 
     if (!wanted->perm) {
         return r.perm == 0;
     }
-    return normal(r.perm) == wanted->perm && r.frame + (page - r.page) == wanted->frame && r.cache == wanted->cache;
+    return normal(r.perm) == wanted->perm && r.frame + (page - r.page) == wanted->frame &&
+           r.cache == wanted->cache;
 }
 
 static void check_space(unsigned space, uint64_t start, uint64_t end)
@@ -262,7 +264,8 @@ static unsigned delegate(unsigned src, unsigned dst, uint64_t ssb, uint64_t dsb,
             complete = false; /* from here on nothing has changed */
         }
         if (complete) {
-            told |= old->perm && (old->perm != fresh.perm || old->frame != fresh.frame || old->cache != fresh.cache);
+            told |= old->perm &&
+                    (old->perm != fresh.perm || old->frame != fresh.frame || old->cache != fresh.cache);
             *old = fresh;
         }
     }
@@ -272,10 +275,17 @@ static unsigned delegate(unsigned src, unsigned dst, uint64_t ssb, uint64_t dsb,
     return status;
 }
 
+/* At most one page of the kernel at an address, until it is unmapped or delegated over. */
 static void map_kernel(unsigned space, uint64_t page, void *kernel_page)
 {
-    CHECK(hst_map_kernel(spaces[space], page, kernel_page, NOVA_MEM_R | NOVA_MEM_W));
-    model[space][page] = (struct page){phys_of(kernel_page) >> PAGE_BITS, NOVA_MEM_R | NOVA_MEM_W, 0, true};
+    bool taken = model[space][page].kernel;
+    unsigned status = hst_map_kernel(spaces[space], page, kernel_page, NOVA_MEM_R | NOVA_MEM_W);
+
+    CHECK(status == (taken ? NOVA_BAD_PAR : NOVA_SUCCESS));
+    if (!taken) {
+        model[space][page] =
+            (struct page){phys_of(kernel_page) >> PAGE_BITS, NOVA_MEM_R | NOVA_MEM_W, 0, true};
+    }
     check_space(space, page, page + 1);
 }
 
@@ -322,7 +332,8 @@ static void test_random(void)
     pd.account.limit = UINT64_MAX;
     pd_page_free(&pd, kernel_page, 0);
     destroy();
-    ok_checks("%u random delegations with leaves up to level %u, against a model", ROUNDS, ptab_host.leaf_levels);
+    ok_checks("%u random delegations with leaves up to level %u, against a model", ROUNDS,
+              ptab_host.leaf_levels);
 }
 
 /* Pages of the kernel: not delegated, with large neighbours either; unmapped only if they are still there. */
@@ -334,6 +345,8 @@ static void test_kernel_pages(void)
     CHECK(delegate(SPACES, 0, 0x1000, 0, 12, NOVA_PERM_ALL, 0) == NOVA_SUCCESS);
     map_kernel(0, 100, kernel_page);
     map_kernel(0, 1000, kernel_page);
+    map_kernel(0, 100, other);
+    map_kernel(0, 100, kernel_page);
     CHECK(delegate(0, 1, 0, 0x1000, 12, NOVA_PERM_ALL, 0) == NOVA_SUCCESS);
     CHECK(!model[1][0x1000 + 100].perm && model[1][0x1000 + 101].perm && !model[1][0x1000 + 1000].perm);
     check_space(1, 0, WINDOW);
@@ -350,7 +363,7 @@ static void test_kernel_pages(void)
     /* Without memory for a table */
     CHECK(delegate(0, 1, 0, 0, WINDOW_ORDER, 0, 0) == NOVA_SUCCESS);
     pd.account.limit = pd.account.used;
-    CHECK(!hst_map_kernel(spaces[1], BIT(30), kernel_page, NOVA_MEM_R));
+    CHECK(hst_map_kernel(spaces[1], BIT(30), kernel_page, NOVA_MEM_R) == NOVA_MEM_OBJ);
     pd.account.limit = UINT64_MAX;
     CHECK(ptab_lookup(&spaces[1]->ptab, BIT(30)).perm == 0);
     pd_page_free(&pd, kernel_page, 0);
@@ -370,7 +383,8 @@ static void test_top(void)
         uint64_t size = BIT(ord), dsb = HST_SELECTORS - size;
         prepare();
         CHECK(hst_delegate(&physical, spaces[0], BIT(24), dsb, ord, NOVA_PERM_ALL, 0) == NOVA_SUCCESS);
-        for (uint64_t page = dsb; page < HST_SELECTORS; page += 1 + (size > 2048) * (tap_random(&random_state) % 97)) {
+        for (uint64_t page = dsb; page < HST_SELECTORS;
+             page += 1 + (size > 2048) * (tap_random(&random_state) % 97)) {
             struct ptab_range r = ptab_lookup(&spaces[0]->ptab, page);
             CHECK(r.perm & NOVA_MEM_W && r.frame + (page - r.page) == BIT(24) + page - dsb);
         }
@@ -392,8 +406,10 @@ static void test_large(void)
     prepare();
     cpu_phys_bits = 46;
     for (unsigned ord = 20; ord < 32; ord++) {
-        CHECK(hst_delegate(&physical, spaces[0], BIT(31), 0, ord, NOVA_PERM_ALL, NOVA_MAD_UC) == NOVA_SUCCESS);
-        CHECK(ptab_lookup(&spaces[0]->ptab, BIT(ord) - 1).perm && !ptab_lookup(&spaces[0]->ptab, BIT(ord)).perm);
+        CHECK(hst_delegate(&physical, spaces[0], BIT(31), 0, ord, NOVA_PERM_ALL, NOVA_MAD_UC) ==
+              NOVA_SUCCESS);
+        CHECK(ptab_lookup(&spaces[0]->ptab, BIT(ord) - 1).perm &&
+              !ptab_lookup(&spaces[0]->ptab, BIT(ord)).perm);
         for (unsigned i = 0; i < 1000; i++) {
             uint64_t page = tap_random(&random_state) & (BIT(ord) - 1);
             struct ptab_range r = ptab_lookup(&spaces[0]->ptab, page);
@@ -449,7 +465,8 @@ static void test_changing(void)
         for (uint64_t page = dsb; page < end; page++) {
             struct ptab_range r = ptab_lookup(&spaces[1]->ptab, page);
             uint64_t frame = r.frame + (page - r.page) - (page - dsb);
-            CHECK(r.perm && r.cache == 0 && (frame == 0x10000 || (frame == 0x20000 && (page - dsb) % 3 == 0)));
+            CHECK(r.perm && r.cache == 0 &&
+                  (frame == 0x10000 || (frame == 0x20000 && (page - dsb) % 3 == 0)));
         }
         CHECK(!ptab_lookup(&spaces[1]->ptab, dsb - 1).perm && !ptab_lookup(&spaces[1]->ptab, end).perm);
     }

@@ -123,7 +123,8 @@ static void test_good(void)
     put32(1);
     pad(map, 16 + 96);
     CHECK(parse());
-    CHECK(boot_info.magic == MULTIBOOT2_MAGIC && boot_info.info == INFO && boot_info.info_end == INFO + filled);
+    CHECK(boot_info.magic == MULTIBOOT2_MAGIC && boot_info.info == INFO &&
+          boot_info.info_end == INFO + filled);
     CHECK(boot_info.root_start == 0x200000 && boot_info.root_end == 0x234567);
     CHECK(boot_info.rsdp == INFO + old + 8);
     CHECK(boot_info.uefi_map == INFO + map + 16 && boot_info.uefi_map_size == 96);
@@ -223,10 +224,11 @@ static void test_truncated(void)
     ok_checks("information that ends too early");
 }
 
-/* A tag of each type with each size that is too small for it, and with sizes that lead out of the information. */
+/* A tag of each type with each size that is too small for it, and with sizes that lead out of it all. */
 static void test_sizes(void)
 {
-    static const uint32_t huge[] = {0x1000, 0xfffff, 0x7ffffff8, 0x80000000, 0xfffffff0, 0xfffffff8, 0xffffffff};
+    static const uint32_t huge[] = {0x1000,     0xfffff,    0x7ffffff8, 0x80000000,
+                                    0xfffffff0, 0xfffffff8, 0xffffffff};
 
     for (uint32_t type = 1; type < 24; type++) {
         for (uint32_t size = 0; size < 64 + ARRAY_SIZE(huge); size++) {
@@ -293,7 +295,8 @@ static void test_random(void)
             memcpy(info + i, &r, 8);
         }
         for (uint32_t at = 8; at < size;) {
-            uint32_t type = (uint32_t)(tap_random(&state) % 20), tag_size = (uint32_t)(tap_random(&state) % 80);
+            uint32_t type = (uint32_t)(tap_random(&state) % 20),
+                     tag_size = (uint32_t)(tap_random(&state) % 80);
             uint32_t entry_size = (uint32_t)(tap_random(&state) % 6) * 8;
             memcpy(info + at, &type, 4);
             memcpy(info + at + 4, &tag_size, 4);

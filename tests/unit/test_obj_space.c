@@ -56,11 +56,11 @@ static unsigned bury(void)
 }
 
 /* Types that do not occur here. */
-#define ABSENT(result, name, type) \
-    result name(type *object)      \
-    {                              \
-        (void)object;              \
-        abort();                   \
+#define ABSENT(result, name, type)                                                                           \
+    result name(type *object)                                                                                \
+    {                                                                                                        \
+        (void)object;                                                                                        \
+        abort();                                                                                             \
     }
 
 ABSENT(void, ec_destroy, struct ec)
@@ -80,7 +80,8 @@ static cap model[SPACES][OBJ_SELECTORS];
 static uint64_t random_state = 1;
 
 /* Semaphores, space objects and portals: whatever, as long as the type has its permissions. */
-static const uint8_t object_types[] = {OBJECT_SM, OBJECT_PT, OBJECT_EC, OBJECT_PD, OBJECT_OBJ, OBJECT_MSR, OBJECT_SC};
+static const uint8_t object_types[] = {OBJECT_SM,  OBJECT_PT,  OBJECT_EC, OBJECT_PD,
+                                       OBJECT_OBJ, OBJECT_MSR, OBJECT_SC};
 
 static void create(void)
 {
@@ -224,7 +225,8 @@ static void test_random(void)
     create();
     for (unsigned round = 0; round < ROUNDS; round++) {
         uint64_t r = tap_random(&random_state);
-        unsigned src = r & 1, dst = r >> 1 & 1, ord = (unsigned)bit_lowest(tap_random(&random_state) | BIT(12));
+        unsigned src = r & 1, dst = r >> 1 & 1,
+                 ord = (unsigned)bit_lowest(tap_random(&random_state) | BIT(12));
         uint64_t ssb = tap_random(&random_state) % OBJ_SELECTORS >> ord << ord;
         uint64_t dsb = tap_random(&random_state) % OBJ_SELECTORS >> ord << ord;
         if (r >> 2 & 1) {
@@ -277,7 +279,8 @@ static void test_memory(void)
             CHECK(status == (tables < 9 ? NOVA_MEM_CAP : NOVA_SUCCESS));
             status = obj_insert(obj, 9 * OBJ_SLOTS, 0);
             CHECK(status == (tables < 9 ? NOVA_MEM_CAP : NOVA_SUCCESS));
-            CHECK(obj_reserve(obj, OBJ_SELECTORS) == NOVA_BAD_CAP && obj_reserve(obj, UINT64_MAX) == NOVA_BAD_CAP);
+            CHECK(obj_reserve(obj, OBJ_SELECTORS) == NOVA_BAD_CAP &&
+                  obj_reserve(obj, UINT64_MAX) == NOVA_BAD_CAP);
             object_put(&obj->space.object);
             CHECK(bury() == 1 && !pd->obj);
         }

@@ -1,6 +1,6 @@
 /*
- * Capability words and reference counts: a right of one type never passes for another type's, words lead back to
- * object and permissions, the last reference retires an object once, and a dead one is not revived.
+ * Capability words and reference counts: a right of one type never passes for another type's, words lead
+ * back to object and permissions, the last reference retires an object once, and a dead one is not revived.
  *
  * Sources: core/object.c
  *
@@ -21,7 +21,7 @@
 
 #define MASKS 32
 #define THREADS 4
-#define ROUNDS 200000
+#define ROUNDS 1000000
 
 static unsigned retired;
 static struct object *last_retired;
@@ -255,7 +255,7 @@ static unsigned wrong;
 
 static void *race(void *argument)
 {
-    for (unsigned i = 0; i < ROUNDS / 50; i++) {
+    for (unsigned i = 0; i < ROUNDS / 250; i++) {
         pthread_barrier_wait(&barrier);
         if (argument) { /* reviver */
             while (object_get(&shared)) {
@@ -291,7 +291,7 @@ static void test_race(void)
     }
     pthread_barrier_destroy(&barrier);
     CHECK(!wrong);
-    ok_checks("the last references dropped at once, %u times", ROUNDS / 50);
+    ok_checks("the last references dropped at once, %u times", ROUNDS / 250);
 }
 
 int main(void)

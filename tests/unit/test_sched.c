@@ -1,6 +1,6 @@
 /*
- * The scheduler of a CPU: priorities, round robin with budgets, SCs that wait for what they run, timers. The kernel
- * is entered as from assembly code; what runs in user mode afterwards is compared with a simple model.
+ * The scheduler of a CPU: priorities, round robin with budgets, SCs that wait for what they run, timers. The
+ * kernel is entered as from assembly code; what runs in user mode afterwards is compared with a simple model.
  *
  * Sources: core/cpu.c core/ec.c core/grace.c core/object.c core/pd.c core/sc.c core/sm.c core/timeout.c
  * Sources: entry/exception.c mem/pool.c mem/slab.c
@@ -28,7 +28,8 @@ static struct sc *scs[THREADS];
 
 static void test_create(void)
 {
-    static const uint64_t bad[] = {0, 0x10000, 1, 0xffff, 0x7f0000, 0x810001, 0x10001 | BIT(38), 0x7f0001 | BIT(23)};
+    static const uint64_t bad[] = {
+        0, 0x10000, 1, 0xffff, 0x7f0000, 0x810001, 0x10001 | BIT(38), 0x7f0001 | BIT(23)};
     struct ec *ec;
     struct sc *sc = NULL;
 
@@ -66,7 +67,8 @@ static void test_create(void)
     ec->object.refs = 0; /* has just died */
     refs = machine_root->object.refs;
     CHECK(sc_create(machine_root, ec, NOVA_SCD(1, 1), &sc) == NOVA_ABORTED);
-    CHECK(ec->object.refs == 0 && machine_root->object.refs == refs && slab_alloc(&machine_root->small) == next);
+    CHECK(ec->object.refs == 0 && machine_root->object.refs == refs &&
+          slab_alloc(&machine_root->small) == next);
     ok_checks("an SC needs memory and a living EC");
 }
 
@@ -166,8 +168,9 @@ static void model_schedule(void)
         model_ready(running);
     }
     for (unsigned i = 0; i < THREADS; i++) {
-        if (model[i].where == READY && (best == THREADS || model[i].prio > model[best].prio ||
-                                        (model[i].prio == model[best].prio && model[i].place < model[best].place))) {
+        if (model[i].where == READY &&
+            (best == THREADS || model[i].prio > model[best].prio ||
+             (model[i].prio == model[best].prio && model[i].place < model[best].place))) {
             best = i;
         }
     }
@@ -299,7 +302,8 @@ static void test_random(void)
         }
     }
     machine_reactivate();
-    CHECK(machine[0].how == EXIT_IDLE && machine_root->object.refs == 1 && machine_root->account.used == used);
+    CHECK(machine[0].how == EXIT_IDLE && machine_root->object.refs == 1 &&
+          machine_root->account.used == used);
     CHECK(!cpu->ready_bits[0] && !cpu->ready_bits[1]);
     ok_checks("%u random steps of %u threads, against a model", ROUNDS, THREADS);
 }
@@ -391,11 +395,13 @@ static void test_chain(void)
     callee[1]->event = 14;
     CHECK(machine_reactivate()->how == EXIT_EVENT && machine[0].event == 14);
     callee[1]->cont = CONT_STARTUP;
-    CHECK(machine_reactivate()->how == EXIT_EVENT && machine[0].event == NOVA_EVT_HST_ARCH + NOVA_EVT_STARTUP);
+    CHECK(machine_reactivate()->how == EXIT_EVENT &&
+          machine[0].event == NOVA_EVT_HST_ARCH + NOVA_EVT_STARTUP);
     callee[1]->cont = CONT_SYSRET;
     callee[1]->frame.rip = 0x1234;
     ec_recall(callee[1], false);
-    CHECK(machine_leave(callee[1])->how == EXIT_EVENT && machine[0].event == NOVA_EVT_HST_ARCH + NOVA_EVT_RECALL);
+    CHECK(machine_leave(callee[1])->how == EXIT_EVENT &&
+          machine[0].event == NOVA_EVT_HST_ARCH + NOVA_EVT_RECALL);
     CHECK(!callee[1]->hazard.recall && callee[1]->frame.gpr[R_RCX] == 0x1234);
     CHECK(callee[1]->frame.gpr[R_R11] == RFLAGS_USER && callee[1]->cont == CONT_IRET);
     callee[1]->cont = CONT_SYSRET;
@@ -430,7 +436,8 @@ static void test_destroy(void)
     object_put(&scs[3]->object); /* runs */
     CHECK(cpu->hazard & HAZARD_GRACE && machine_leave(ecs[3])->ec == ecs[2] && ecs[3]->object.refs == 1);
     object_put(&scs[1]->object); /* ready, not alone in its queue */
-    CHECK(machine_leave(ecs[2])->ec == ecs[2] && cpu->ready_bits[1] == BIT(70 - 64) && ecs[1]->object.refs == 1);
+    CHECK(machine_leave(ecs[2])->ec == ecs[2] && cpu->ready_bits[1] == BIT(70 - 64) &&
+          ecs[1]->object.refs == 1);
     object_put(&scs[0]->object); /* ready, the last one of its queue */
     CHECK(machine_leave(ecs[2])->ec == ecs[2] && !cpu->ready_bits[1]);
     ecs[2]->blocked = true;

@@ -1,6 +1,6 @@
 /*
- * Semaphores: counter, order of those who wait, timeouts, and ECs that are woken by other CPUs. No up is lost or counted
- * twice, whatever comes first: the up, the timeout or the end of the EC.
+ * Semaphores: counter, order of those who wait, timeouts, and ECs that are woken by other CPUs. No up is lost
+ * or counted twice, whatever comes first: the up, the timeout or the end of the EC.
  *
  * Sources: core/cpu.c core/ec.c core/grace.c core/object.c core/pd.c core/sc.c core/sm.c core/timeout.c
  * Sources: entry/exception.c mem/pool.c mem/slab.c
@@ -30,7 +30,8 @@ static struct sm *create(uint64_t counter)
     struct sm *sm = NULL;
 
     CHECK(sm_create(machine_root, counter, &sm) == NOVA_SUCCESS);
-    CHECK(sm->counter == counter && sm->interrupt == -1 && sm->object.refs == 1 && sm->object.pd == machine_root);
+    CHECK(sm->counter == counter && sm->interrupt == -1 && sm->object.refs == 1 &&
+          sm->object.pd == machine_root);
     return sm;
 }
 
@@ -48,8 +49,8 @@ static unsigned down(struct ec *ec, struct sm *sm, bool zero, uint64_t deadline)
 
 static bool woken_with(const struct ec *ec, unsigned status)
 {
-    return !ec->blocked && !ec->sm && !ec->queued && ec->frame.gpr[R_RDI] == status && list_empty(&ec->queue) &&
-           list_empty(&ec->timeout.link);
+    return !ec->blocked && !ec->sm && !ec->queued && ec->frame.gpr[R_RDI] == status &&
+           list_empty(&ec->queue) && list_empty(&ec->timeout.link);
 }
 
 static void test_counter(void)
@@ -107,7 +108,8 @@ static void test_order(void)
         CHECK(ecs[i]->blocked && sm_up(sm) == NOVA_SUCCESS && woken_with(ecs[i], NOVA_SUCCESS));
         CHECK(sm->counter == 0 && sm->object.refs == 10 - i);
     }
-    CHECK(list_empty(&sm->queue) && list_empty(&cpu->timeouts) && sm_up(sm) == NOVA_SUCCESS && sm->counter == 1);
+    CHECK(list_empty(&sm->queue) && list_empty(&cpu->timeouts) && sm_up(sm) == NOVA_SUCCESS &&
+          sm->counter == 1);
     ok_checks("first come, first served; each up wakes one");
 
     /* The SCs that wait for an EC go on when it is woken. */
@@ -137,7 +139,8 @@ static void test_timeouts(void)
     for (unsigned i = 0; i < 4; i++) {
         ecs[i] = machine_thread(0, 0, 0, NULL);
     }
-    CHECK(down(ecs[0], sm, false, fake_now) == NOVA_TIMEOUT && down(ecs[0], sm, false, fake_now - 1) == NOVA_TIMEOUT);
+    CHECK(down(ecs[0], sm, false, fake_now) == NOVA_TIMEOUT &&
+          down(ecs[0], sm, false, fake_now - 1) == NOVA_TIMEOUT);
     CHECK(sm->object.refs == 1 && list_empty(&sm->queue) && list_empty(&cpu->timeouts));
     uint64_t start = fake_now;
     CHECK(down(ecs[0], sm, false, start + 30) == NOT_BLOCKED && machine[0].timer == start + 30);
@@ -210,7 +213,8 @@ static void test_remote(void)
         CHECK(down(ecs[i], sm, false, fake_now + 10 + i) == NOT_BLOCKED);
     }
     machine_on(0);
-    CHECK(sm_up(sm) == NOVA_SUCCESS && sm_up(sm) == NOVA_SUCCESS && machine[1].pending && machine[1].asked == 2);
+    CHECK(sm_up(sm) == NOVA_SUCCESS && sm_up(sm) == NOVA_SUCCESS && machine[1].pending &&
+          machine[1].asked == 2);
     CHECK(ecs[0]->blocked && ecs[1]->blocked && sm->counter == 0 && sm->object.refs == 4);
     CHECK(home->wake.next == &ecs[0]->queue && ecs[0]->queue.next == &ecs[1]->queue);
     machine_on(1);
@@ -332,7 +336,8 @@ static void test_random(void)
         case 4: { /* up, from any CPU */
             unsigned first = THREADS;
             for (unsigned j = 0; j < THREADS; j++) {
-                if (model[j].arrived && model[j].sm == s && (first == THREADS || model[j].arrived < model[first].arrived)) {
+                if (model[j].arrived && model[j].sm == s &&
+                    (first == THREADS || model[j].arrived < model[first].arrived)) {
                     first = j;
                 }
             }
@@ -408,7 +413,8 @@ static void *run_cpu(void *argument)
             up++;
         } else if (!ec->blocked) {
             ok += ec->frame.gpr[R_RDI] == NOVA_SUCCESS; /* of the last time */
-            uint64_t deadline = r >> 6 & 1 ? __atomic_add_fetch(&fake_now, r >> 32 & 3, __ATOMIC_SEQ_CST) + 5 : 0;
+            uint64_t deadline =
+                r >> 6 & 1 ? __atomic_add_fetch(&fake_now, r >> 32 & 3, __ATOMIC_SEQ_CST) + 5 : 0;
             unsigned status = down(ec, shared[r >> 5 & 1], false, deadline);
             if (!ec->blocked) {
                 ec->frame.gpr[R_RDI] = status;

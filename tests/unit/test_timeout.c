@@ -1,6 +1,6 @@
 /*
- * Timeouts and the list that they are on: what is due comes out by deadline, and in the order of arrival where
- * deadlines are equal; what is cancelled never comes out.
+ * Timeouts and the list that they are on: what is due comes out by deadline, and in the order of arrival
+ * where deadlines are equal; what is cancelled never comes out.
  *
  * Sources: core/timeout.c
  *

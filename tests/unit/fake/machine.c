@@ -282,10 +282,10 @@ void space_destroy(struct space *space)
     }
 }
 
-bool hst_map_kernel(struct space_hst *hst, uint64_t page, const void *kernel_page, unsigned perm)
+unsigned hst_map_kernel(struct space_hst *hst, uint64_t page, const void *kernel_page, unsigned perm)
 {
     (void)hst, (void)page, (void)kernel_page, (void)perm;
-    return true;
+    return NOVA_SUCCESS;
 }
 
 void hst_unmap_kernel(struct space_hst *hst, uint64_t page, const void *kernel_page)

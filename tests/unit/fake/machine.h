@@ -1,9 +1,9 @@
 /*
- * A machine of several CPUs for the kernel's scheduler, semaphores and grace periods: these run as they are, what
- * lies below them (interrupt controller, timer, assembly code, address spaces) is simulated here.
+ * A machine of several CPUs for the kernel's scheduler, semaphores and grace periods: these run as they are,
+ * what lies below them (interrupt controller, timer, assembly code, address spaces) is simulated here.
  *
- * One thread can be all CPUs in turn (machine_on), or each CPU has a thread. A CPU that enters the kernel leaves it
- * again in one of the ways of enum machine_exit; the functions that never return there come back here.
+ * One thread can be all CPUs in turn (machine_on), or each CPU has a thread. A CPU that enters the kernel
+ * leaves it again in one of the ways of enum machine_exit: the functions that never return come back here.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,6 +1,6 @@
 /*
- * Stands in front of the kernel's core/cpu.h: the areas of the CPUs are an array, and which CPU this is belongs
- * to the thread, not to the stack. All else is the kernel's.
+ * Stands in front of the kernel's core/cpu.h: the areas of the CPUs are an array, and which CPU this is
+ * belongs to the thread, not to the stack. All else is the kernel's.
  *
  * SPDX-License-Identifier: MIT
  */
