@@ -47,15 +47,14 @@ void hip_init(void)
         .cpu_bsp = (uint16_t)cpu_bsp,
         .int_pin = (uint16_t)interrupt_pins(),
         .int_msi = (uint16_t)interrupt_messages(),
-        .mco_obj = 9,  /* one table */
-        .mco_hst = 9,  /* likewise: a 2 MiB page is split or a table filled */
+        .mco_obj = 9, /* one table */
+        .mco_hst = 9, /* likewise: a 2 MiB page is split or a table filled */
         .mco_gst = 9,
         .mco_dma = 9,
         .mco_pio = 16, /* all of them: no memory is needed */
         .mco_msr = 31,
     };
-    for (unsigned i = 0; i < sizeof(*hip) / 2; i++) {
+    for (unsigned i = 0; i < sizeof(*hip) / 2; i++)
         sum = (uint16_t)(sum + ((const uint16_t *)page)[i]);
-    }
     hip->checksum = (uint16_t)-sum;
 }

@@ -73,9 +73,8 @@ _Noreturn void boot_bsp(uint32_t magic, uint32_t info, uint64_t delta)
     cpu_enable();
     write_cr3(phys_of(kernel_root));
     ptab_host.leaf_levels = cpu_has_1g ? 3 : 2;
-    if (!multiboot_parse(magic, info)) {
+    if (!multiboot_parse(magic, info))
         panic("no usable Multiboot2 information");
-    }
     pool_init(pool_start, (uintptr_t)image_end - (uintptr_t)pool_start);
     cpu_area_create(0, 0);
     boot_switch(cpu_of(0), boot_on_stack);

@@ -49,12 +49,14 @@ static void parse_memory_map(const struct tag_memory_map *map)
 {
     const char *entry = (const char *)(map + 1), *end = (const char *)map + map->tag.size;
 
-    for (; map->entry_size >= sizeof(struct memory) && entry + map->entry_size <= end; entry += map->entry_size) {
+    if (map->entry_size < sizeof(struct memory) || map->entry_size % 8)
+        return;
+    for (; entry + map->entry_size <= end;
+         entry += map->entry_size) {
         const struct memory *m = (const struct memory *)entry;
         uint64_t top = min_u64(m->base + m->size, LOW_MEMORY_END) & ~(PAGE_SIZE - 1);
-        if (m->type == MEMORY_AVAILABLE && m->base + PAGE_SIZE <= top) {
+        if (m->type == MEMORY_AVAILABLE && m->base + PAGE_SIZE <= top)
             low_page = top - PAGE_SIZE;
-        }
     }
 }
 
@@ -68,14 +70,12 @@ static void parse_tag(const struct tag *tag, uint64_t phys)
         }
         break;
     case TAG_MEMORY_MAP:
-        if (tag->size >= sizeof(struct tag_memory_map)) {
+        if (tag->size >= sizeof(struct tag_memory_map))
             parse_memory_map((const struct tag_memory_map *)tag);
-        }
         break;
     case TAG_RSDP_OLD:
-        if (boot_info.rsdp == UINT64_MAX) {
+        if (boot_info.rsdp == UINT64_MAX)
             boot_info.rsdp = phys + sizeof(struct tag);
-        }
         break;
     case TAG_RSDP_NEW:
         boot_info.rsdp = phys + sizeof(struct tag);
@@ -101,20 +101,17 @@ bool multiboot_parse(uint32_t magic, uint64_t info)
 
     boot_info.magic = magic;
     boot_info.info = info;
-    if (magic != MULTIBOOT2_MAGIC || !head) {
+    if (magic != MULTIBOOT2_MAGIC || !head)
         return false;
-    }
     size = head[0];
     boot_info.info_end = info + size;
     base = boot_window(info, size);
-    if (!base) {
+    if (!base)
         return false;
-    }
     for (uint32_t at = 8; at + sizeof(struct tag) <= size;) {
         const struct tag *tag = (const struct tag *)(base + at);
-        if (tag->type == TAG_END || tag->size < sizeof(struct tag) || tag->size > size - at) {
+        if (tag->type == TAG_END || tag->size < sizeof(struct tag) || tag->size > size - at)
             break;
-        }
         parse_tag(tag, info + at);
         at += (tag->size + 7) & ~7U;
     }

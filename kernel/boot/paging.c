@@ -52,9 +52,8 @@ void paging_init(void)
             *entry = phys_of((void *)(uintptr_t)v) | PTE_DATA | PTE_LARGE;
             continue;
         }
-        if (n == ARRAY_SIZE(small)) {
+        if (n == ARRAY_SIZE(small))
             panic("kernel image too large");
-        }
         *entry = phys_of(small[n]) | PTE_TABLE;
         for (unsigned i = 0; i < 512; i++) {
             uint64_t page = v + i * PAGE_SIZE;
@@ -82,9 +81,8 @@ uint64_t *paging_entry(uint64_t virt)
 
     if (!*entry) {
         void *table = page_alloc(0, 0);
-        if (!table) {
+        if (!table)
             panic("no memory for page tables");
-        }
         *entry = phys_of(table) | PTE_TABLE;
     }
     return (uint64_t *)virt_of(*entry & 0xffffffffff000) + index_of(virt, 1);

@@ -70,11 +70,9 @@ static const struct {
 
 static void protect_ports(const struct acpi_register *r)
 {
-    if (r->width && r->space == 1) {
-        for (uint64_t port = r->addr; port < r->addr + r->width / 8 && port < PIO_SELECTORS; port++) {
+    if (r->width && r->space == 1)
+        for (uint64_t port = r->addr; port < r->addr + r->width / 8 && port < PIO_SELECTORS; port++)
             pio_bitmap[port / 8] |= (uint8_t)(1U << port % 8);
-        }
-    }
 }
 
 static void msr_space_init(void)
@@ -83,7 +81,7 @@ static void msr_space_init(void)
     for (unsigned i = 0; i < ARRAY_SIZE(msr_granted); i++) {
         uint32_t msr = msr_granted[i].msr;
         unsigned byte = (msr >= 0xc0000000 ? 0x400 : 0) + (msr & 0x1fff) / 8;
-        uint8_t keep = (uint8_t)~(1U << msr % 8);
+        uint8_t keep = (uint8_t) ~(1U << msr % 8);
         msr_bitmap[byte] &= msr_granted[i].perms & NOVA_MSR_R ? keep : 0xff;
         msr_bitmap[byte + 0x800] &= msr_granted[i].perms & NOVA_MSR_W ? keep : 0xff;
     }
@@ -95,17 +93,16 @@ static void protect_runtime_services(void)
     const struct {
         uint32_t type, pad;
         uint64_t phys, virt, pages, attribute;
-    } *desc;
+    } * desc;
     const char *map = boot_window(boot_info.uefi_map, boot_info.uefi_map_size);
 
-    if (!map || boot_info.uefi_desc_size < sizeof(*desc)) {
+    if (!map || boot_info.uefi_desc_size < sizeof(*desc))
         return;
-    }
-    for (uint32_t at = 0; at + boot_info.uefi_desc_size <= boot_info.uefi_map_size; at += boot_info.uefi_desc_size) {
+    for (uint32_t at = 0; at + boot_info.uefi_desc_size <= boot_info.uefi_map_size;
+         at += boot_info.uefi_desc_size) {
         desc = (const void *)(map + at);
-        if (desc->type == 5 || desc->type == 6) {
+        if (desc->type == 5 || desc->type == 6)
             hst_protect(desc->phys, desc->phys + desc->pages * PAGE_SIZE);
-        }
     }
 }
 
@@ -116,28 +113,24 @@ static void protect_memory(void)
     hst_protect(phys_of(image_start), phys_of(image_end));
     hst_protect(acpi.lapic_addr, acpi.lapic_addr + PAGE_SIZE);
     hst_protect(0xfee00000, 0xfef00000); /* MSI */
-    for (unsigned i = 0; i < acpi.ioapics; i++) {
+    for (unsigned i = 0; i < acpi.ioapics; i++)
         hst_protect(acpi.ioapic[i].addr, acpi.ioapic[i].addr + PAGE_SIZE);
-    }
-    if (boot_info.uefi_map != UINT64_MAX) {
+    if (boot_info.uefi_map != UINT64_MAX)
         protect_runtime_services();
-    }
 }
 
 static void put_cap(struct space_obj *obj, uint64_t sel, struct object *object, unsigned perms)
 {
-    if (!object_get(object) || obj_insert(obj, sel, cap_make(object, perms)) != NOVA_SUCCESS) {
+    if (!object_get(object) || obj_insert(obj, sel, cap_make(object, perms)) != NOVA_SUCCESS)
         panic("no memory for the initial capabilities");
-    }
 }
 
 void nova_spaces_init(void)
 {
     static cap *tables[OBJ_SLOTS];
 
-    for (unsigned i = 0; i < OBJ_SLOTS; i++) {
+    for (unsigned i = 0; i < OBJ_SLOTS; i++)
         tables[i] = OBJ_NO_TABLE;
-    }
     nova_obj.tables = tables;
     nova_obj.space.selectors = OBJ_SELECTORS;
     nova_hst.space.selectors = 1UL << (cpu_phys_bits - PAGE_BITS);
@@ -158,14 +151,14 @@ void nova_spaces_init(void)
     protect_ports(&(struct acpi_register){.space = 1, .width = acpi.smi_cmd ? 8 : 0, .addr = acpi.smi_cmd});
     msr_space_init();
 
-    put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_CONSOLE, &console_sm.object, NOVA_SM_CTRL_UP | NOVA_SM_CTRL_DN);
+    put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_CONSOLE, &console_sm.object,
+            NOVA_SM_CTRL_UP | NOVA_SM_CTRL_DN);
     put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_NOVA_OBJ, &nova_obj.space.object, NOVA_SPC_TAKE);
     put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_NOVA_HST, &nova_hst.space.object, NOVA_SPC_TAKE);
     put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_NOVA_PIO, &nova_pio.space.object, NOVA_SPC_TAKE);
     put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_NOVA_MSR, &nova_msr.space.object, NOVA_SPC_TAKE);
-    for (unsigned i = 0; i < cpu_count; i++) {
+    for (unsigned i = 0; i < cpu_count; i++)
         put_cap(&nova_obj, i, &cpu_of(i)->idle_sc.object, NOVA_SC_CTRL);
-    }
 }
 
 /* Maps one loadable segment of the root image in place. */
@@ -175,17 +168,16 @@ static void map_segment(struct space_hst *hst, const Elf64_Phdr *p)
     unsigned perm = (p->p_flags & PF_R ? NOVA_MEM_R : 0) | (p->p_flags & PF_W ? NOVA_MEM_W : 0) |
                     (p->p_flags & PF_X ? NOVA_MEM_XU : 0);
 
-    if (p->p_filesz != p->p_memsz || (p->p_vaddr - phys) % PAGE_SIZE || p->p_vaddr + p->p_memsz < p->p_vaddr ||
-        p->p_vaddr + p->p_memsz > UTCB_ADDR || p->p_offset > boot_info.root_end - boot_info.root_start ||
-        p->p_filesz > boot_info.root_end - boot_info.root_start - p->p_offset) {
+    if (p->p_filesz != p->p_memsz || (p->p_vaddr - phys) % PAGE_SIZE ||
+        p->p_vaddr + p->p_memsz < p->p_vaddr || p->p_vaddr + p->p_memsz > UTCB_ADDR ||
+        p->p_offset > boot_info.root_end - boot_info.root_start ||
+        p->p_filesz > boot_info.root_end - boot_info.root_start - p->p_offset)
         panic("root image: segment at %#lx cannot be mapped", p->p_vaddr);
-    }
     phys &= ~(PAGE_SIZE - 1);
-    for (uint64_t v = start; v < p->p_vaddr + p->p_memsz; v += PAGE_SIZE, phys += PAGE_SIZE) {
-        if (hst_delegate(&nova_hst, hst, phys >> PAGE_BITS, v >> PAGE_BITS, 0, perm, NOVA_MAD_WB) != NOVA_SUCCESS) {
+    for (uint64_t v = start; v < p->p_vaddr + p->p_memsz; v += PAGE_SIZE, phys += PAGE_SIZE)
+        if (hst_delegate(&nova_hst, hst, phys >> PAGE_BITS, v >> PAGE_BITS, 0, perm, NOVA_MAD_WB) !=
+            NOVA_SUCCESS)
             panic("root image: no memory for page tables");
-        }
-    }
 }
 
 /* Maps the root image; returns its entry point. */
@@ -199,15 +191,12 @@ static uint64_t map_image(struct space_hst *hst)
         e->e_ident[EI_CLASS] != ELFCLASS64 || e->e_type != ET_EXEC || e->e_machine != EM_X86_64 ||
         e->e_phentsize != sizeof(*p) || e->e_entry >= USER_END || e->e_phoff % 8 ||
         e->e_phoff > min_u64(size, 4 * PAGE_SIZE) ||
-        e->e_phnum > (min_u64(size, 4 * PAGE_SIZE) - e->e_phoff) / sizeof(*p)) {
+        e->e_phnum > (min_u64(size, 4 * PAGE_SIZE) - e->e_phoff) / sizeof(*p))
         panic("root image: missing, or no x86-64 executable");
-    }
     p = (const void *)((const char *)e + e->e_phoff);
-    for (unsigned i = 0; i < e->e_phnum; i++) {
-        if (p[i].p_type == PT_LOAD && p[i].p_memsz) {
+    for (unsigned i = 0; i < e->e_phnum; i++)
+        if (p[i].p_type == PT_LOAD && p[i].p_memsz)
             map_segment(hst, &p[i]);
-        }
-    }
     return e->e_entry;
 }
 
@@ -215,9 +204,8 @@ static struct space *create_space(enum object_type type)
 {
     struct object *object;
 
-    if (space_create(type, pd_root, &object) != NOVA_SUCCESS) {
+    if (space_create(type, pd_root, &object) != NOVA_SUCCESS)
         panic("no memory for the root PD");
-    }
     return (struct space *)object;
 }
 
@@ -228,9 +216,8 @@ void root_create(void)
     struct sc *sc;
 
     pd_root = pd_create(0, pool_free());
-    if (!pd_root) {
+    if (!pd_root)
         panic("no memory for the root PD");
-    }
     obj = create_space(OBJECT_OBJ);
     hst = create_space(OBJECT_HST);
     pio = create_space(OBJECT_PIO);
@@ -241,9 +228,8 @@ void root_create(void)
                                       .fpu = true},
                   &ec) != NOVA_SUCCESS ||
         sc_create(pd_root, ec, NOVA_SCD((uint64_t)NOVA_PRIO_MAX, ROOT_BUDGET_MS), &sc) != NOVA_SUCCESS ||
-        !hst_map_kernel((struct space_hst *)hst, HIP_ADDR >> PAGE_BITS, hip, NOVA_MEM_R)) {
+        !hst_map_kernel((struct space_hst *)hst, HIP_ADDR >> PAGE_BITS, hip, NOVA_MEM_R))
         panic("no memory for the root PD");
-    }
     ec->frame.rip = map_image((struct space_hst *)hst);
     ec->frame.gpr[R_RDI] = boot_info.magic;
     ec->frame.gpr[R_RSI] = boot_info.info;
@@ -252,7 +238,8 @@ void root_create(void)
     put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_ROOT_OBJ, &obj->object, NOVA_PERM_ALL);
     put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_ROOT_HST, &hst->object, NOVA_PERM_ALL);
     put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_ROOT_PIO, &pio->object, NOVA_PERM_ALL);
-    put_cap((struct space_obj *)obj, OBJ_SELECTORS - NOVA_ROOT_SEL_NOVA_OBJ, &nova_obj.space.object, NOVA_SPC_TAKE);
+    put_cap((struct space_obj *)obj, OBJ_SELECTORS - NOVA_ROOT_SEL_NOVA_OBJ, &nova_obj.space.object,
+            NOVA_SPC_TAKE);
     put_cap((struct space_obj *)obj, OBJ_SELECTORS - NOVA_ROOT_SEL_OBJ, &obj->object, NOVA_PERM_ALL);
     put_cap((struct space_obj *)obj, OBJ_SELECTORS - NOVA_ROOT_SEL_PD, &pd_root->object, NOVA_PERM_ALL);
     put_cap((struct space_obj *)obj, OBJ_SELECTORS - NOVA_ROOT_SEL_EC, &ec->object, NOVA_PERM_ALL);

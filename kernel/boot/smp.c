@@ -40,9 +40,8 @@ static void wait_ms(uint64_t ms)
 {
     uint64_t end = clock_now() + clock_ticks(ms);
 
-    while (clock_now() < end) {
+    while (clock_now() < end)
         cpu_relax();
-    }
 }
 
 /* boot/ap.S comes here on the CPU's own stack. */
@@ -69,9 +68,8 @@ static bool start(unsigned id, uint32_t apic, uint64_t page)
         uint64_t end = clock_now() + clock_ticks(START_WAIT_MS);
         apic_send_startup(apic, (uint8_t)(page >> PAGE_BITS));
         while (clock_now() < end) {
-            if (__atomic_load_n(&cpu->started, __ATOMIC_ACQUIRE)) {
+            if (__atomic_load_n(&cpu->started, __ATOMIC_ACQUIRE))
                 return true;
-            }
             cpu_relax();
         }
     }
@@ -85,24 +83,20 @@ void smp_start(void)
     uint32_t self = apic_id();
     char *low;
 
-    if (!page) {
+    if (!page)
         return;
-    }
     low = paging_low(page);
     memcpy(saved, low, PAGE_SIZE);
     memcpy(low, ap_code, offset_of(ap_code_end));
     *(uint64_t *)(low + offset_of(ap_boot_root)) = phys_of(boot_root);
     *(uint64_t *)(low + offset_of(ap_kernel_root)) = phys_of(kernel_root);
-    for (unsigned i = 0; i < acpi.cpus; i++) {
-        if (acpi.apic_id[i] != self) {
+    for (unsigned i = 0; i < acpi.cpus; i++)
+        if (acpi.apic_id[i] != self)
             apic_send_init(acpi.apic_id[i]);
-        }
-    }
     wait_ms(INIT_WAIT_MS);
     for (unsigned i = 0; i < acpi.cpus && cpu_count < CPU_MAX; i++) {
-        if (acpi.apic_id[i] == self) {
+        if (acpi.apic_id[i] == self)
             continue;
-        }
         cpu_area_create(cpu_count, acpi.apic_id[i]);
         *(uint64_t *)(low + offset_of(ap_stack)) = (uintptr_t)cpu_of(cpu_count);
         if (!start(cpu_count, acpi.apic_id[i], page)) {

@@ -32,9 +32,8 @@ void cpu_area_create(unsigned id, uint32_t apic)
     for (unsigned i = 0; i < CPU_STRIDE / PAGE_SIZE; i++) {
         if (AREA_PAGES >> i & 1) {
             void *page = page_alloc(0, 0);
-            if (!page) {
+            if (!page)
                 panic("no memory for CPU %u", id);
-            }
             paging_map(area + i * PAGE_SIZE, phys_of(page), PTE_DATA);
         }
     }
@@ -45,9 +44,8 @@ void cpu_area_create(unsigned id, uint32_t apic)
     list_init(&cpu->wake);
     list_init(&cpu->fresh);
     list_init(&cpu->timeouts);
-    for (unsigned i = 0; i < ARRAY_SIZE(cpu->ready); i++) {
+    for (unsigned i = 0; i < ARRAY_SIZE(cpu->ready); i++)
         list_init(&cpu->ready[i]);
-    }
     cpu->grace.deadline = UINT64_MAX;
     cpu->budget_end = UINT64_MAX;
     object_init(&cpu->idle_sc.object, OBJECT_SC, 0);
@@ -62,9 +60,8 @@ uint32_t cpu_ask(struct cpu *cpu)
 {
     uint32_t ticket = __atomic_add_fetch(&cpu->asked, 1, __ATOMIC_SEQ_CST);
 
-    if (!ticket) { /* 0 means none to callers */
+    if (!ticket) /* 0 means none to callers */
         ticket = __atomic_add_fetch(&cpu->asked, 1, __ATOMIC_SEQ_CST);
-    }
 
     apic_ipi(cpu->apic_id, VECTOR_IPI);
     return ticket;
@@ -82,9 +79,8 @@ void cpu_wait(struct cpu *cpu, uint32_t ticket)
     uint64_t report = clock_now() + clock_frequency;
 
     while (!served(cpu, ticket)) {
-        if (__atomic_load_n(&self->asked, __ATOMIC_ACQUIRE) != self->done) {
+        if (__atomic_load_n(&self->asked, __ATOMIC_ACQUIRE) != self->done)
             cpu_serve(self);
-        }
         if (clock_now() > report) {
             print("CPU %u waits for CPU %u\n", self->id, cpu->id);
             report = UINT64_MAX;
@@ -101,8 +97,7 @@ void cpu_serve(struct cpu *cpu)
     switch_io(cpu);
     sm_take_woken(cpu);
     sc_take_fresh(cpu);
-    if (__atomic_load_n(&cpu->orphans, __ATOMIC_RELAXED)) {
+    if (__atomic_load_n(&cpu->orphans, __ATOMIC_RELAXED))
         cpu->hazard |= HAZARD_GRACE;
-    }
     __atomic_store_n(&cpu->done, asked, __ATOMIC_RELEASE);
 }

@@ -34,18 +34,18 @@
 #define HAZARD_GRACE 2U    /* dead objects wait */
 
 struct cpu {
-    struct sc *sc;            /* that runs now */
-    struct space_hst *space;  /* that is loaded; null: none but the kernel */
+    struct sc *sc;           /* that runs now */
+    struct space_hst *space; /* that is loaded; null: none but the kernel */
     uint32_t id;
     uint32_t hazard;
     uint32_t apic_id;
-    struct tss tss;           /* RSP0 tells the current EC: see cpu_ec */
-    struct ec *fpu_owner;     /* unless the current EC has an FPU: whose state is in the registers, or null */
+    struct tss tss;       /* RSP0 tells the current EC: see cpu_ec */
+    struct ec *fpu_owner; /* unless the current EC has an FPU: whose state is in the registers, or null */
     const struct space_pio *pio_mapped; /* whose I/O bitmap is mapped; null: none */
-    bool switch_slow;         /* to change the space takes more than a new CR3: PCID, IBPB, or FPU state to save */
-    bool idle;                /* halted, or as good as: uses nothing that was looked up; others read it */
-    bool started;             /* runs; its area is set up */
-    uint32_t quiescent;       /* counts entries from user mode and idle through interrupts */
+    bool switch_slow;   /* to change the space takes more than a new CR3: PCID, IBPB, or FPU state to save */
+    bool idle;          /* halted, or as good as: uses nothing that was looked up; others read it */
+    bool started;       /* runs; its area is set up */
+    uint32_t quiescent; /* counts entries from user mode and idle through interrupts */
 
     uint64_t pcid_generation; /* mem/tlb.c */
     uint32_t pcid_next;
@@ -54,26 +54,27 @@ struct cpu {
     uint32_t asked, done;
 
     struct spinlock wake_lock;
-    struct list wake;           /* ECs that other CPUs have woken, and */
-    struct list fresh;          /* SCs that they have created for this CPU; under wake_lock */
-    struct object *orphans;     /* dead objects of this CPU that others pass on; atomic stack */
+    struct list wake;       /* ECs that other CPUs have woken, and */
+    struct list fresh;      /* SCs that they have created for this CPU; under wake_lock */
+    struct object *orphans; /* dead objects of this CPU that others pass on; atomic stack */
 
-    uint64_t ready_bits[2];     /* priorities with an SC in `ready` */
+    uint64_t ready_bits[2]; /* priorities with an SC in `ready` */
     struct list ready[128];
-    uint64_t budget_end;        /* of the running SC */
+    uint64_t budget_end; /* of the running SC */
     struct list timeouts;
-    uint64_t timer;             /* what the timer is set to */
+    uint64_t timer; /* what the timer is set to */
     struct grace grace;
 
     struct sc idle_sc;
-    struct ec idle_ec;          /* stands in as current EC when there is none */
+    struct ec idle_ec; /* stands in as current EC when there is none */
 
     uint64_t gdt[GDT_ENTRIES];
-    uint64_t *io_entries;       /* page-table entries of the I/O bitmap */
+    uint64_t *io_entries; /* page-table entries of the I/O bitmap */
 };
 
 _Static_assert(offsetof(struct cpu, tss) == CPU_TSS && offsetof(struct cpu, tss.rsp0) == CPU_RSP0 &&
-                   offsetof(struct cpu, tss.io_bitmap) == CPU_IO_MAP && offsetof(struct cpu, space) == CPU_SPACE &&
+                   offsetof(struct cpu, tss.io_bitmap) == CPU_IO_MAP &&
+                   offsetof(struct cpu, space) == CPU_SPACE &&
                    offsetof(struct cpu, fpu_owner) == CPU_FPU_OWNER &&
                    offsetof(struct cpu, pio_mapped) == CPU_PIO_MAPPED &&
                    offsetof(struct cpu, switch_slow) == CPU_SWITCH_SLOW,

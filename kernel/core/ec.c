@@ -19,12 +19,10 @@ _Static_assert(sizeof(struct ec) <= PD_LARGE, "slab size");
 
 static void free_ec(struct ec *ec, struct pd *pd)
 {
-    if (ec->utcb) {
+    if (ec->utcb)
         pd_page_free(pd, ec->utcb, 0);
-    }
-    if (ec->fpu) {
+    if (ec->fpu)
         pd_page_free(pd, ec->fpu, fpu_order);
-    }
     slab_free(ec);
 }
 
@@ -33,9 +31,8 @@ static bool bind_spaces(struct ec *ec, struct pd *pd)
 {
     struct space *obj = READ_ONCE(pd->obj), *hst = READ_ONCE(pd->hst), *pio = READ_ONCE(pd->pio);
 
-    if (!obj || !hst || !pio || !object_get(&obj->object)) {
+    if (!obj || !hst || !pio || !object_get(&obj->object))
         return false;
-    }
     if (!object_get(&hst->object)) {
         object_put(&obj->object);
         return false;
@@ -64,16 +61,13 @@ unsigned ec_create(const struct ec_config *config, struct ec **result)
     struct pd *pd = config->pd;
     struct ec *ec;
 
-    if (config->cpu >= cpu_count) {
+    if (config->cpu >= cpu_count)
         return NOVA_BAD_CPU;
-    }
-    if (config->utcb_page >= HST_SELECTORS) {
+    if (config->utcb_page >= HST_SELECTORS)
         return NOVA_BAD_PAR;
-    }
     ec = slab_alloc(&pd->large);
-    if (!ec) {
+    if (!ec)
         return NOVA_MEM_OBJ;
-    }
     ec->utcb = pd_page_alloc(pd, 0);
     ec->fpu = config->fpu ? pd_page_alloc(pd, fpu_order) : 0;
     if (!ec->utcb || (config->fpu && !ec->fpu)) {
@@ -101,9 +95,8 @@ unsigned ec_create(const struct ec_config *config, struct ec **result)
     ec->cont = config->local ? CONT_SYSRET : CONT_STARTUP;
     ec->hazard.busy = !config->local;
     ec->hazard.slow = cpu_has_fsgsbase && cpu_has_xsave ? 0 : SLOW_CPU;
-    if (ec->fpu) {
+    if (ec->fpu)
         fpu_initial(ec->fpu);
-    }
     list_init(&ec->waiting);
     list_init(&ec->queue);
     timeout_init(&ec->timeout);
@@ -125,9 +118,8 @@ static struct ec *bury(struct ec *ec)
     ec->caller = 0;
     ec->cpu->hazard |= HAZARD_SCHEDULE;
     sc_release(ec->cpu, ec);
-    if (!caller) {
+    if (!caller)
         return 0;
-    }
     caller->callee = 0;
     if (caller->hazard.arch) {
         caller->hazard.arch = false;
@@ -141,8 +133,9 @@ static struct ec *bury(struct ec *ec)
 void ec_kill(struct ec *ec, const char *why)
 {
     while (ec) {
-        print("EC killed on CPU %u: %s (event %#x, RIP %#lx, RSP %#lx, error %#lx, address %#lx)\n", ec->cpu->id, why,
-              (unsigned)ec->event, ec->frame.rip, ec->frame.rsp, ec->frame.error, ec->fault_addr);
+        print("EC killed on CPU %u: %s (event %#x, RIP %#lx, RSP %#lx, error %#lx, address %#lx)\n",
+              ec->cpu->id, why, (unsigned)ec->event, ec->frame.rip, ec->frame.rsp, ec->frame.error,
+              ec->fault_addr);
         ec = bury(ec);
         why = "its event handler is dead";
     }
@@ -157,9 +150,8 @@ void ec_destroy(struct ec *ec)
     if (ec->blocked) {
         sm_dequeue(ec);
         sm_take_woken(cpu); /* if another CPU was faster */
-        if (ec->blocked) {
+        if (ec->blocked)
             ec_wake(ec, NOVA_ABORTED);
-        }
     }
     if (ec->callee) {
         ec->callee->caller = 0;
@@ -177,9 +169,8 @@ void ec_recall(struct ec *ec, bool wait)
     __atomic_store_n(&ec->hazard.recall, true, __ATOMIC_SEQ_CST);
     if (ec->cpu != cpu_self()) {
         uint32_t ticket = cpu_ask(ec->cpu);
-        if (wait) {
+        if (wait)
             cpu_wait(ec->cpu, ticket);
-        }
     }
 }
 

@@ -44,7 +44,6 @@ union hazards {
     };
 };
 
-
 /* As parts of `any`. */
 #define HAZARD_BUSY 0x0000ff00U
 #define HAZARD_ARCH 0x00010000U
@@ -56,20 +55,20 @@ struct ec {
     struct object object;
     struct frame frame; /* the CPU pushes onto its end; see entry/entry.S */
     struct cpu *cpu;
-    cap **caps;                /* tables of the object space */
-    union nova_utcb *utcb;     /* kernel's mapping */
-    struct ec *caller; /* that waits for our reply, or null; valid while busy */
-    struct ec *callee; /* whose reply we wait for, or null */
+    cap **caps;            /* tables of the object space */
+    union nova_utcb *utcb; /* kernel's mapping */
+    struct ec *caller;     /* that waits for our reply, or null; valid while busy */
+    struct ec *callee;     /* whose reply we wait for, or null */
     union hazards hazard;
-    uint8_t cont;              /* enum continuation */
+    uint8_t cont; /* enum continuation */
     bool local;
     bool blocked;  /* on `sm` */
     bool queued;   /* in the queue of `sm`; under its lock */
     uint8_t event; /* CONT_EVENT, and for kill messages */
     struct space_hst *hst;
     uint64_t fs_base, gs_base;
-    void *fpu;          /* state while not on the CPU; null: no FPU */
-    uintptr_t context;  /* `hst`, plus 1 if there is an FPU: equal if the fast path has no more to switch */
+    void *fpu;         /* state while not on the CPU; null: no FPU */
+    uintptr_t context; /* `hst`, plus 1 if there is an FPU: equal if the fast path has no more to switch */
     struct space_pio *pio;
     struct space_obj *obj;
     uint64_t evt;        /* event selector base */

@@ -53,18 +53,18 @@ static void destroy_list(struct cpu *cpu, struct object *list)
         struct object *object = list;
         struct cpu *home = home_of(object);
         list = object->next;
-        if (home && home != cpu) {
+        if (home && home != cpu)
             hand_over(home, object);
-        } else {
+        else
             object_destroy(object);
-        }
     }
 }
 
 /* Has this CPU left the kernel since `seen` was noted? */
 static bool passed(const struct cpu *cpu, uint32_t seen)
 {
-    return __atomic_load_n(&cpu->idle, __ATOMIC_ACQUIRE) || __atomic_load_n(&cpu->quiescent, __ATOMIC_ACQUIRE) != seen;
+    return __atomic_load_n(&cpu->idle, __ATOMIC_ACQUIRE) ||
+           __atomic_load_n(&cpu->quiescent, __ATOMIC_ACQUIRE) != seen;
 }
 
 static void close_batch(struct cpu *cpu, bool interrupt)
@@ -78,30 +78,25 @@ static void close_batch(struct cpu *cpu, bool interrupt)
     for (unsigned i = 0; i < cpu_count; i++) {
         struct cpu *other = cpu_of(i);
         g->seen[i] = __atomic_load_n(&other->quiescent, __ATOMIC_ACQUIRE);
-        if (interrupt && other != cpu && !passed(other, g->seen[i])) {
+        if (interrupt && other != cpu && !passed(other, g->seen[i]))
             cpu_ask(other);
-        }
     }
 }
 
 static bool batch_done(const struct cpu *cpu)
 {
-    for (unsigned i = 0; i < cpu_count; i++) {
-        if (cpu_of(i) != cpu && !passed(cpu_of(i), cpu->grace.seen[i])) {
+    for (unsigned i = 0; i < cpu_count; i++)
+        if (cpu_of(i) != cpu && !passed(cpu_of(i), cpu->grace.seen[i]))
             return false;
-        }
-    }
     return true;
 }
 
 static bool others_idle(const struct cpu *cpu)
 {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    for (unsigned i = 0; i < cpu_count; i++) {
-        if (cpu_of(i) != cpu && !__atomic_load_n(&cpu_of(i)->idle, __ATOMIC_ACQUIRE)) {
+    for (unsigned i = 0; i < cpu_count; i++)
+        if (cpu_of(i) != cpu && !__atomic_load_n(&cpu_of(i)->idle, __ATOMIC_ACQUIRE))
             return false;
-        }
-    }
     return true;
 }
 
@@ -118,15 +113,13 @@ void grace_run(struct cpu *cpu)
             g->closed = 0;
             destroy_list(cpu, list);
         }
-        if (g->open && !g->closed && (g->count >= BATCH_SIZE || now >= g->deadline || others_idle(cpu))) {
+        if (g->open && !g->closed && (g->count >= BATCH_SIZE || now >= g->deadline || others_idle(cpu)))
             close_batch(cpu, true);
-        }
     } while (g->closed && batch_done(cpu));
 
     if (g->open || g->closed) {
-        if (g->deadline == UINT64_MAX || g->deadline <= now) {
+        if (g->deadline == UINT64_MAX || g->deadline <= now)
             g->deadline = now + clock_ticks(BATCH_MS);
-        }
     } else {
         g->deadline = UINT64_MAX;
     }
@@ -138,15 +131,15 @@ void grace_flush(struct cpu *cpu)
     struct grace *g = &cpu->grace;
 
     while (g->open || g->closed) {
-        if (!g->closed) {
+        if (!g->closed)
             close_batch(cpu, true);
-        }
         /* This CPU uses nothing that was looked up either: no CPU that waits likewise must wait for it. */
         __atomic_store_n(&cpu->idle, true, __ATOMIC_RELEASE);
         while (!batch_done(cpu)) {
             cpu_serve(cpu);
             cpu_relax();
         }
+        __atomic_store_n(&cpu->quiescent, cpu->quiescent + 1, __ATOMIC_RELEASE); /* for who saw it idle before */
         __atomic_store_n(&cpu->idle, false, __ATOMIC_SEQ_CST);
         struct object *list = g->closed;
         g->closed = 0;

@@ -31,9 +31,8 @@ void interrupt_init(void)
     pins = ioapic_pins() < INTERRUPT_MAX ? ioapic_pins() : INTERRUPT_MAX;
     for (unsigned i = 0; i < INTERRUPT_MAX; i++) {
         sm_init(&interrupts[i].sm, (int32_t)i);
-        if (i < pins && !ioapic_has(i)) {
+        if (i < pins && !ioapic_has(i))
             continue;
-        }
         obj_insert(&nova_obj, NOVA_SEL_INT + i,
                    cap_make(&interrupts[i].sm.object, NOVA_SM_ASSIGN | NOVA_SM_CTRL_DN));
     }
@@ -55,9 +54,8 @@ unsigned interrupt_assign(struct sm *sm, unsigned id, unsigned flags, uint32_t *
     struct interrupt *i = &interrupts[n];
     struct cpu *cpu = cpu_of(id);
 
-    if (cpu->apic_id > 0xff) { /* neither pins nor messages reach it without interrupt remapping */
+    if (cpu->apic_id > 0xff) /* neither pins nor messages reach it without interrupt remapping */
         return NOVA_BAD_CPU;
-    }
     lock(&i->lock);
     i->cpu = cpu;
     i->held = false;
@@ -88,9 +86,8 @@ void interrupt_arrived(unsigned vector)
     signal = i->cpu && !i->masked;
     unlock(&i->lock);
     apic_eoi();
-    if (signal) {
+    if (signal)
         sm_up(&i->sm);
-    }
 }
 
 unsigned interrupt_wait(const struct sm *sm, const struct cpu *cpu)

@@ -76,25 +76,19 @@ static bool help(struct cpu *cpu, const struct ec *ec, struct ec *busy)
 
         preemption_point();
         end = ipc_chain_end(busy);
-        if (busy->hazard.busy && busy->caller) {
+        if (busy->hazard.busy && busy->caller)
             busy->caller->hazard.slow |= SLOW_HELPED;
-        }
-        if (end->blocked) {
+        if (end->blocked)
             schedule_blocked(cpu, end);
-        }
-        if (end->cont != CONT_CALL && end->cont != CONT_EVENT) {
+        if (end->cont != CONT_CALL && end->cont != CONT_EVENT)
             leave(cpu, end);
-        }
         next = wanted(end);
-        if (!next || next->cpu != cpu || !next->hazard.busy || next->cont == CONT_DEAD) {
+        if (!next || next->cpu != cpu || !next->hazard.busy || next->cont == CONT_DEAD)
             leave(cpu, end);
-        }
-        if (end == mark) {
+        if (end == mark)
             return false;
-        }
-        if (!(steps & (steps - 1))) { /* Brent's algorithm: a mark at each power of two finds any circle */
+        if (!(steps & (steps - 1))) /* Brent's algorithm: a mark at each power of two finds any circle */
             mark = end;
-        }
         busy = next;
     }
 }
@@ -105,25 +99,21 @@ unsigned ipc_call(struct cpu *cpu, struct ec *ec, uint64_t id, uint64_t mtd)
     struct pt *pt = cap_object(c);
     struct ec *callee;
 
-    if (!cap_has(c, RIGHT(PT, NOVA_PT_CALL))) {
+    if (!cap_has(c, RIGHT(PT, NOVA_PT_CALL)))
         return NOVA_BAD_CAP;
-    }
     callee = pt->ec;
-    if (callee->cpu != cpu) {
+    if (callee->cpu != cpu)
         return NOVA_BAD_CPU;
-    }
-    if (callee->cont == CONT_DEAD) {
+    if (callee->cont == CONT_DEAD)
         return NOVA_ABORTED;
-    }
     if (!callee->hazard.busy) {
         ec->cont = CONT_SYSRET;
         link_call(ec, callee);
         copy_words(callee->utcb, ec->utcb, mtd);
         enter(cpu, callee, pt, mtd);
     }
-    if (id >> 4 & NOVA_CALL_TIMEOUT) {
+    if (id >> 4 & NOVA_CALL_TIMEOUT)
         return NOVA_TIMEOUT;
-    }
     ec->frame.gpr[R_RDI] = id;
     ec->frame.gpr[R_RSI] = mtd;
     ec->cont = CONT_CALL;
@@ -157,15 +147,12 @@ static void state_out(struct cpu *cpu, struct ec *ec, struct nova_arch_state *s,
         memcpy(s->gpr, f->gpr, 8 * sizeof(s->gpr[0]));
         s->gpr[R_RSP] = f->rsp;
     }
-    if (mtd & NOVA_MTD_GPR_8_15) {
+    if (mtd & NOVA_MTD_GPR_8_15)
         memcpy(&s->gpr[8], &f->gpr[8], 8 * sizeof(s->gpr[0]));
-    }
-    if (mtd & NOVA_MTD_RFLAGS) {
+    if (mtd & NOVA_MTD_RFLAGS)
         s->rflags = f->rflags;
-    }
-    if (mtd & NOVA_MTD_RIP) {
+    if (mtd & NOVA_MTD_RIP)
         s->rip = f->rip;
-    }
     if (mtd & NOVA_MTD_QUAL) {
         s->qual[0] = f->error;
         s->qual[1] = ec->fault_addr;
@@ -182,27 +169,22 @@ static bool state_in(struct cpu *cpu, struct ec *ec, const struct nova_arch_stat
 {
     struct frame *f = &ec->frame;
 
-    if (mtd & NOVA_MTD_POISON) {
+    if (mtd & NOVA_MTD_POISON)
         return false;
-    }
     if (mtd & NOVA_MTD_GPR_0_7) {
         memcpy(f->gpr, s->gpr, 8 * sizeof(s->gpr[0]));
         f->rsp = s->gpr[R_RSP];
     }
-    if (mtd & NOVA_MTD_GPR_8_15) {
+    if (mtd & NOVA_MTD_GPR_8_15)
         memcpy(&f->gpr[8], &s->gpr[8], 8 * sizeof(s->gpr[0]));
-    }
-    if (mtd & NOVA_MTD_RFLAGS) {
+    if (mtd & NOVA_MTD_RFLAGS)
         f->rflags = (f->rflags & ~RFLAGS_WRITABLE) | (s->rflags & RFLAGS_WRITABLE);
-    }
-    if (mtd & NOVA_MTD_RIP) {
+    if (mtd & NOVA_MTD_RIP)
         f->rip = READ_ONCE(s->rip);
-    }
     if (mtd & NOVA_MTD_FS_GS) {
         uint64_t fs = READ_ONCE(s->fs.base), gs = READ_ONCE(s->gs.base);
-        if (fs >= USER_END || gs >= USER_END) {
+        if (fs >= USER_END || gs >= USER_END)
             return false;
-        }
         switch_save(cpu, ec);
         ec->fs_base = fs;
         ec->gs_base = gs;
@@ -249,9 +231,8 @@ _Noreturn void ipc_exception(struct cpu *cpu, struct ec *ec, unsigned vector)
     struct ec *callee = cap_has(c, RIGHT(PT, NOVA_PT_EVENT)) ? pt->ec : 0;
 
     if (UNLIKELY(!callee || callee->cpu != cpu || callee->hazard.any || READ_ONCE(pt->mtd) != NOVA_MTD_RIP ||
-                 !switch_is_quick(ec, callee))) {
+                 !switch_is_quick(ec, callee)))
         ipc_event(cpu, ec, vector);
-    }
     callee->utcb->arch.rip = ec->frame.rip;
     ec->event = (uint8_t)vector;
     ec->hazard.arch = true;
@@ -266,25 +247,22 @@ _Noreturn void ipc_reply(struct cpu *cpu, struct ec *ec, uint64_t mtd)
     bool helped;
 
     ec->hazard.busy = false;
-    if (!caller) {
+    if (!caller)
         reactivate(cpu);
-    }
     caller->callee = 0;
     helped = caller->hazard.slow & SLOW_HELPED;
     caller->hazard.slow &= (uint8_t)~SLOW_HELPED;
     if (caller->hazard.arch) {
         caller->hazard.arch = false;
-        if (!state_in(cpu, caller, &ec->utcb->arch, (uint32_t)mtd)) {
+        if (!state_in(cpu, caller, &ec->utcb->arch, (uint32_t)mtd))
             ec_kill(caller, "by its event handler");
-        }
     } else {
         copy_words(caller->utcb, ec->utcb, mtd);
         caller->frame.gpr[R_RDI] = NOVA_SUCCESS;
         caller->frame.gpr[R_RSI] = (uint32_t)mtd;
     }
-    if (helped || caller->cont == CONT_DEAD) {
+    if (helped || caller->cont == CONT_DEAD)
         reactivate(cpu);
-    }
     leave(cpu, caller);
 }
 
@@ -296,10 +274,10 @@ _Noreturn void ipc_reply_slow(uint64_t mtd, struct ec *ec)
     struct cpu *cpu = ec->cpu;
     uint64_t rip = READ_ONCE(ec->utcb->arch.rip);
 
-    if (UNLIKELY(!caller || (caller->hazard.any & ~HAZARD_BUSY) != HAZARD_ARCH || (uint32_t)mtd != NOVA_MTD_RIP ||
-                 rip >= USER_END || caller->cont != CONT_IRET || !switch_is_quick(ec, caller))) {
+    if (UNLIKELY(!caller || (caller->hazard.any & ~HAZARD_BUSY) != HAZARD_ARCH ||
+                 (uint32_t)mtd != NOVA_MTD_RIP || rip >= USER_END || caller->cont != CONT_IRET ||
+                 !switch_is_quick(ec, caller)))
         ipc_reply(cpu, ec, mtd);
-    }
     caller->frame.rip = rip;
     caller->hazard.arch = false;
     caller->callee = 0;

@@ -28,9 +28,8 @@ _Noreturn void ipc_exception(struct cpu *cpu, struct ec *ec, unsigned vector);
 /* The last EC of the call chain that starts here: the one that can run. */
 static inline struct ec *ipc_chain_end(struct ec *ec)
 {
-    while (ec->callee) {
+    while (ec->callee)
         ec = ec->callee;
-    }
     return ec;
 }
 

@@ -40,28 +40,26 @@ void object_init(struct object *object, enum object_type type, struct pd *pd)
     object->refs = 1;
     object->type = (uint8_t)type;
     object->pd = pd;
-    if (pd) {
+    if (pd)
         __atomic_fetch_add(&pd->object.refs, 1, __ATOMIC_RELAXED);
-    }
 }
 
 bool object_get(struct object *object)
 {
     uint32_t refs = __atomic_load_n(&object->refs, __ATOMIC_RELAXED);
     do {
-        if (refs == 0 || refs == UINT32_MAX) {
+        if (refs == 0 || refs == UINT32_MAX)
             return false;
-        }
-    } while (!__atomic_compare_exchange_n(&object->refs, &refs, refs + 1, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    } while (!__atomic_compare_exchange_n(&object->refs, &refs, refs + 1, true, __ATOMIC_RELAXED,
+                                          __ATOMIC_RELAXED));
     return true;
 }
 
 void object_put(struct object *object)
 {
     if (__atomic_fetch_sub(&object->refs, 1, __ATOMIC_ACQ_REL) == 1) {
-        if (object->type >= OBJECT_OBJ) {
+        if (object->type >= OBJECT_OBJ)
             space_unbind((struct space *)object);
-        }
         grace_retire(object);
     }
 }
@@ -90,7 +88,6 @@ void object_destroy(struct object *object)
     default:
         space_destroy((struct space *)object);
     }
-    if (pd) {
+    if (pd)
         object_put(&pd->object);
-    }
 }

@@ -13,9 +13,8 @@ struct pd *pd_create(struct pd *parent, uint64_t limit)
     struct account *payer = parent ? &parent->account : 0;
     struct pd *pd = page_alloc(payer, 0);
 
-    if (!pd) {
+    if (!pd)
         return 0;
-    }
     pd->account = (struct account){.parent = payer, .limit = limit};
     slab_init(&pd->small, &pd->account, PD_SMALL);
     slab_init(&pd->large, &pd->account, PD_LARGE);

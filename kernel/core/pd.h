@@ -21,11 +21,11 @@ struct space;
 struct pd {
     struct object object;
     struct account account;
-    struct slab small;   /* objects of at most PD_SMALL bytes */
-    struct slab large;   /* ECs */
-    struct space *obj;   /* the only one of the PD, or null */
-    struct space *hst;   /* likewise */
-    struct space *pio;   /* the first one */
+    struct slab small; /* objects of at most PD_SMALL bytes */
+    struct slab large; /* ECs */
+    struct space *obj; /* the only one of the PD, or null */
+    struct space *hst; /* likewise */
+    struct space *pio; /* the first one */
 };
 
 #define PD_SMALL 128

@@ -23,13 +23,11 @@ unsigned sc_create(struct pd *pd, struct ec *ec, uint64_t scd, struct sc **resul
     uint64_t budget = scd & 0xffff, prio = scd >> 16 & 0x7f, cos = scd >> 23 & 0xffff;
     struct sc *sc;
 
-    if (!budget || !prio || cos) {
+    if (!budget || !prio || cos)
         return NOVA_BAD_PAR;
-    }
     sc = slab_alloc(&pd->small);
-    if (!sc) {
+    if (!sc)
         return NOVA_MEM_OBJ;
-    }
     if (!object_get(&ec->object)) {
         slab_free(sc);
         return NOVA_ABORTED;
@@ -82,9 +80,8 @@ void sc_destroy(struct sc *sc)
 
     sc_take_fresh(cpu);
     list_remove(&sc->link);
-    if (list_empty(&cpu->ready[sc->prio])) {
+    if (list_empty(&cpu->ready[sc->prio]))
         cpu->ready_bits[sc->prio / 64] &= ~BIT(sc->prio % 64);
-    }
     if (cpu->sc == sc) {
         cpu->sc = 0;
         cpu->hazard |= HAZARD_SCHEDULE;
@@ -116,20 +113,22 @@ static void account_time(struct sc *sc, uint64_t started, uint64_t ran)
     __atomic_store_n(&sc->version, sc->version + 1, __ATOMIC_RELEASE);
 }
 
+/* At the tail with a new budget if the old one is used up; else where the caller wants it. */
 static void enqueue(struct cpu *cpu, struct sc *sc, bool front)
 {
     struct list *queue = &cpu->ready[sc->prio];
 
-    list_insert(front ? queue->next : queue, &sc->link);
+    list_insert(front && sc->left ? queue->next : queue, &sc->link);
+    if (!sc->left)
+        sc->left = sc->budget;
     cpu->ready_bits[sc->prio / 64] |= BIT(sc->prio % 64);
 }
 
 void sc_ready(struct cpu *cpu, struct sc *sc)
 {
     enqueue(cpu, sc, false);
-    if (!cpu->sc || sc->prio > cpu->sc->prio) {
+    if (!cpu->sc || sc->prio > cpu->sc->prio)
         cpu->hazard |= HAZARD_SCHEDULE;
-    }
 }
 
 void sc_release(struct cpu *cpu, struct ec *ec)
@@ -157,9 +156,6 @@ static struct sc *stop(struct cpu *cpu, uint64_t now)
 static void start(struct cpu *cpu, struct sc *sc, uint64_t now)
 {
     cpu->sc = sc;
-    if (!sc->left) {
-        sc->left = sc->budget;
-    }
     cpu->budget_end = sc == &cpu->idle_sc ? UINT64_MAX : now + sc->left;
     account_time(sc, now, 0);
     sc_timer(cpu);
@@ -170,15 +166,13 @@ static struct sc *pick(struct cpu *cpu)
     unsigned word = cpu->ready_bits[1] ? 1 : 0, prio;
     struct sc *sc;
 
-    if (!cpu->ready_bits[word]) {
+    if (!cpu->ready_bits[word])
         return &cpu->idle_sc;
-    }
     prio = word * 64 + bit_highest(cpu->ready_bits[word]);
     sc = CONTAINER(cpu->ready[prio].next, struct sc, link);
     list_remove(&sc->link);
-    if (list_empty(&cpu->ready[prio])) {
+    if (list_empty(&cpu->ready[prio]))
         cpu->ready_bits[word] &= ~BIT(prio % 64);
-    }
     return sc;
 }
 
@@ -198,15 +192,12 @@ void sc_tick(struct cpu *cpu)
     struct timeout *t;
 
     cpu->timer = 0; /* one shot: must be set again even if the deadline is the same */
-    while ((t = timeout_expire(&cpu->timeouts, now))) {
+    while ((t = timeout_expire(&cpu->timeouts, now)))
         sm_timeout(CONTAINER(t, struct ec, timeout));
-    }
-    if (now >= cpu->grace.deadline) {
+    if (now >= cpu->grace.deadline)
         cpu->hazard |= HAZARD_GRACE;
-    }
-    if (now >= cpu->budget_end) {
+    if (now >= cpu->budget_end)
         cpu->hazard |= HAZARD_SCHEDULE;
-    }
     sc_timer(cpu);
 }
 
@@ -214,9 +205,8 @@ void sc_tick(struct cpu *cpu)
 static _Noreturn void idle(struct cpu *cpu)
 {
     __atomic_store_n(&cpu->idle, true, __ATOMIC_SEQ_CST);
-    for (;;) {
+    for (;;)
         __asm__ volatile("sti; hlt; cli" : : : "memory");
-    }
 }
 
 /* Runs the SC that is current: at the end of its call chain, or not at all if that is blocked. */
@@ -224,13 +214,11 @@ static _Noreturn void activate(struct cpu *cpu)
 {
     struct ec *ec;
 
-    if (cpu->sc == &cpu->idle_sc) {
+    if (cpu->sc == &cpu->idle_sc)
         idle(cpu);
-    }
     ec = ipc_chain_end(cpu->sc->ec);
-    if (ec->blocked || !ec->hazard.busy || ec->cont == CONT_DEAD) {
+    if (ec->blocked || !ec->hazard.busy || ec->cont == CONT_DEAD)
         schedule_blocked(cpu, ec);
-    }
     leave(cpu, ec);
 }
 
@@ -241,9 +229,8 @@ _Noreturn void schedule_next(struct cpu *cpu)
     uint64_t now = clock_now();
     struct sc *sc = stop(cpu, now);
 
-    if (sc && sc != &cpu->idle_sc) { /* preempted: goes on next, unless its time is up */
-        enqueue(cpu, sc, sc->left);
-    }
+    if (sc && sc != &cpu->idle_sc) /* preempted: goes on next, unless its time is up */
+        enqueue(cpu, sc, true);
     cpu->hazard &= ~HAZARD_SCHEDULE;
     start(cpu, pick(cpu), now);
     reactivate(cpu);
@@ -253,9 +240,8 @@ _Noreturn void schedule_blocked(struct cpu *cpu, struct ec *ec)
 {
     struct sc *sc = stop(cpu, clock_now());
 
-    if (sc) {
+    if (sc)
         list_insert(&ec->waiting, &sc->link);
-    }
     schedule(cpu);
 }
 
@@ -267,18 +253,16 @@ _Noreturn void reactivate_sc(struct cpu *cpu)
         grace_run(cpu);
         cpu->hazard &= ~HAZARD_GRACE;
     }
-    if (cpu->hazard & HAZARD_SCHEDULE || !cpu->sc) {
+    if (cpu->hazard & HAZARD_SCHEDULE || !cpu->sc)
         schedule(cpu);
-    }
     activate(cpu);
 }
 
 /* What has to be done before the EC returns to user mode. */
 static __attribute__((noinline)) _Noreturn void leave_late(struct cpu *cpu, struct ec *ec)
 {
-    if (cpu->hazard) {
+    if (cpu->hazard)
         reactivate(cpu);
-    }
     switch (ec->cont) {
     case CONT_STARTUP:
         ipc_event(cpu, ec, NOVA_EVT_HST_ARCH + NOVA_EVT_STARTUP);
@@ -297,13 +281,11 @@ static __attribute__((noinline)) _Noreturn void leave_late(struct cpu *cpu, stru
 _Noreturn void leave_to(struct cpu *cpu, struct ec *ec);
 _Noreturn void leave_to(struct cpu *cpu, struct ec *ec)
 {
-    if (UNLIKELY(cpu->hazard || ec->cont > CONT_IRET || READ_ONCE(ec->hazard.recall))) {
+    if (UNLIKELY(cpu->hazard || ec->cont > CONT_IRET || READ_ONCE(ec->hazard.recall)))
         leave_late(cpu, ec);
-    }
     switch_to(cpu, ec);
-    if (ec->cont == CONT_SYSRET) {
+    if (ec->cont == CONT_SYSRET)
         exit_sysret(ec);
-    }
     ec->cont = CONT_SYSRET;
     exit_iret(ec);
 }

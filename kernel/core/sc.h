@@ -23,12 +23,12 @@ struct sc {
     struct object object;
     struct cpu *cpu;
     struct ec *ec;
-    struct list link;   /* in a ready queue or in ec->waiting */
-    uint64_t budget;    /* TSC ticks */
-    uint64_t left;      /* of the budget */
-    uint64_t consumed;  /* until `started` */
-    uint64_t started;   /* when it began to run; 0: it does not */
-    uint32_t version;   /* odd while the two are being changed */
+    struct list link;  /* in a ready queue or in ec->waiting */
+    uint64_t budget;   /* TSC ticks */
+    uint64_t left;     /* of the budget */
+    uint64_t consumed; /* until `started` */
+    uint64_t started;  /* when it began to run; 0: it does not */
+    uint32_t version;  /* odd while the two are being changed */
     uint8_t prio;
 };
 

@@ -25,9 +25,8 @@ unsigned sm_create(struct pd *pd, uint64_t counter, struct sm **result)
 {
     struct sm *sm = slab_alloc(&pd->small);
 
-    if (!sm) {
+    if (!sm)
         return NOVA_MEM_OBJ;
-    }
     object_init(&sm->object, OBJECT_SM, pd);
     sm->interrupt = -1;
     sm->counter = counter;
@@ -50,20 +49,18 @@ void sm_release_first(struct sm *sm)
         unlock(&home->wake_lock);
     }
     unlock(&sm->lock);
-    if (home == cpu) {
+    if (home == cpu)
         ec_wake(ec, NOVA_SUCCESS);
-    } else {
+    else
         cpu_ask(home);
-    }
 }
 
 unsigned sm_up(struct sm *sm)
 {
     unsigned status = NOVA_SUCCESS;
 
-    if (!sm_count_up(sm, &status)) {
+    if (!sm_count_up(sm, &status))
         sm_release_first(sm);
-    }
     return status;
 }
 
@@ -112,9 +109,8 @@ bool sm_dequeue(struct ec *ec)
 
 void sm_timeout(struct ec *ec)
 {
-    if (sm_dequeue(ec)) {
+    if (sm_dequeue(ec))
         ec_wake(ec, NOVA_TIMEOUT);
-    }
 }
 
 void sm_take_woken(struct cpu *cpu)

@@ -13,9 +13,9 @@
 struct sm {
     struct object object;
     struct spinlock lock;
-    int32_t interrupt;  /* number of the interrupt, or -1 */
+    int32_t interrupt; /* number of the interrupt, or -1 */
     uint64_t counter;
-    struct list queue;  /* blocked ECs, first come first served */
+    struct list queue; /* blocked ECs, first come first served */
 };
 
 unsigned sm_create(struct pd *pd, uint64_t counter, struct sm **sm);
@@ -25,9 +25,8 @@ void sm_init(struct sm *sm, int32_t interrupt);
 static inline bool sm_count_up(struct sm *sm, unsigned *status)
 {
     lock(&sm->lock);
-    if (UNLIKELY(!list_empty(&sm->queue))) {
+    if (UNLIKELY(!list_empty(&sm->queue)))
         return false;
-    }
     *status = sm->counter == UINT64_MAX ? NOVA_OVRFLOW : NOVA_SUCCESS;
     sm->counter += *status == NOVA_SUCCESS;
     unlock(&sm->lock);

@@ -51,11 +51,10 @@ static struct space *allocate(enum object_type type, struct pd *pd)
 
 static void release(struct space *space, struct pd *pd)
 {
-    if (space->object.type == OBJECT_HST) {
+    if (space->object.type == OBJECT_HST)
         pd_page_free(pd, space, 0);
-    } else {
+    else
         slab_free(space);
-    }
 }
 
 static unsigned create_table(struct space *space)
@@ -78,13 +77,11 @@ unsigned space_create(enum object_type type, struct pd *pd, struct object **obje
     struct space *space;
     unsigned status;
 
-    if (place && type != OBJECT_PIO && READ_ONCE(*place)) {
+    if (place && type != OBJECT_PIO && READ_ONCE(*place))
         return NOVA_ABORTED;
-    }
     space = allocate(type, pd);
-    if (!space) {
+    if (!space)
         return NOVA_MEM_OBJ;
-    }
     space->object.type = (uint8_t)type;
     space->object.pd = pd;
     space->selectors = selectors_of(type);
@@ -94,7 +91,8 @@ unsigned space_create(enum object_type type, struct pd *pd, struct object **obje
         return status;
     }
     object_init(&space->object, type, pd);
-    if (place && !__atomic_compare_exchange_n(place, &none, space, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED) &&
+    if (place &&
+        !__atomic_compare_exchange_n(place, &none, space, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED) &&
         type != OBJECT_PIO) {
         object_put(&space->object);
         return NOVA_ABORTED;
@@ -107,9 +105,8 @@ void space_unbind(struct space *space)
 {
     struct space **place = place_of(space->object.pd, space->object.type), *self = space;
 
-    if (place) {
+    if (place)
         __atomic_compare_exchange_n(place, &self, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-    }
 }
 
 void space_destroy(struct space *space)

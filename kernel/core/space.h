@@ -61,8 +61,8 @@ unsigned obj_delegate(struct space_obj *src, struct space_obj *dst, uint64_t ssb
 struct space_hst {
     struct space space;
     struct ptab ptab;
-    uint64_t root; /* physical address of the root table */
-    bool physical; /* the NOVA host space: selectors are physical page numbers */
+    uint64_t root;          /* physical address of the root table */
+    bool physical;          /* the NOVA host space: selectors are physical page numbers */
     uint64_t tag[CPU_MAX];  /* generation and PCID on each CPU (mem/tlb.c) */
     uint8_t stale[CPU_MAX]; /* the TLB of the CPU must be flushed before this space is used there */
 };
@@ -97,7 +97,8 @@ struct space_pio {
 
 _Static_assert(offsetof(struct space_pio, granted) == PIO_GRANTED, "entry/frame.h");
 
-unsigned pio_delegate(struct space_pio *src, struct space_pio *dst, uint64_t base, unsigned ord, unsigned pmm);
+unsigned pio_delegate(struct space_pio *src, struct space_pio *dst, uint64_t base, unsigned ord,
+                      unsigned pmm);
 
 /*
  * MSR space: a bitmap as VMX uses it (Intel SDM volume 3, 25.6.9), 1 intercepts.
@@ -109,7 +110,8 @@ struct space_msr {
     uint8_t *bitmap;
 };
 
-unsigned msr_delegate(struct space_msr *src, struct space_msr *dst, uint64_t base, unsigned ord, unsigned pmm);
+unsigned msr_delegate(struct space_msr *src, struct space_msr *dst, uint64_t base, unsigned ord,
+                      unsigned pmm);
 
 /* Per type: the tables of a new space, and their end. */
 unsigned obj_create(struct space_obj *obj);

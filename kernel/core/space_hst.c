@@ -28,20 +28,17 @@ void hst_protect(uint64_t start, uint64_t end)
 
     start >>= PAGE_BITS;
     end = (end + PAGE_SIZE - 1) >> PAGE_BITS;
-    while (at < protected_count && protected[at].end < start) {
+    while (at < protected_count && protected[at].end < start)
         at++;
-    }
     for (last = at; last < protected_count && protected[last].start <= end; last++) {
         start = min_u64(start, protected[last].start);
         end = end > protected[last].end ? end : protected[last].end;
     }
-    if (last == at) { /* touches none: make room */
-        if (protected_count == ARRAY_SIZE(protected)) {
-            at = --protected_count; /* full: protect all between the last two */
-            start = min_u64(start, protected[at].start);
-            end = end > protected[at].end ? end : protected[at].end;
-            last = at;
-        }
+    if (last == at && protected_count == ARRAY_SIZE(protected)) { /* full: protect the gap to a neighbour, too */
+        at -= at == protected_count;
+        start = min_u64(start, protected[at].start);
+        end = end > protected[at].end ? end : protected[at].end;
+    } else if (last == at) { /* touches none: make room */
         for (unsigned i = protected_count; i > at; i--) {
             protected[i] = protected[i - 1];
         }
@@ -63,9 +60,8 @@ static struct ptab_range block_within(uint64_t page, uint64_t start, uint64_t en
 
     while (r.order < 63) {
         uint64_t size = 2UL << r.order, base = page & ~(size - 1);
-        if (base < start || base + size > end) {
+        if (base < start || base + size > end)
             break;
-        }
         r.order++;
         r.page = base;
     }
@@ -83,9 +79,8 @@ static struct ptab_range physical_lookup(uint64_t page, uint32_t mad)
             r = block_within(page, start, protected[i].start);
             goto found;
         }
-        if (page < protected[i].end) {
+        if (page < protected[i].end)
             return block_within(page, protected[i].start, protected[i].end);
-        }
         start = protected[i].end;
     }
     r = block_within(page, start, 1UL << (cpu_phys_bits - PAGE_BITS));
@@ -116,16 +111,13 @@ static inline struct ptab_range lookup(struct space_hst *hst, uint64_t page, uin
 {
     struct ptab_range r;
 
-    if (hst->physical) {
+    if (hst->physical)
         return physical_lookup(page, mad);
-    }
     r = lookup_leaf(hst, page);
-    if (is_kernel(r.frame)) {
+    if (is_kernel(r.frame))
         r.perm = 0;
-    }
-    if (r.perm & NOVA_MEM_XU) { /* the tables do not tell XU from XS */
+    if (r.perm & NOVA_MEM_XU) /* the tables do not tell XU from XS */
         r.perm |= NOVA_MEM_XS;
-    }
     return r;
 }
 
@@ -140,9 +132,8 @@ static inline bool update(struct space_hst *hst, struct ptab_range range, struct
     bool ok;
 
     /* SYSRET to the end of the user's half would fault in the kernel: nothing can execute there. */
-    if (range.page + (1UL << range.order) == HST_SELECTORS) {
+    if (range.page + (1UL << range.order) == HST_SELECTORS)
         range.perm &= ~(unsigned)(NOVA_MEM_XU | NOVA_MEM_XS);
-    }
     lock(&hst->space.lock);
     hst->ptab.stale = change->stale;
     ok = ptab_update(&hst->ptab, range, &change->flush);
@@ -157,9 +148,8 @@ static void finish(struct space_hst *hst, struct change *change)
 {
     if (change->flush) {
         tlb_shootdown(hst);
-        if (change->stale.first) {
+        if (change->stale.first)
             ptab_release(&hst->ptab, &change->stale);
-        }
     }
 }
 
@@ -177,9 +167,8 @@ unsigned hst_delegate(struct space_hst *src, struct space_hst *dst, uint64_t ssb
             r = lookup(src, page, mad);
             r.frame += page - r.page;
             r.order = (unsigned)min_u64(r.order, ord);
-            if (page & ((1UL << r.order) - 1)) { /* the source has just changed */
+            if (page & ((1UL << r.order) - 1)) /* the source has just changed */
                 r.order = bit_lowest(page);
-            }
             r.perm &= pmm;
         }
         r.page = dsb + (page - ssb);
@@ -205,9 +194,8 @@ void hst_unmap_kernel(struct space_hst *hst, uint64_t page, const void *kernel_p
     struct change change = {0};
 
     lock(&hst->space.lock);
-    if (ptab_lookup(&hst->ptab, page).frame == phys_of(kernel_page) >> PAGE_BITS) {
+    if (ptab_lookup(&hst->ptab, page).frame == phys_of(kernel_page) >> PAGE_BITS)
         ptab_update(&hst->ptab, (struct ptab_range){.page = page}, &change.flush);
-    }
     unlock(&hst->space.lock);
     finish(hst, &change);
 }
@@ -218,9 +206,8 @@ unsigned hst_create(struct space_hst *hst)
 {
     hst->ptab = (struct ptab){.format = &ptab_host, .account = &hst->space.object.pd->account};
     hst->ptab.root = pd_page_alloc(hst->space.object.pd, 0);
-    if (!hst->ptab.root) {
+    if (!hst->ptab.root)
         return NOVA_MEM_OBJ;
-    }
     hst->ptab.root[511] = kernel_root[511];
     hst->root = phys_of(hst->ptab.root);
     return NOVA_SUCCESS;

@@ -19,9 +19,8 @@ static cap *slot_of(struct space_obj *obj, uint64_t sel)
         lock(&obj->space.lock);
         if (*table == OBJ_NO_TABLE) {
             cap *fresh = obj->space.object.pd ? pd_page_alloc(obj->space.object.pd, 0) : page_alloc(0, 0);
-            if (fresh) {
+            if (fresh)
                 __atomic_store_n(table, fresh, __ATOMIC_RELEASE);
-            }
         }
         unlock(&obj->space.lock);
     }
@@ -30,9 +29,8 @@ static cap *slot_of(struct space_obj *obj, uint64_t sel)
 
 unsigned obj_reserve(struct space_obj *obj, uint64_t sel)
 {
-    if (sel >= OBJ_SELECTORS || obj_lookup(obj->tables, sel)) {
+    if (sel >= OBJ_SELECTORS || obj_lookup(obj->tables, sel))
         return NOVA_BAD_CAP;
-    }
     return slot_of(obj, sel) ? NOVA_SUCCESS : NOVA_MEM_CAP;
 }
 
@@ -41,11 +39,11 @@ unsigned obj_insert(struct space_obj *obj, uint64_t sel, cap c)
     cap *slot = slot_of(obj, sel);
     cap expected = 0;
 
-    if (!slot) {
+    if (!slot)
         return NOVA_MEM_CAP;
-    }
-    return __atomic_compare_exchange_n(slot, &expected, c, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED) ? NOVA_SUCCESS
-                                                                                                      : NOVA_BAD_CAP;
+    return __atomic_compare_exchange_n(slot, &expected, c, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED)
+               ? NOVA_SUCCESS
+               : NOVA_BAD_CAP;
 }
 
 /* Replaces what is in a slot, and drops the reference that came with it. */
@@ -53,17 +51,14 @@ static bool replace(struct space_obj *obj, uint64_t sel, cap c)
 {
     cap *slot;
 
-    if (!c && obj->tables[sel >> 9] == OBJ_NO_TABLE) {
+    if (!c && obj->tables[sel >> 9] == OBJ_NO_TABLE)
         return true;
-    }
     slot = slot_of(obj, sel);
-    if (!slot) {
+    if (!slot)
         return false;
-    }
     c = __atomic_exchange_n(slot, c, __ATOMIC_ACQ_REL);
-    if (c) {
+    if (c)
         object_put(cap_object(c));
-    }
     return true;
 }
 
@@ -74,9 +69,8 @@ unsigned obj_delegate(struct space_obj *src, struct space_obj *dst, uint64_t ssb
         cap c = pmm ? READ_ONCE(src->tables[(ssb + i) >> 9][(ssb + i) % OBJ_SLOTS]) : 0;
         if (c) {
             c = cap_make(cap_object(c), cap_perms(c) & pmm);
-            if (c && !object_get(cap_object(c))) {
+            if (c && !object_get(cap_object(c)))
                 c = 0;
-            }
         }
         if (!replace(dst, dsb + i, c)) {
             object_put(cap_object(c));
@@ -89,12 +83,10 @@ unsigned obj_delegate(struct space_obj *src, struct space_obj *dst, uint64_t ssb
 unsigned obj_create(struct space_obj *obj)
 {
     obj->tables = pd_page_alloc(obj->space.object.pd, 0);
-    if (!obj->tables) {
+    if (!obj->tables)
         return NOVA_MEM_OBJ;
-    }
-    for (unsigned i = 0; i < OBJ_SLOTS; i++) {
+    for (unsigned i = 0; i < OBJ_SLOTS; i++)
         obj->tables[i] = OBJ_NO_TABLE;
-    }
     return NOVA_SUCCESS;
 }
 
@@ -104,14 +96,11 @@ void obj_destroy(struct space_obj *obj)
 
     for (unsigned i = 0; i < OBJ_SLOTS; i++) {
         cap *table = obj->tables[i];
-        if (table == OBJ_NO_TABLE) {
+        if (table == OBJ_NO_TABLE)
             continue;
-        }
-        for (unsigned j = 0; j < OBJ_SLOTS; j++) {
-            if (table[j]) {
+        for (unsigned j = 0; j < OBJ_SLOTS; j++)
+            if (table[j])
                 object_put(cap_object(table[j]));
-            }
-        }
         pd_page_free(pd, table, 0);
     }
     pd_page_free(pd, obj->tables, 0);

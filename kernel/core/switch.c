@@ -32,9 +32,8 @@ static inline void load_io(struct cpu *cpu, const struct space_pio *pio)
 
 void switch_io(struct cpu *cpu)
 {
-    if (cpu_ec(cpu)->pio) {
+    if (cpu_ec(cpu)->pio)
         load_io(cpu, cpu_ec(cpu)->pio);
-    }
 }
 
 void switch_io_changed(const struct space_pio *pio)
@@ -44,22 +43,19 @@ void switch_io_changed(const struct space_pio *pio)
     for (unsigned i = 0; i < cpu_count; i++) {
         struct cpu *cpu = cpu_of(i);
         struct space_hst *hst = __atomic_load_n(&cpu->space, __ATOMIC_ACQUIRE);
-        if (!hst || hst->space.object.pd != pio->space.object.pd) {
+        if (!hst || hst->space.object.pd != pio->space.object.pd)
             continue;
-        }
-        if (cpu == self) {
+        if (cpu == self)
             switch_io(cpu);
-        } else {
+        else
             cpu_wait(cpu, cpu_ask(cpu));
-        }
     }
 }
 
 static inline void load_space(struct cpu *cpu, const struct ec *ec)
 {
-    if (cpu_has_ibpb) {
+    if (cpu_has_ibpb)
         wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
-    }
     tlb_load(cpu, ec->hst);
     load_io(cpu, ec->pio);
 }
@@ -87,9 +83,8 @@ void switch_to(struct cpu *cpu, struct ec *to)
 
     if (from != to) {
         save_segments(from);
-        if (from->hst != to->hst) {
+        if (from->hst != to->hst)
             clear_selectors();
-        }
         if (LIKELY(cpu_has_fsgsbase)) {
             write_fs_base(to->fs_base);
             write_gs_base(to->gs_base);
@@ -98,13 +93,11 @@ void switch_to(struct cpu *cpu, struct ec *to)
             wrmsr(MSR_GS_BASE, to->gs_base);
         }
         cpu_set_ec(cpu, to);
-        if (from->fpu || to->fpu || from->hst != to->hst) {
+        if (from->fpu || to->fpu || from->hst != to->hst)
             fpu_switch(cpu, from, to);
-        }
     }
-    if (cpu->space != to->hst) {
+    if (cpu->space != to->hst)
         load_space(cpu, to);
-    }
 }
 
 /* What the fast path of entry/entry.S leaves to be switched; it may have loaded the space. */
@@ -112,11 +105,10 @@ void switch_rest(struct cpu *cpu, struct ec *from, struct ec *to);
 void switch_rest(struct cpu *cpu, struct ec *from, struct ec *to)
 {
     fpu_switch(cpu, from, to);
-    if (cpu->space != to->hst) {
+    if (cpu->space != to->hst)
         load_space(cpu, to);
-    } else {
+    else
         load_io(cpu, to->pio);
-    }
 }
 
 void switch_save(struct cpu *cpu, struct ec *ec)
@@ -140,7 +132,6 @@ void switch_forget(struct cpu *cpu, struct ec *ec)
         tlb_load(cpu, 0);
         load_io(cpu, 0);
     }
-    if (cpu->pio_mapped == ec->pio) {
+    if (cpu->pio_mapped == ec->pio)
         cpu->pio_mapped = 0;
-    }
 }

@@ -56,9 +56,8 @@ static inline void switch_quick(struct cpu *cpu, struct ec *from, struct ec *to)
     write_fs_base(to->fs_base);
     write_gs_base(to->gs_base);
     cpu_set_ec(cpu, to);
-    if (to->context & 1) {
+    if (to->context & 1)
         fpu_swap(from->fpu, to->fpu);
-    }
 }
 
 /* Brings the FS and GS bases of an EC into the EC, where they can be read and changed. */

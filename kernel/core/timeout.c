@@ -11,9 +11,8 @@ void timeout_add(struct list *queue, struct timeout *t, uint64_t deadline)
     struct list *at = queue->next;
 
     t->deadline = deadline;
-    while (at != queue && CONTAINER(at, struct timeout, link)->deadline <= deadline) {
+    while (at != queue && CONTAINER(at, struct timeout, link)->deadline <= deadline)
         at = at->next;
-    }
     list_insert(at, &t->link);
 }
 
@@ -26,9 +25,8 @@ struct timeout *timeout_expire(struct list *queue, uint64_t now)
 {
     struct timeout *t = CONTAINER(queue->next, struct timeout, link);
 
-    if (list_empty(queue) || t->deadline > now) {
+    if (list_empty(queue) || t->deadline > now)
         return 0;
-    }
     timeout_cancel(t);
     return t;
 }

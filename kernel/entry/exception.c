@@ -33,11 +33,10 @@ static void interrupt(struct cpu *cpu, unsigned vector)
     case VECTOR_SPURIOUS:
         break;
     default:
-        if (vector < INTERRUPT_VECTOR + INTERRUPT_MAX) {
+        if (vector < INTERRUPT_VECTOR + INTERRUPT_MAX)
             interrupt_arrived(vector);
-        } else {
+        else
             apic_eoi(); /* nobody's */
-        }
     }
 }
 
@@ -53,9 +52,8 @@ _Noreturn void exception_user(struct ec *ec)
         interrupt(cpu, vector);
         leave(cpu, ec);
     }
-    if (vector == VECTOR_PF) {
+    if (vector == VECTOR_PF)
         ec->fault_addr = read_cr2();
-    }
     ipc_exception(cpu, ec, vector);
 }
 
@@ -65,9 +63,8 @@ _Noreturn void exception_kernel(struct frame *frame)
 {
     struct cpu *cpu = cpu_self();
 
-    if (frame->vector < 32 || frame->cs != SEL_KERNEL_CODE) {
+    if (frame->vector < 32 || frame->cs != SEL_KERNEL_CODE)
         panic_frame(frame);
-    }
     __atomic_store_n(&cpu->idle, false, __ATOMIC_SEQ_CST); /* a full barrier */
     interrupt(cpu, (unsigned)frame->vector);
     reactivate(cpu);

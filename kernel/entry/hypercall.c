@@ -41,9 +41,8 @@ static unsigned publish(struct ec *ec, uint64_t sel, struct object *object, unsi
 {
     unsigned status = obj_insert(ec->obj, sel, cap_make(object, perms));
 
-    if (status != NOVA_SUCCESS) {
+    if (status != NOVA_SUCCESS)
         object_put(object);
-    }
     return status;
 }
 
@@ -61,12 +60,10 @@ static unsigned create_pd(struct ec *ec, uint64_t id, struct pd *pd, unsigned pe
         struct pd *child = pd_create(pd, op == NOVA_PD_PD ? pd_default_limit(pd) : rdx);
         return child ? publish(ec, SELECTOR(id), &child->object, perms) : NOVA_MEM_OBJ;
     }
-    if (op >= ARRAY_SIZE(space_type)) {
+    if (op >= ARRAY_SIZE(space_type))
         return NOVA_BAD_PAR;
-    }
-    if (op == NOVA_PD_GST || op == NOVA_PD_DMA) {
+    if (op == NOVA_PD_GST || op == NOVA_PD_DMA)
         return NOVA_BAD_FTR;
-    }
     status = space_create(space_type[op], pd, &object);
     return status == NOVA_SUCCESS ? publish(ec, SELECTOR(id), object, NOVA_PERM_ALL) : status;
 }
@@ -77,9 +74,8 @@ static unsigned create_ec(struct ec *ec, uint64_t id, struct pd *pd, uint64_t rd
     struct ec *created;
     unsigned status;
 
-    if (flags & NOVA_EC_GUEST) {
+    if (flags & NOVA_EC_GUEST)
         return NOVA_BAD_FTR;
-    }
     status = ec_create(&(struct ec_config){.pd = pd,
                                            .cpu = rdx & 0xfff,
                                            .utcb_page = rdx >> PAGE_BITS,
@@ -97,17 +93,14 @@ static unsigned create_sc(struct ec *ec, uint64_t id, struct pd *pd, uint64_t rd
     struct sc *sc;
     unsigned status;
 
-    if (!bound || bound->local) {
+    if (!bound || bound->local)
         return NOVA_BAD_CAP;
-    }
     status = sc_create(pd, bound, ec->frame.gpr[R_RAX], &sc);
-    if (status != NOVA_SUCCESS) {
+    if (status != NOVA_SUCCESS)
         return status;
-    }
     status = publish(ec, SELECTOR(id), &sc->object, NOVA_PERM_ALL);
-    if (status == NOVA_SUCCESS) {
+    if (status == NOVA_SUCCESS)
         sc_start(sc);
-    }
     return status;
 }
 
@@ -117,16 +110,13 @@ static unsigned create_pt(struct ec *ec, uint64_t id, struct pd *pd, uint64_t rd
     struct ec *handler = object_with(ec, rdx, RIGHT(EC, NOVA_EC_BIND_PT));
     struct pt *pt;
 
-    if (!handler || !handler->local) {
+    if (!handler || !handler->local)
         return NOVA_BAD_CAP;
-    }
-    if (ip >= USER_END) {
+    if (ip >= USER_END)
         return NOVA_BAD_PAR;
-    }
     pt = slab_alloc(&pd->small);
-    if (!pt) {
+    if (!pt)
         return NOVA_MEM_OBJ;
-    }
     if (!object_get(&handler->object)) {
         slab_free(pt);
         return NOVA_ABORTED;
@@ -143,7 +133,8 @@ static unsigned create_sm(struct ec *ec, uint64_t id, struct pd *pd, uint64_t rd
     unsigned status = sm_create(pd, rdx, &sm);
 
     /* ASSIGN is defined for interrupt semaphores only. */
-    return status == NOVA_SUCCESS ? publish(ec, SELECTOR(id), &sm->object, NOVA_SM_CTRL_UP | NOVA_SM_CTRL_DN) : status;
+    return status == NOVA_SUCCESS ? publish(ec, SELECTOR(id), &sm->object, NOVA_SM_CTRL_UP | NOVA_SM_CTRL_DN)
+                                  : status;
 }
 
 /* What the five calls have in common. The PD cannot die while an object is created in it. */
@@ -154,15 +145,12 @@ static unsigned create(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, u
     struct pd *pd = cap_object(c);
 
     /* The permissions are in the order of the numbers. */
-    if (status == NOVA_BAD_CAP || !cap_has(c, RIGHT(PD, NOVA_PD_CREATE_PD) << (number - NOVA_CREATE_PD))) {
+    if (status == NOVA_BAD_CAP || !cap_has(c, RIGHT(PD, NOVA_PD_CREATE_PD) << (number - NOVA_CREATE_PD)))
         return NOVA_BAD_CAP;
-    }
-    if (status != NOVA_SUCCESS) {
+    if (status != NOVA_SUCCESS)
         return status;
-    }
-    if (!object_get(&pd->object)) {
+    if (!object_get(&pd->object))
         return NOVA_BAD_CAP;
-    }
     switch (number) {
     case NOVA_CREATE_PD:
         status = create_pd(ec, id, pd, cap_perms(c), rdx);
@@ -183,7 +171,8 @@ static unsigned create(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, u
     return status;
 }
 
-static __attribute__((noinline)) unsigned ctrl_pd(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t r8)
+static __attribute__((noinline)) unsigned ctrl_pd(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx,
+                                                  uint64_t r8)
 {
     uint64_t rax = ec->frame.gpr[R_RAX];
     uint64_t ssb = rdx >> PAGE_BITS, dsb = rax >> PAGE_BITS;
@@ -194,24 +183,20 @@ static __attribute__((noinline)) unsigned ctrl_pd(struct ec *ec, uint64_t id, ui
     unsigned type = sc ? src->object.type : OBJECT_PD;
 
     if (type < OBJECT_OBJ || !cap_has(sc, (uint32_t)NOVA_SPC_TAKE << object_shift[type]) || !dc ||
-        dst->object.type != type || !cap_has(dc, (uint32_t)NOVA_SPC_GRANT << object_shift[type])) {
+        dst->object.type != type || !cap_has(dc, (uint32_t)NOVA_SPC_GRANT << object_shift[type]))
         return NOVA_BAD_CAP;
-    }
-    if ((ssb | dsb) & (size - 1) || ssb + size > src->selectors || dsb + size > dst->selectors) {
+    if ((ssb | dsb) & (size - 1) || ssb + size > src->selectors || dsb + size > dst->selectors)
         return NOVA_BAD_PAR;
-    }
     if (LIKELY(type == OBJECT_HST)) {
-        if (((struct space_hst *)src)->physical && ((uint32_t)r8 & MAD_MASK) > NOVA_MAD_WP) {
+        if (((struct space_hst *)src)->physical && ((uint32_t)r8 & MAD_MASK) > NOVA_MAD_WP)
             return NOVA_BAD_PAR;
-        }
-        return hst_delegate((struct space_hst *)src, (struct space_hst *)dst, ssb, dsb, ord, pmm, (uint32_t)r8);
+        return hst_delegate((struct space_hst *)src, (struct space_hst *)dst, ssb, dsb, ord, pmm,
+                            (uint32_t)r8);
     }
-    if (type == OBJECT_OBJ) {
+    if (type == OBJECT_OBJ)
         return obj_delegate((struct space_obj *)src, (struct space_obj *)dst, ssb, dsb, ord, pmm);
-    }
-    if (ssb != dsb) {
+    if (ssb != dsb)
         return NOVA_BAD_PAR;
-    }
     return type == OBJECT_PIO ? pio_delegate((struct space_pio *)src, (struct space_pio *)dst, ssb, ord, pmm)
                               : msr_delegate((struct space_msr *)src, (struct space_msr *)dst, ssb, ord, pmm);
 }
@@ -220,9 +205,8 @@ static unsigned ctrl_ec(struct ec *ec, uint64_t id)
 {
     struct ec *target = object_with(ec, SELECTOR(id), RIGHT(EC, NOVA_EC_CTRL));
 
-    if (!target) {
+    if (!target)
         return NOVA_BAD_CAP;
-    }
     ec_recall(target, FLAGS(id) & NOVA_EC_STRONG);
     return NOVA_SUCCESS;
 }
@@ -231,9 +215,8 @@ static unsigned ctrl_sc(struct ec *ec, uint64_t id)
 {
     struct sc *sc = object_with(ec, SELECTOR(id), RIGHT(SC, NOVA_SC_CTRL));
 
-    if (!sc) {
+    if (!sc)
         return NOVA_BAD_CAP;
-    }
     ec->frame.gpr[R_RSI] = sc_time(sc);
     return NOVA_SUCCESS;
 }
@@ -242,9 +225,8 @@ static unsigned ctrl_pt(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx)
 {
     struct pt *pt = object_with(ec, SELECTOR(id), RIGHT(PT, NOVA_PT_CTRL));
 
-    if (!pt) {
+    if (!pt)
         return NOVA_BAD_CAP;
-    }
     WRITE_ONCE(pt->pid, rsi);
     WRITE_ONCE(pt->mtd, (uint32_t)rdx);
     return NOVA_SUCCESS;
@@ -262,14 +244,12 @@ static unsigned sm_down_call(struct ec *ec, uint64_t id, uint64_t deadline)
     struct sm *sm = object_with(ec, SELECTOR(id), RIGHT(SM, NOVA_SM_CTRL_DN));
     unsigned status;
 
-    if (UNLIKELY(!sm)) {
+    if (UNLIKELY(!sm))
         return NOVA_BAD_CAP;
-    }
     if (UNLIKELY(sm->interrupt >= 0)) {
         status = interrupt_wait(sm, ec->cpu);
-        if (status != NOVA_SUCCESS) {
+        if (status != NOVA_SUCCESS)
             return status;
-        }
     }
     status = sm_down(ec->cpu, ec, sm, FLAGS(id) & NOVA_SM_ZERO, deadline);
     return ec->blocked ? SUSPEND : status;
@@ -277,9 +257,8 @@ static unsigned sm_down_call(struct ec *ec, uint64_t id, uint64_t deadline)
 
 static unsigned ctrl_hw(const struct ec *ec, uint64_t id)
 {
-    if (ec->object.pd != pd_root) {
+    if (ec->object.pd != pd_root)
         return NOVA_BAD_HYP;
-    }
     switch (FLAGS(id)) {
     case NOVA_HW_SLEEP:
         return power_transition(SELECTOR(id) & 7, SELECTOR(id) >> 3 & 7, SELECTOR(id) >> 6 & 7);
@@ -299,12 +278,10 @@ static unsigned assign_int(struct ec *ec, uint64_t id, uint64_t rsi)
     uint32_t addr = 0, data = 0;
     unsigned status;
 
-    if (!sm || sm->interrupt < 0) {
+    if (!sm || sm->interrupt < 0)
         return NOVA_BAD_CAP;
-    }
-    if (rsi >= cpu_count) {
+    if (rsi >= cpu_count)
         return NOVA_BAD_CPU;
-    }
     status = interrupt_assign(sm, (unsigned)rsi, FLAGS(id), &addr, &data);
     if (status == NOVA_SUCCESS) {
         ec->frame.gpr[R_RSI] = addr;
@@ -318,7 +295,8 @@ static unsigned assign_dev(const struct ec *ec)
     return ec->object.pd != pd_root ? NOVA_BAD_HYP : NOVA_BAD_FTR;
 }
 
-static __attribute__((noinline)) unsigned perform(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t r8)
+static __attribute__((noinline)) unsigned perform(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx,
+                                                  uint64_t r8)
 {
     switch (id & 0xf) {
     case NOVA_IPC_CALL: /* with flags */
@@ -359,9 +337,8 @@ static __attribute__((noinline)) unsigned finish_late(struct ec *ec, uint64_t id
     struct cpu *cpu = ec->cpu;
     bool again = (status == NOVA_MEM_OBJ || status == NOVA_MEM_CAP) && (cpu->grace.open || cpu->grace.closed);
 
-    if (status == SUSPEND || (!cpu->hazard && !READ_ONCE(ec->hazard.recall) && !again)) {
+    if (status == SUSPEND || (!cpu->hazard && !READ_ONCE(ec->hazard.recall) && !again))
         return status;
-    }
     ec->frame.gpr[R_RDI] = status;
     if (again) {
         ec->frame.gpr[R_RDI] = id;
@@ -373,9 +350,8 @@ static __attribute__((noinline)) unsigned finish_late(struct ec *ec, uint64_t id
 
 static inline unsigned finish(struct ec *ec, uint64_t id, unsigned status)
 {
-    if (LIKELY(status < NOVA_MEM_OBJ && !ec->cpu->hazard && !READ_ONCE(ec->hazard.recall))) {
+    if (LIKELY(status < NOVA_MEM_OBJ && !ec->cpu->hazard && !READ_ONCE(ec->hazard.recall)))
         return status;
-    }
     return finish_late(ec, id, status);
 }
 
@@ -384,12 +360,10 @@ unsigned hypercall(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, uint64
 unsigned hypercall(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec)
 {
     (void)rcx;
-    if ((id & 0xf) == NOVA_CTRL_SM && FLAGS(id) & NOVA_SM_DOWN) {
+    if ((id & 0xf) == NOVA_CTRL_SM && FLAGS(id) & NOVA_SM_DOWN)
         return sm_down_call(ec, id, rsi);
-    }
-    if ((id & 0xf) == NOVA_CTRL_PD) {
+    if ((id & 0xf) == NOVA_CTRL_PD)
         return finish(ec, id, ctrl_pd(ec, id, rsi, rdx, r8));
-    }
     return finish(ec, id, perform(ec, id, rsi, rdx, r8));
 }
 
@@ -408,9 +382,8 @@ unsigned hypercall_sm_up(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, 
     unsigned status;
 
     (void)rsi, (void)rdx, (void)rcx, (void)r8;
-    if (UNLIKELY(!cap_has(c, RIGHT(SM, NOVA_SM_CTRL_UP)))) {
+    if (UNLIKELY(!cap_has(c, RIGHT(SM, NOVA_SM_CTRL_UP))))
         return NOVA_BAD_CAP;
-    }
     return LIKELY(sm_count_up(sm, &status)) ? status : sm_up_blocked(ec, sm);
 }
 
@@ -420,9 +393,8 @@ _Noreturn void hypercall_suspend(struct ec *ec)
 {
     struct cpu *cpu = ec->cpu;
 
-    if (ec->blocked) {
+    if (ec->blocked)
         schedule_blocked(cpu, ec);
-    }
     if (cpu->grace.flush) {
         cpu->grace.flush = false;
         grace_flush(cpu);

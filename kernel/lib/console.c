@@ -32,9 +32,8 @@ struct sm console_sm;
 
 static void wait_serial(uint8_t status)
 {
-    for (unsigned i = 0; i < SPIN_MAX && !(inb(COM1 + 5) & status); i++) {
+    for (unsigned i = 0; i < SPIN_MAX && !(inb(COM1 + 5) & status); i++)
         cpu_relax();
-    }
 }
 
 static void put_serial(char c)
@@ -50,9 +49,8 @@ static void put_buffer(char c)
 
     mbuf->buffer[mbuf_wr] = c;
     mbuf_wr = next;
-    if (READ_ONCE(mbuf->rd) == next) { /* full: drop the oldest character */
+    if (READ_ONCE(mbuf->rd) == next) /* full: drop the oldest character */
         WRITE_ONCE(mbuf->rd, next + 1 < size ? next + 1 : 0);
-    }
     __atomic_store_n(&mbuf->wr, next, __ATOMIC_RELEASE);
 }
 
@@ -60,9 +58,8 @@ static void put(char c)
 {
     put_buffer(c);
     if (serial) {
-        if (c == '\n') {
+        if (c == '\n')
             put_serial('\r');
-        }
         put_serial(c);
     }
 }
@@ -71,9 +68,8 @@ void print(const char *text, ...)
 {
     va_list args;
 
-    if (!panicking) {
+    if (!panicking)
         lock(&console_lock);
-    }
     va_start(args, text);
     format(put, text, args);
     va_end(args);
@@ -87,9 +83,8 @@ void console_init(void)
 {
     sm_init(&console_sm, -1);
     outb(COM1 + 7, 0x5a); /* a UART keeps what is written to its scratch register */
-    if (inb(COM1 + 7) != 0x5a) {
+    if (inb(COM1 + 7) != 0x5a)
         return;
-    }
     outb(COM1 + 1, 0);
     outb(COM1 + 3, LCR_DLAB);
     outb(COM1 + 0, 1); /* 115200 baud */

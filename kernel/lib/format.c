@@ -9,7 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-static void put_number(void (*put)(char c), uint64_t value, unsigned base, unsigned width, char pad, bool negative)
+static void put_number(void (*put)(char c), uint64_t value, unsigned base, unsigned width, char pad,
+                       bool negative)
 {
     char digits[20];
     unsigned n = 0;
@@ -18,15 +19,12 @@ static void put_number(void (*put)(char c), uint64_t value, unsigned base, unsig
         digits[n++] = "0123456789abcdef"[value % base];
         value /= base;
     } while (value);
-    if (negative) {
+    if (negative)
         put('-');
-    }
-    for (unsigned i = n; i < width; i++) {
+    for (unsigned i = n; i < width; i++)
         put(pad);
-    }
-    while (n) {
+    while (n)
         put(digits[--n]);
-    }
 }
 
 void format(void (*put)(char c), const char *text, va_list args)
@@ -45,17 +43,14 @@ void format(void (*put)(char c), const char *text, va_list args)
             alternate |= *text == '#';
             pad = *text == '0' ? '0' : pad;
         }
-        for (; *text >= '0' && *text <= '9'; text++) {
+        for (; *text >= '0' && *text <= '9'; text++)
             width = width * 10 + (unsigned)(*text - '0');
-        }
-        for (; *text == 'l' || *text == 'z'; text++) {
+        for (; *text == 'l' || *text == 'z'; text++)
             longs++;
-        }
         switch (*text) {
         case 's':
-            for (const char *s = va_arg(args, const char *); *s; s++) {
+            for (const char *s = va_arg(args, const char *); *s; s++)
                 put(*s);
-            }
             break;
         case 'c':
             put((char)va_arg(args, int));

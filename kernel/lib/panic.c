@@ -27,9 +27,8 @@ static bool stopping;
 
 static _Noreturn void halt(void)
 {
-    for (;;) {
+    for (;;)
         __asm__ volatile("cli; hlt");
-    }
 }
 
 static _Noreturn void stop(void)
@@ -65,19 +64,16 @@ static void backtrace(uint64_t sp)
 
 void panic_check(void)
 {
-    if (UNLIKELY(__atomic_load_n(&stopping, __ATOMIC_RELAXED))) {
+    if (UNLIKELY(__atomic_load_n(&stopping, __ATOMIC_RELAXED)))
         halt();
-    }
 }
 
 static void head(void)
 {
-    if (__atomic_test_and_set(&stopping, __ATOMIC_ACQUIRE)) {
+    if (__atomic_test_and_set(&stopping, __ATOMIC_ACQUIRE))
         halt(); /* one panic is enough */
-    }
-    for (unsigned i = 0; i < cpu_count; i++) {
+    for (unsigned i = 0; i < cpu_count; i++)
         apic_ipi(cpu_of(i)->apic_id, VECTOR_IPI);
-    }
     console_panic();
     print("\nKERNEL PANIC: ");
 }
@@ -103,18 +99,17 @@ _Noreturn void panic(const char *text, ...)
 
 _Noreturn void panic_frame(const struct frame *f)
 {
-    static const char *const name[] = {"RAX", "RCX", "RDX", "RBX", "", "RBP", "RSI", "RDI",
+    static const char *const name[] = {"RAX", "RCX", "RDX", "RBX", "",    "RBP", "RSI", "RDI",
                                        "R8 ", "R9 ", "R10", "R11", "R12", "R13", "R14", "R15"};
 
     head();
     print("exception %lu in the kernel, error %#lx\n", f->vector, f->error);
-    print("RIP %p CS %#lx RFLAGS %#lx RSP %p SS %#lx\n", (void *)f->rip, f->cs, f->rflags, (void *)f->rsp, f->ss);
+    print("RIP %p CS %#lx RFLAGS %#lx RSP %p SS %#lx\n", (void *)f->rip, f->cs, f->rflags, (void *)f->rsp,
+          f->ss);
     print("CR0 %#lx CR2 %p CR3 %#lx CR4 %#lx\n", read_cr0(), (void *)read_cr2(), read_cr3(), read_cr4());
-    for (unsigned i = 0; i < 16; i++) {
-        if (i != R_RSP) {
+    for (unsigned i = 0; i < 16; i++)
+        if (i != R_RSP)
             print("%s %p%c", name[i], (void *)f->gpr[i], i % 4 == 3 ? '\n' : ' ');
-        }
-    }
     backtrace(f->rsp);
     stop();
 }

@@ -19,11 +19,9 @@ struct spinlock {
 
 static inline void lock(struct spinlock *l)
 {
-    while (__atomic_test_and_set(&l->held, __ATOMIC_ACQUIRE)) {
-        while (__atomic_load_n(&l->held, __ATOMIC_RELAXED)) {
+    while (__atomic_test_and_set(&l->held, __ATOMIC_ACQUIRE))
+        while (__atomic_load_n(&l->held, __ATOMIC_RELAXED))
             __builtin_ia32_pause();
-        }
-    }
 }
 
 static inline void unlock(struct spinlock *l)

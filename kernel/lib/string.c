@@ -24,15 +24,12 @@ void *memmove(void *dst, const void *src, size_t size)
     char *d = dst;
     const char *s = src;
 
-    if (d <= s || d >= s + size) {
-        for (size_t i = 0; i < size; i++) {
+    if (d <= s || d >= s + size)
+        for (size_t i = 0; i < size; i++)
             ((volatile char *)d)[i] = s[i];
-        }
-    } else {
-        for (size_t i = size; i > 0; i--) {
+    else
+        for (size_t i = size; i > 0; i--)
             ((volatile char *)d)[i - 1] = s[i - 1];
-        }
-    }
     return dst;
 }
 
@@ -52,10 +49,8 @@ int memcmp(const void *a, const void *b, size_t size)
 {
     const uint8_t *x = a, *y = b;
 
-    for (; size; size--, x++, y++) {
-        if (*x != *y) {
+    for (; size; size--, x++, y++)
+        if (*x != *y)
             return *x - *y;
-        }
-    }
     return 0;
 }

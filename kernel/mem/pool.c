@@ -69,12 +69,10 @@ void pool_init(void *start, size_t size)
 
     pool = (struct pool){.pages = start, .count = count, .size = count - first};
     pool.skew = (uint32_t)(phys_of(start) / PAGE_SIZE % BIT(POOL_ORDERS - 1));
-    for (uint32_t index = 0; index < nodes; index++) {
+    for (uint32_t index = 0; index < nodes; index++)
         pool.pages[index] = (struct descriptor){.next = index, .prev = index};
-    }
-    for (uint32_t index = first; index < count; index++) {
+    for (uint32_t index = first; index < count; index++)
         page_free(NULL, page_of(index), 0);
-    }
 }
 
 bool account_charge(struct account *account, uint64_t pages)
@@ -84,9 +82,8 @@ bool account_charge(struct account *account, uint64_t pages)
         do {
             used = __atomic_load_n(&a->used, __ATOMIC_RELAXED);
             if (pages > a->limit || used > a->limit - pages) {
-                for (; account != a; account = account->parent) {
+                for (; account != a; account = account->parent)
                     __atomic_fetch_sub(&account->used, pages, __ATOMIC_RELAXED);
-                }
                 return false;
             }
         } while (!__sync_bool_compare_and_swap(&a->used, used, used + pages));
@@ -96,9 +93,8 @@ bool account_charge(struct account *account, uint64_t pages)
 
 void account_release(struct account *account, uint64_t pages)
 {
-    for (; account; account = account->parent) {
+    for (; account; account = account->parent)
         __atomic_fetch_sub(&account->used, pages, __ATOMIC_RELAXED);
-    }
 }
 
 /* Cuts a block out of the smallest one that is large enough, or null. The caller holds the lock. */
@@ -109,9 +105,8 @@ static void *carve(unsigned order)
         uint32_t index = pool.pages[head].next;
         if (index != head) {
             take(index);
-            while (o-- > order) {
+            while (o-- > order)
                 insert(index + (uint32_t)BIT(o), o);
-            }
             pool.unused -= BIT(order);
             return page_of(index);
         }
@@ -121,9 +116,8 @@ static void *carve(unsigned order)
 
 void *page_alloc(struct account *account, unsigned order)
 {
-    if (!account_charge(account, BIT(order))) {
+    if (!account_charge(account, BIT(order)))
         return NULL;
-    }
 
     lock(&pool.lock);
     void *pages = carve(order);
@@ -144,9 +138,8 @@ void page_free(struct account *account, void *pages, unsigned order)
     lock(&pool.lock);
     for (; o < POOL_ORDERS - 1; o++) {
         uint32_t buddy = ((index + pool.skew) ^ (uint32_t)BIT(o)) - pool.skew;
-        if (buddy >= pool.count || pool.pages[buddy].free != o + 1) {
+        if (buddy >= pool.count || pool.pages[buddy].free != o + 1)
             break;
-        }
         take(buddy);
         index = (uint32_t)min_u64(index, buddy);
     }
@@ -180,9 +173,8 @@ void *page_list_pop(struct page_list *list, unsigned *tag)
 {
     uint32_t index = list->first;
 
-    if (!index) {
+    if (!index)
         return NULL;
-    }
     list->first = pool.pages[index].next;
     *tag = pool.pages[index].tag;
     return page_of(index);

@@ -34,11 +34,9 @@ static uint64_t *table_of(const struct ptab_format *f, uint64_t entry)
 /* CLFLUSH is ordered with the stores around it, so no fence is needed (Intel SDM volume 2). */
 static void write_back(const struct ptab_format *f, uint64_t *entry, size_t count)
 {
-    if (UNLIKELY(f->flush_lines)) {
-        for (uint64_t *end = entry + count; entry < end; entry += 64 / sizeof(*entry)) {
+    if (UNLIKELY(f->flush_lines))
+        for (uint64_t *end = entry + count; entry < end; entry += 64 / sizeof(*entry))
             __asm__ volatile("clflush %0" : "+m"(*entry));
-        }
-    }
 }
 
 /* Cacheability of a leaf: the first that has its encoding. */
@@ -58,9 +56,8 @@ static unsigned perm_of(const struct ptab_format *f, uint64_t leaf)
 {
     unsigned perm = 1;
 
-    while (perm && f->perm[perm] != (leaf & f->perm_mask)) {
+    while (perm && f->perm[perm] != (leaf & f->perm_mask))
         perm = perm == 15 ? 2 : (perm + 2) % ARRAY_SIZE(f->perm); /* 1, 3 ... 15, 2, 4 ... 14, 0 */
-    }
     return perm;
 }
 
@@ -101,16 +98,13 @@ static bool insert_table(struct ptab *ptab, uint64_t *entry, unsigned order, boo
     uint64_t *table = page_alloc(ptab->account, 0);
     uint64_t leaf = entry ? *entry : 0;
 
-    if (!table) {
+    if (!table)
         return false;
-    }
     if (leaf) {
-        if (order == BITS) {
+        if (order == BITS)
             leaf = (leaf & ~(f->leaf | f->cache_leaf_mask)) | f->cache[cache_of(f, leaf, order)];
-        }
-        for (unsigned i = 0; i < ENTRIES; i++, leaf += PAGE_SIZE << (order - BITS)) {
+        for (unsigned i = 0; i < ENTRIES; i++, leaf += PAGE_SIZE << (order - BITS))
             table[i] = leaf;
-        }
         *flush = true;
     }
     write_back(f, table, ENTRIES);
@@ -142,9 +136,8 @@ static inline void set(struct ptab *ptab, uint64_t *entry, unsigned order, uint6
         __atomic_store_n(entry, value, __ATOMIC_RELEASE);
         if (old) {
             *flush = true;
-            if (order && is_table(f, old)) {
+            if (order && is_table(f, old))
                 page_list_push(&ptab->stale, table_of(f, old), order - BITS);
-            }
         }
     }
 }
@@ -156,9 +149,8 @@ static __attribute__((noinline)) bool update(struct ptab *ptab, const struct pta
     unsigned top = order_of(map ? f->leaf_levels : f->levels), reached;
     unsigned order = (unsigned)min_u64(range->order / BITS * BITS, top);
 
-    if (!ptab->root && !(map && insert_table(ptab, NULL, 0, flush))) {
+    if (!ptab->root && !(map && insert_table(ptab, NULL, 0, flush)))
         return !map;
-    }
 
     uint64_t value = encode(f, range, order), count;
     uint64_t page = range->page, end = page + BIT(range->order);
@@ -167,9 +159,8 @@ static __attribute__((noinline)) bool update(struct ptab *ptab, const struct pta
         count = 0;
         if (reached == order) {
             count = min_u64((end - page) >> order, ENTRIES);
-            for (uint64_t i = 0; i < count; i++, value += map ? PAGE_SIZE << order : 0) {
+            for (uint64_t i = 0; i < count; i++, value += map ? PAGE_SIZE << order : 0)
                 set(ptab, &entry[i], order, value, flush);
-            }
             write_back(f, entry, count);
         } else if (!map && !*entry) {
             break; /* only what is mapped may need more than one table */
@@ -203,11 +194,9 @@ void ptab_release(const struct ptab *ptab, struct page_list *stale)
 
     while ((table = page_list_pop(stale, &order))) {
         unsigned entries = !order ? 0 : order == order_of(f->levels) ? f->root_entries : ENTRIES;
-        for (unsigned i = 0; i < entries; i++) {
-            if (is_table(f, table[i])) {
+        for (unsigned i = 0; i < entries; i++)
+            if (is_table(f, table[i]))
                 page_list_push(stale, table_of(f, table[i]), order - BITS);
-            }
-        }
         page_free(ptab->account, table, 0);
     }
 }

@@ -27,9 +27,8 @@ void slab_init(struct slab *slab, struct account *account, uint32_t size)
 {
     *slab = (struct slab){.account = account, .size = size};
     list_init(&slab->pages);
-    for (uint32_t at = UNIT; at + size <= PAGE_SIZE; at += size) {
+    for (uint32_t at = UNIT; at + size <= PAGE_SIZE; at += size)
         slab->objects |= BIT(at / UNIT);
-    }
 }
 
 void *slab_alloc(struct slab *slab)
@@ -54,15 +53,13 @@ void *slab_alloc(struct slab *slab)
         struct slab_page *page = PAGE_AT(slab->pages.next);
         object = (char *)page + bit_lowest(page->free) * UNIT;
         page->free &= page->free - 1;
-        if (!page->free) {
+        if (!page->free)
             list_remove(&page->link);
-        }
     }
     unlock(&slab->lock);
 
-    if (fresh) {
+    if (fresh)
         page_free(slab->account, fresh, 0);
-    }
     return object ? memset(object, 0, slab->size) : NULL;
 }
 
@@ -74,17 +71,14 @@ void slab_free(void *object)
     bool empty;
 
     lock(&slab->lock);
-    if (!page->free) {
+    if (!page->free)
         list_insert(slab->pages.next, &page->link);
-    }
     page->free |= BIT(offset / UNIT);
     empty = page->free == slab->objects;
-    if (empty) {
+    if (empty)
         list_remove(&page->link);
-    }
     unlock(&slab->lock);
 
-    if (empty) {
+    if (empty)
         page_free(slab->account, page, 0);
-    }
 }

@@ -57,22 +57,20 @@ static uint64_t tagged(struct cpu *cpu, struct space_hst *hst)
 void tlb_load(struct cpu *cpu, struct space_hst *hst)
 {
     __atomic_store_n(&cpu->space, hst, __ATOMIC_RELEASE);
-    if (!hst) {
+    if (!hst)
         write_cr3(phys_of(kernel_root));
-    } else if (cpu_has_pcid) {
+    else if (cpu_has_pcid)
         write_cr3(tagged(cpu, hst));
-    } else {
+    else
         write_cr3(hst->root);
-    }
 }
 
 void tlb_serve(struct cpu *cpu)
 {
     struct space_hst *hst = cpu->space;
 
-    if (hst) {
+    if (hst)
         tlb_load(cpu, hst);
-    }
 }
 
 void tlb_shootdown(struct space_hst *hst)
@@ -81,18 +79,15 @@ void tlb_shootdown(struct space_hst *hst)
     uint32_t ticket[CPU_MAX];
     unsigned asked = 0;
 
-    if (cpu_has_pcid) {
-        for (unsigned i = 0; i < cpu_count; i++) {
+    if (cpu_has_pcid)
+        for (unsigned i = 0; i < cpu_count; i++)
             __atomic_store_n(&hst->stale[i], 1, __ATOMIC_RELAXED);
-        }
-    }
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < cpu_count; i++) {
         struct cpu *cpu = cpu_of(i);
         ticket[i] = 0;
-        if (__atomic_load_n(&cpu->space, __ATOMIC_ACQUIRE) != hst) {
+        if (__atomic_load_n(&cpu->space, __ATOMIC_ACQUIRE) != hst)
             continue;
-        }
         if (cpu == self) {
             tlb_load(self, hst);
         } else {

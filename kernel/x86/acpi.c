@@ -34,9 +34,8 @@ struct acpi acpi;
 static uint64_t field(struct table t, uint32_t offset, uint32_t size)
 {
     uint64_t v = 0;
-    if (size <= t.length && offset <= t.length - size) {
+    if (size <= t.length && offset <= t.length - size)
         memcpy(&v, t.data + offset, size);
-    }
     return v;
 }
 
@@ -53,15 +52,12 @@ static struct table open_valid(uint64_t phys, uint64_t length, uint32_t min)
     struct table t = {0};
     uint8_t sum = 0;
 
-    if (length >= min) {
+    if (length >= min)
         t = open_window(phys, (uint32_t)length);
-    }
-    for (uint32_t i = 0; i < t.length; i++) {
+    for (uint32_t i = 0; i < t.length; i++)
         sum = (uint8_t)(sum + t.data[i]);
-    }
-    if (sum) {
+    if (sum)
         t = (struct table){0};
-    }
     return t;
 }
 
@@ -69,13 +65,11 @@ static struct table open_valid(uint64_t phys, uint64_t length, uint32_t min)
 static struct table open_table(uint64_t phys, const char *signature, uint32_t min)
 {
     struct table t = open_window(phys, HEADER_SIZE);
-    if (!t.length || memcmp(t.data, signature, 4)) {
+    if (!t.length || memcmp(t.data, signature, 4))
         return (struct table){0};
-    }
     t = open_valid(phys, field(t, 4, 4), min);
-    if (!t.length) {
+    if (!t.length)
         print("acpi: broken %s at %lx\n", signature, phys);
-    }
     return t;
 }
 
@@ -83,9 +77,8 @@ static struct table open_table(uint64_t phys, const char *signature, uint32_t mi
 static struct table find_table(struct table root, const char *signature, uint32_t min)
 {
     struct table t = {0};
-    for (uint32_t at = HEADER_SIZE; at + root.size <= root.length && !t.length; at += root.size) {
+    for (uint32_t at = HEADER_SIZE; at + root.size <= root.length && !t.length; at += root.size)
         t = open_table(field(open_window(root.phys + at, root.size), 0, root.size), signature, min);
-    }
     return t;
 }
 
@@ -93,9 +86,8 @@ static struct table find_table(struct table root, const char *signature, uint32_
 static struct table find_root(uint64_t rsdp)
 {
     struct table r = open_valid(rsdp, RSDP_SIZE_V1, RSDP_SIZE_V1), root = {0};
-    if (!r.length || memcmp(r.data, "RSD PTR ", 8)) {
+    if (!r.length || memcmp(r.data, "RSD PTR ", 8))
         return root;
-    }
     uint64_t revision = field(r, 15, 1), rsdt = field(r, 16, 4);
     if (revision >= 2) {
         r = open_valid(rsdp, field(open_window(rsdp, RSDP_SIZE), 20, 4), RSDP_SIZE);
@@ -113,14 +105,12 @@ static struct table find_root(uint64_t rsdp)
 static void add_cpu(uint64_t apic_id, uint64_t flags)
 {
     bool wanted = flags & 1;
-    for (unsigned i = 0; i < acpi.cpus; i++) {
+    for (unsigned i = 0; i < acpi.cpus; i++)
         wanted = wanted && acpi.apic_id[i] != apic_id;
-    }
-    if (wanted && acpi.cpus < CPU_MAX) {
+    if (wanted && acpi.cpus < CPU_MAX)
         acpi.apic_id[acpi.cpus++] = (uint32_t)apic_id;
-    } else if (wanted) {
+    else if (wanted)
         acpi.cpus_ignored++;
-    }
 }
 
 /* 5.2.12.3 */
@@ -140,9 +130,8 @@ static void add_ioapic(uint64_t addr, uint64_t gsi)
 static void override_isa(uint64_t irq, uint64_t gsi, uint64_t flags)
 {
     bool level = (flags & 12) == 12, low = (flags & 3) == 3 || (level && (flags & 3) == 0);
-    if (irq < ACPI_ISA_IRQS) {
+    if (irq < ACPI_ISA_IRQS)
         acpi.isa[irq] = (struct acpi_isa){(uint32_t)gsi, level, low};
-    }
 }
 
 /* 5.2.12 */
@@ -159,17 +148,16 @@ static void parse_madt(struct table t)
             print("acpi: MADT broken at offset %u\n", at);
             return;
         }
-        if (type == 0) {
+        if (type == 0)
             add_cpu(field(t, at + 3, 1), field(t, at + 4, 4));
-        } else if (type == 1) {
+        else if (type == 1)
             add_ioapic(field(t, at + 4, 4), field(t, at + 8, 4));
-        } else if (type == 2) {
+        else if (type == 2)
             override_isa(field(t, at + 3, 1), field(t, at + 4, 4), field(t, at + 8, 2));
-        } else if (type == 5) {
+        else if (type == 5)
             acpi.lapic_addr = field(t, at + 4, 8);
-        } else if (type == 9) {
+        else if (type == 9)
             add_cpu(field(t, at + 4, 4), field(t, at + 8, 4));
-        }
     }
 }
 
@@ -178,9 +166,8 @@ static struct acpi_register make_register(uint64_t space, uint64_t width, uint64
 {
     bool usable = addr && width && (space == 0 || (space == 1 && addr <= UINT16_MAX) || space == 2);
     struct acpi_register r = {(uint8_t)space, (uint8_t)width, addr};
-    if (!usable) {
+    if (!usable)
         r = (struct acpi_register){0};
-    }
     return r;
 }
 
@@ -220,25 +207,21 @@ static void parse_fadt(struct table t)
 /* PCI Firmware Specification 3.3, 4.1.2: the address is that of bus 0, whatever the first bus is. */
 static void parse_mcfg(struct table t)
 {
-    for (uint32_t at = 44; at + 16 <= t.length && !acpi.mcfg; at += 16) {
+    for (uint32_t at = 44; at + 16 <= t.length && !acpi.mcfg; at += 16)
         acpi.mcfg = field(t, at + 8, 2) == 0 ? field(t, at, 8) : 0;
-    }
 }
 
 void acpi_parse(uint64_t rsdp)
 {
     struct table root = {0};
 
-    if (rsdp != UINT64_MAX) {
+    if (rsdp != UINT64_MAX)
         root = find_root(rsdp);
-    }
     acpi = (struct acpi){0};
-    for (unsigned i = 0; i < ACPI_ISA_IRQS; i++) {
+    for (unsigned i = 0; i < ACPI_ISA_IRQS; i++)
         acpi.isa[i].gsi = i;
-    }
-    if (!root.length) {
+    if (!root.length)
         print("acpi: no tables\n");
-    }
     parse_madt(find_table(root, "APIC", 44));
     parse_fadt(find_table(root, "FACP", 116));
     parse_mcfg(find_table(root, "MCFG", 44));

@@ -55,19 +55,17 @@ static uint32_t reg_read(unsigned reg)
 
 static void reg_write(unsigned reg, uint32_t v)
 {
-    if (mmio) {
+    if (mmio)
         mmio[reg / 4] = v;
-    } else {
+    else
         wrmsr(MSR_X2APIC + reg / 16, v);
-    }
 }
 
 void apic_init(void)
 {
     uint32_t features = cpuid(1, 0).ecx;
-    if (!(features & BIT(21))) {
+    if (!(features & BIT(21)))
         mmio = device_map(acpi.lapic_addr);
-    }
     apic_timer_ratio = features & BIT(24) ? 0 : BIT(32);
 }
 
@@ -80,13 +78,11 @@ void apic_enable(void)
 {
     static const uint16_t lvt[] = {REG_LVT_TIMER, 0x350, 0x360, REG_LVT_ERROR, 0x340, 0x330, 0x2f0};
 
-    if (!mmio) { /* enabled as xAPIC since reset: from disabled no way leads straight to x2APIC (11.12.5) */
+    if (!mmio) /* enabled as xAPIC since reset: from disabled no way leads straight to x2APIC (11.12.5) */
         wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | APIC_BASE_EXTD);
-    }
     reg_write(REG_SVR, SVR_ENABLE | VECTOR_SPURIOUS); /* first: the LVT stays masked until then (11.4.7.2) */
-    for (unsigned i = 0; i < ARRAY_SIZE(lvt) && i <= (reg_read(REG_VERSION) >> 16 & 0xff); i++) {
+    for (unsigned i = 0; i < ARRAY_SIZE(lvt) && i <= (reg_read(REG_VERSION) >> 16 & 0xff); i++)
         reg_write(lvt[i], LVT_MASKED | VECTOR_SPURIOUS);
-    }
     reg_write(REG_TPR, 0);
     reg_write(REG_ESR, 0);
     reg_write(REG_LVT_ERROR, VECTOR_ERROR);
@@ -118,9 +114,8 @@ static void icr_write(uint32_t target, uint32_t command)
         __asm__ volatile("mfence; lfence" : : : "memory");
         wrmsr(MSR_X2APIC + REG_ICR / 16, (uint64_t)target << 32 | command);
     } else if (target < 255) {
-        while (reg_read(REG_ICR) & ICR_PENDING) {
+        while (reg_read(REG_ICR) & ICR_PENDING)
             cpu_relax();
-        }
         reg_write(REG_ICR_HIGH, target << 24);
         reg_write(REG_ICR, command);
     }

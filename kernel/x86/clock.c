@@ -39,9 +39,8 @@ uint64_t clock_scale(uint64_t value, uint64_t numerator, uint64_t denominator)
 {
     unsigned __int128 product = (unsigned __int128)value * numerator;
     uint64_t high = (uint64_t)(product >> 64), low = (uint64_t)product;
-    if (high >= denominator) {
+    if (high >= denominator)
         return UINT64_MAX;
-    }
     __asm__("divq %2" : "+a"(low), "+d"(high) : "r"(denominator) : "cc");
     return low;
 }
@@ -85,14 +84,12 @@ static uint32_t read_counter(void)
 
 static uint64_t from_hpet(void)
 {
-    if (!acpi.hpet) {
+    if (!acpi.hpet)
         return 0;
-    }
     volatile uint32_t *hpet = device_map(acpi.hpet);
     uint32_t period = hpet[HPET_PERIOD], config = hpet[HPET_CONFIG];
-    if (!period || period > HPET_PERIOD_MAX) {
+    if (!period || period > HPET_PERIOD_MAX)
         return 0;
-    }
     counter = hpet + HPET_COUNTER;
     hpet[HPET_CONFIG] = config | 1;
     uint64_t hz = measure("HPET", read_counter, UINT32_MAX, 1000000000000000, period);
@@ -109,9 +106,8 @@ static uint32_t read_pm_port(void)
 static uint64_t from_pm_timer(void)
 {
     uint32_t (*read)(void) = read_pm_port;
-    if (!acpi.pm_timer.width || acpi.pm_timer.space > 1) {
+    if (!acpi.pm_timer.width || acpi.pm_timer.space > 1)
         return 0;
-    }
     if (acpi.pm_timer.space == 0) {
         counter = device_map(acpi.pm_timer.addr);
         read = read_counter;
@@ -162,9 +158,8 @@ void clock_init(void)
 {
     static uint64_t (*const sources[])(void) = {from_cpuid, from_hpet, from_pm_timer, from_pit};
 
-    for (unsigned i = 0; i < ARRAY_SIZE(sources) && !clock_frequency; i++) {
+    for (unsigned i = 0; i < ARRAY_SIZE(sources) && !clock_frequency; i++)
         clock_frequency = sources[i]();
-    }
     clock_frequency = clock_frequency ? clock_frequency : FALLBACK_HZ;
     if (apic_timer_ratio) {
         apic_timer(UINT64_MAX - 1); /* from the most it can count */

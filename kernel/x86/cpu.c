@@ -49,7 +49,7 @@ void cpu_enable(void)
 {
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE | EFER_NXE);
     wrmsr(MSR_PAT, PAT_VALUE);
-    wrmsr(MSR_SYSENTER_CS, 0); /* SYSENTER faults, whatever the firmware left */
+    wrmsr(MSR_SYSENTER_CS, 0);                          /* SYSENTER faults, whatever the firmware left */
     __asm__ volatile("mov %0, %%dr7" : : "r"(0x400UL)); /* no breakpoints */
     write_cr0(CPU_CR0);
     write_cr4(cr4_bits);

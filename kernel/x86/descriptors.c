@@ -54,7 +54,10 @@ void descriptors_init(void)
             .offset2 = (uint32_t)(stub >> 32),
             .selector = SEL_KERNEL_CODE,
             .type = i == 3 || i == 4 ? GATE_USER : GATE_KERNEL, /* INT3, INTO */
-            .ist = i == 2 ? 1 : i == 8 ? 2 : i == 18 ? 3 : 0,   /* NMI, #DF, #MC */
+            .ist = i == 2    ? 1
+                   : i == 8  ? 2
+                   : i == 18 ? 3
+                             : 0, /* NMI, #DF, #MC */
         };
     }
 }
@@ -62,7 +65,8 @@ void descriptors_init(void)
 void descriptors_load(struct cpu *cpu)
 {
     uint64_t base = (uintptr_t)&cpu->tss, area = (uintptr_t)cpu - CPU_DATA;
-    uint64_t limit = area + CPU_IO_BITMAP_END - base; /* with one byte behind the bitmap, which the CPU reads */
+    uint64_t limit =
+        area + CPU_IO_BITMAP_END - base; /* with one byte behind the bitmap, which the CPU reads */
 
     cpu->gdt[SEL_KERNEL_CODE / 8] = CODE(0);
     cpu->gdt[SEL_KERNEL_DATA / 8] = DATA(0);
@@ -75,7 +79,8 @@ void descriptors_load(struct cpu *cpu)
     cpu->tss.ist[2] = area + 0xd000;
     cpu->tss.io_bitmap = IO_MAP_NONE;
 
-    struct pointer gdtr = {sizeof(cpu->gdt) - 1, (uintptr_t)cpu->gdt}, idtr = {sizeof(idt) - 1, (uintptr_t)idt};
+    struct pointer gdtr = {sizeof(cpu->gdt) - 1, (uintptr_t)cpu->gdt},
+                   idtr = {sizeof(idt) - 1, (uintptr_t)idt};
     __asm__ volatile("lgdt %0\n\t"
                      "lidt %1\n\t"
                      "pushq %2\n\t"

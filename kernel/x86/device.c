@@ -29,28 +29,24 @@ static char *slot_map(unsigned slot, uint64_t phys, uint64_t bits)
 
 volatile void *device_map(uint64_t phys)
 {
-    if (device_slot == ARRAY_SIZE(paging_device) - 1) {
+    if (device_slot == ARRAY_SIZE(paging_device) - 1)
         panic("too many device pages");
-    }
     return slot_map(device_slot++, phys, PTE_DEVICE) + phys % PAGE_SIZE;
 }
 
 void boot_window_close(void)
 {
-    for (unsigned i = 0; i < WINDOW_SLOTS; i++) {
+    for (unsigned i = 0; i < WINDOW_SLOTS; i++)
         slot_map(i, 0, 0);
-    }
 }
 
 const void *boot_window(uint64_t phys, size_t size)
 {
     uint64_t pages = (phys % PAGE_SIZE + size + PAGE_SIZE - 1) / PAGE_SIZE;
 
-    if (size > WINDOW_SIZE || (phys | (phys + size)) >> cpu_phys_bits) {
+    if (size > WINDOW_SIZE || (phys | (phys + size)) >> cpu_phys_bits)
         return 0;
-    }
-    for (unsigned i = 0; i < pages; i++) {
+    for (unsigned i = 0; i < pages; i++)
         slot_map(i, phys + i * PAGE_SIZE, PTE_RODATA);
-    }
     return (const char *)(uintptr_t)DEVICE_BASE + phys % PAGE_SIZE;
 }

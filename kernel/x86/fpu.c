@@ -22,20 +22,18 @@ static void *initial; /* an initial state to load where nobody's shall be */
 
 static void save(void *state)
 {
-    if (mask) {
+    if (mask)
         __asm__ volatile("xsave64 (%0)" : : "r"(state), "a"((uint32_t)mask), "d"(0) : "memory");
-    } else {
+    else
         __asm__ volatile("fxsave64 (%0)" : : "r"(state) : "memory");
-    }
 }
 
 static void load(const void *state)
 {
-    if (mask) {
+    if (mask)
         __asm__ volatile("xrstor64 (%0)" : : "r"(state), "a"((uint32_t)mask), "d"(0) : "memory");
-    } else {
+    else
         __asm__ volatile("fxrstor64 (%0)" : : "r"(state) : "memory");
-    }
 }
 
 void fpu_init(struct cpu *cpu)
@@ -70,23 +68,20 @@ void fpu_initial(void *state)
 /* Brings the state of an EC into the registers; null: that of nobody. */
 static void own(struct cpu *cpu, struct ec *ec)
 {
-    if (cpu->fpu_owner) {
+    if (cpu->fpu_owner)
         save(cpu->fpu_owner->fpu);
-    }
     load(ec ? ec->fpu : initial);
     cpu->fpu_owner = ec;
 }
 
 void fpu_switch(struct cpu *cpu, struct ec *from, struct ec *to)
 {
-    if (from->fpu) {
+    if (from->fpu)
         cpu->fpu_owner = from;
-    }
     if (to->fpu) {
         __asm__ volatile("clts");
-        if (cpu->fpu_owner != to) {
+        if (cpu->fpu_owner != to)
             own(cpu, to);
-        }
     } else {
         if (cpu->fpu_owner && cpu->fpu_owner->hst != to->hst) {
             __asm__ volatile("clts");

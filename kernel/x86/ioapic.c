@@ -41,11 +41,9 @@ static volatile uint32_t *reg_select(const struct chip *c, unsigned reg)
 
 static const struct chip *find(unsigned gsi)
 {
-    for (const struct chip *c = chips; c < chips + ACPI_IOAPIC_MAX; c++) {
-        if (gsi - c->first < c->pins) {
+    for (const struct chip *c = chips; c < chips + ACPI_IOAPIC_MAX; c++)
+        if (gsi - c->first < c->pins)
             return c;
-        }
-    }
     return NULL;
 }
 
@@ -66,9 +64,8 @@ void ioapic_init(void)
             print("ioapic: none at %lx\n", acpi.ioapic[i].addr);
             continue;
         }
-        for (unsigned pin = 0; pin < pins; pin++) {
+        for (unsigned pin = 0; pin < pins; pin++)
             *reg_select(c, REG_ENTRY + 2 * pin) = ENTRY_MASKED;
-        }
         c->pins = pins;
         pins_end = pins_end > c->first + pins ? pins_end : c->first + pins;
     }

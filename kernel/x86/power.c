@@ -28,9 +28,8 @@ static bool is_port(const struct acpi_register *r)
 
 static void pause_loop(void)
 {
-    for (unsigned i = 0; i < 1000000; i++) {
+    for (unsigned i = 0; i < 1000000; i++)
         cpu_relax();
-    }
 }
 
 static _Noreturn void reset(void)
@@ -49,9 +48,8 @@ static _Noreturn void reset(void)
     pause_loop();
     outb(KEYBOARD_PORT, KEYBOARD_RESET);
     pause_loop();
-    for (;;) { /* triple fault */
+    for (;;) /* triple fault */
         __asm__ volatile("lidt %0; ud2" : : "m"(no_idt));
-    }
 }
 
 static void enter_sleep(const struct acpi_register *r, unsigned type)
@@ -67,18 +65,14 @@ unsigned power_transition(unsigned state, unsigned type_a, unsigned type_b)
     static bool busy;
     bool reduced = is_port(&acpi.sleep) && !is_port(&acpi.pm1a_cnt);
 
-    if (state > 5) {
+    if (state > 5)
         return NOVA_BAD_PAR;
-    }
-    if (state != 0 && (state != 5 || !(is_port(&acpi.pm1a_cnt) || reduced))) {
+    if (state != 0 && (state != 5 || !(is_port(&acpi.pm1a_cnt) || reduced)))
         return NOVA_BAD_FTR;
-    }
-    if (__atomic_test_and_set(&busy, __ATOMIC_ACQUIRE)) {
+    if (__atomic_test_and_set(&busy, __ATOMIC_ACQUIRE))
         return NOVA_ABORTED;
-    }
-    if (state == 0) {
+    if (state == 0)
         reset();
-    }
     if (reduced) {
         outb((uint16_t)acpi.sleep.addr, (uint8_t)(type_a << 2 | SLEEP_CONTROL_EN));
     } else {

@@ -282,10 +282,10 @@ void space_destroy(struct space *space)
     }
 }
 
-unsigned hst_map_kernel(struct space_hst *hst, uint64_t page, const void *kernel_page, unsigned perm)
+bool hst_map_kernel(struct space_hst *hst, uint64_t page, const void *kernel_page, unsigned perm)
 {
     (void)hst, (void)page, (void)kernel_page, (void)perm;
-    return NOVA_SUCCESS;
+    return true;
 }
 
 void hst_unmap_kernel(struct space_hst *hst, uint64_t page, const void *kernel_page)
