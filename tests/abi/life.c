@@ -287,34 +287,6 @@ static void drop_callee(unsigned cpu)
     nothing_lost("callees");
 }
 
-/* The caller disappears: the server goes on and serves the next one. */
-static void drop_caller(unsigned cpu)
-{
-    struct thread *server = local_create(cpu);
-    unsigned wrong = 0;
-
-    gate = sm_create(0);
-    server_portal = portal_create(server, wait_entry, 0, 0);
-    for (unsigned i = 0; i < 50; i++) {
-        struct thread *client = global_start(cpu, 20, caller, NULL), *next;
-
-        must(sm_down_ms(ready, 5000), "waiting for the server");
-        thread_free(client);
-        sm_up(gate);
-        next = global_start(cpu, 20, caller, NULL);
-        call_status = 99;
-        wrong += sm_down_ms(ready, 5000) != NOVA_SUCCESS;
-        sm_up(gate);
-        wrong += sm_down_ms(caller_result, 5000) != NOVA_SUCCESS || call_status != NOVA_SUCCESS;
-        thread_free(next);
-    }
-    tap_is(wrong, 0, "CPU %u: a server survives a caller that is dropped", cpu);
-    drop(server_portal, 0);
-    thread_free(server);
-    drop(gate, 0);
-    nothing_lost("callers");
-}
-
 /* -- Capabilities that keep an object -- */
 
 static void last_capability(void)
@@ -387,7 +359,6 @@ void image_main(const struct nova_hip *hip, uint64_t magic, uint64_t mbi)
         drop_running(cpu);
         drop_semaphore(cpu);
         drop_callee(cpu);
-        drop_caller(cpu);
         if (cpu == sys.cpus - 1)
             break;
     }
