@@ -353,13 +353,9 @@ void image_main(const struct nova_hip *hip, uint64_t magic, uint64_t mbi)
     many("execution contexts", one_ec, total * 6 / 100);
     many("threads", one_sc, total * 2 / 100);
     child_pds((unsigned)(total / 5000));
-    for (unsigned cpu = sys.bsp;; cpu = sys.cpus - 1) {
-        drop_blocked(cpu, block_on_gate, "blocked threads");
-        drop_blocked(cpu, block_with_timeout, "threads with a timeout");
-        drop_running(cpu);
-        drop_semaphore(cpu);
-        drop_callee(cpu);
-        if (cpu == sys.cpus - 1)
-            break;
-    }
+    drop_blocked(sys.bsp, block_on_gate, "blocked threads");
+    drop_blocked(sys.bsp, block_with_timeout, "threads with a timeout");
+    drop_running(sys.bsp);
+    drop_semaphore(sys.bsp);
+    drop_callee(sys.bsp);
 }
