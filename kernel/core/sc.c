@@ -113,12 +113,12 @@ static void account_time(struct sc *sc, uint64_t started, uint64_t ran)
     __atomic_store_n(&sc->version, sc->version + 1, __ATOMIC_RELEASE);
 }
 
-/* In front, or at the tail with a new budget if the old one is used up. */
-static void enqueue(struct cpu *cpu, struct sc *sc)
+/* At the tail with a new budget if the old one is used up; else where the caller wants it. */
+static void enqueue(struct cpu *cpu, struct sc *sc, bool front)
 {
     struct list *queue = &cpu->ready[sc->prio];
 
-    list_insert(sc->left ? queue->next : queue, &sc->link);
+    list_insert(front && sc->left ? queue->next : queue, &sc->link);
     if (!sc->left)
         sc->left = sc->budget;
     cpu->ready_bits[sc->prio / 64] |= BIT(sc->prio % 64);
@@ -126,7 +126,7 @@ static void enqueue(struct cpu *cpu, struct sc *sc)
 
 void sc_ready(struct cpu *cpu, struct sc *sc)
 {
-    enqueue(cpu, sc);
+    enqueue(cpu, sc, false);
     if (!cpu->sc || sc->prio > cpu->sc->prio)
         cpu->hazard |= HAZARD_SCHEDULE;
 }
@@ -230,7 +230,7 @@ _Noreturn void schedule_next(struct cpu *cpu)
     struct sc *sc = stop(cpu, now);
 
     if (sc && sc != &cpu->idle_sc) /* preempted: goes on next, unless its time is up */
-        enqueue(cpu, sc);
+        enqueue(cpu, sc, true);
     cpu->hazard &= ~HAZARD_SCHEDULE;
     start(cpu, pick(cpu), now);
     reactivate(cpu);

@@ -45,7 +45,7 @@ void sc_destroy(struct sc *sc);
 /* TSC ticks that an SC has run. From any CPU. */
 uint64_t sc_time(const struct sc *sc);
 
-/* Puts an SC into the ready queue of this CPU, in front if it has budget left. */
+/* Puts an SC at the tail of its ready queue on this CPU. One that is preempted stays in front while it has budget. */
 void sc_ready(struct cpu *cpu, struct sc *sc);
 
 /* Lets all SCs that wait for an EC try again. */

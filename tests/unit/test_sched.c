@@ -139,14 +139,13 @@ static unsigned running; /* THREADS: none */
 static uint64_t since;
 static int64_t head, tail;
 
-static void model_ready(unsigned i)
+/* A thread that is preempted stays in front while it has budget; one that wakes goes to the tail. */
+static void model_ready(unsigned i, bool preempted)
 {
     model[i].where = READY;
-    if (model[i].left) {
-        model[i].place = --head;
-    } else {
+    model[i].place = preempted && model[i].left ? --head : ++tail;
+    if (!model[i].left) {
         model[i].left = model[i].budget;
-        model[i].place = ++tail;
     }
 }
 
@@ -165,7 +164,7 @@ static void model_schedule(void)
 
     model_stop();
     if (running < THREADS && model[running].where == RUNS) {
-        model_ready(running);
+        model_ready(running, true);
     }
     for (unsigned i = 0; i < THREADS; i++) {
         if (model[i].where == READY &&
@@ -259,7 +258,7 @@ static void test_random(void)
             events[0]++;
         } else if (model[i].where == GONE && action < 4) {
             thread_create(i);
-            model_ready(i);
+            model_ready(i, false);
             sc_start(scs[i]);
             machine_reactivate();
             model_look(false);
@@ -267,7 +266,7 @@ static void test_random(void)
         } else if (model[i].where == BLOCKED && action < 5) {
             ecs[i]->blocked = false;
             sc_release(cpu, ecs[i]);
-            model_ready(i);
+            model_ready(i, false);
             machine_reactivate();
             model_look(false);
             events[2]++;
@@ -432,18 +431,18 @@ static void test_destroy(void)
         sc_start(scs[i]);
     }
     machine_reactivate();
-    CHECK(machine[0].ec == ecs[3]);
-    object_put(&scs[3]->object); /* runs */
-    CHECK(cpu->hazard & HAZARD_GRACE && machine_leave(ecs[3])->ec == ecs[2] && ecs[3]->object.refs == 1);
-    object_put(&scs[1]->object); /* ready, not alone in its queue */
-    CHECK(machine_leave(ecs[2])->ec == ecs[2] && cpu->ready_bits[1] == BIT(70 - 64) &&
-          ecs[1]->object.refs == 1);
-    object_put(&scs[0]->object); /* ready, the last one of its queue */
-    CHECK(machine_leave(ecs[2])->ec == ecs[2] && !cpu->ready_bits[1]);
-    ecs[2]->blocked = true;
-    CHECK(machine_block(ecs[2])->how == EXIT_IDLE && ecs[2]->waiting.next == &scs[2]->link);
-    object_put(&scs[2]->object); /* waits for an EC */
-    CHECK(machine_reactivate()->how == EXIT_IDLE && list_empty(&ecs[2]->waiting) && ecs[2]->object.refs == 1);
+    CHECK(machine[0].ec == ecs[0]);
+    object_put(&scs[0]->object); /* runs */
+    CHECK(cpu->hazard & HAZARD_GRACE && machine_leave(ecs[0])->ec == ecs[1] && ecs[0]->object.refs == 1);
+    object_put(&scs[2]->object); /* ready, not alone in its queue */
+    CHECK(machine_leave(ecs[1])->ec == ecs[1] && cpu->ready_bits[1] == BIT(70 - 64) &&
+          ecs[2]->object.refs == 1);
+    object_put(&scs[3]->object); /* ready, the last one of its queue */
+    CHECK(machine_leave(ecs[1])->ec == ecs[1] && !cpu->ready_bits[1]);
+    ecs[1]->blocked = true;
+    CHECK(machine_block(ecs[1])->how == EXIT_IDLE && ecs[1]->waiting.next == &scs[1]->link);
+    object_put(&scs[1]->object); /* waits for an EC */
+    CHECK(machine_reactivate()->how == EXIT_IDLE && list_empty(&ecs[1]->waiting) && ecs[1]->object.refs == 1);
 
     /* Created on another CPU, and dead before the home CPU has taken it over. */
     machine_on(1);
