@@ -208,13 +208,16 @@ static void drop_running(unsigned cpu)
     for (unsigned i = 0; i < 20; i++) {
         struct thread *t = global_start(cpu, 20, count, NULL);
         uint32_t seen;
+        unsigned patience = 0;
 
         must(sm_down_ms(ready, 5000), "waiting for a thread");
         sleep_us(300);
         thread_free(t);
-        sleep_us(3000);
-        seen = counter;
-        sleep_us(1000);
+        do {
+            sleep_us(2000);
+            seen = counter;
+            sleep_us(1000);
+        } while (counter != seen && patience++ < 1000);
         moving += counter != seen;
     }
     tap_is(moving, 0, "CPU %u: a running thread stops when EC and SC are dropped", cpu);
@@ -278,13 +281,50 @@ static void drop_callee(unsigned cpu)
         must(sm_down_ms(ready, 5000), "waiting for the server");
         drop(server_portal, 0);
         thread_free(server);
-        sm_up(gate);
         wrong += sm_down_ms(caller_result, 5000) != NOVA_SUCCESS || call_status != NOVA_ABORTED;
         thread_free(client);
         drop(gate, 0);
     }
     tap_is(wrong, 0, "CPU %u: a callee that is dropped aborts the call", cpu);
     nothing_lost("callees");
+}
+
+static void silent_caller(void *arg)
+{
+    uint32_t mtd = 0;
+
+    (void)arg;
+    ipc_call(server_portal, &mtd, 0);
+    thread_exit();
+}
+
+/* The caller disappears: the server goes on and serves the next one. The reply finds the caller dead or dying. */
+static void drop_caller(unsigned cpu)
+{
+    struct thread *server = local_create(cpu);
+    unsigned wrong = 0;
+
+    gate = sm_create(0);
+    server_portal = portal_create(server, wait_entry, 0, 0);
+    for (unsigned i = 0; i < 50; i++) {
+        struct thread *client = global_start(cpu, 20, silent_caller, NULL), *next;
+
+        must(sm_down_ms(ready, 5000), "waiting for the server");
+        thread_free(client);
+        sleep_us(i & 1 ? 0 : 10000);
+        sm_up(gate);
+        next = global_start(cpu, 20, caller, NULL);
+        call_status = 99;
+        wrong += sm_down_ms(ready, 5000) != NOVA_SUCCESS;
+        sm_up(gate);
+        wrong += sm_down_ms(caller_result, 5000) != NOVA_SUCCESS || call_status != NOVA_SUCCESS;
+        thread_free(next);
+    }
+    tap_is(wrong, 0, "CPU %u: a server survives a caller that is dropped", cpu);
+    drop(server_portal, 0);
+    thread_free(server);
+    drop(gate, 0);
+    nothing_lost("callers");
 }
 
 /* -- Capabilities that keep an object -- */
@@ -353,9 +393,14 @@ void image_main(const struct nova_hip *hip, uint64_t magic, uint64_t mbi)
     many("execution contexts", one_ec, total * 6 / 100);
     many("threads", one_sc, total * 2 / 100);
     child_pds((unsigned)(total / 5000));
-    drop_blocked(sys.bsp, block_on_gate, "blocked threads");
-    drop_blocked(sys.bsp, block_with_timeout, "threads with a timeout");
-    drop_running(sys.bsp);
-    drop_semaphore(sys.bsp);
-    drop_callee(sys.bsp);
+    for (unsigned cpu = sys.bsp;; cpu = sys.cpus - 1) {
+        drop_blocked(cpu, block_on_gate, "blocked threads");
+        drop_blocked(cpu, block_with_timeout, "threads with a timeout");
+        drop_running(cpu);
+        drop_semaphore(cpu);
+        drop_callee(cpu);
+        drop_caller(cpu);
+        if (cpu == sys.cpus - 1)
+            break;
+    }
 }

@@ -67,6 +67,20 @@ static void waiter(void *arg)
     sm_up(gone);
 }
 
+static void sign(void *arg)
+{
+    sm_up((uint64_t)arg);
+}
+
+/* Returns when all other threads of the CPU wait: only then does one of the lowest priority run. */
+static void settle(unsigned cpu)
+{
+    uint64_t idle = sm_create(0);
+
+    global_start(cpu, 1, sign, (void *)idle);
+    must(sm_down_ms(idle, 5000), "waiting for a CPU to be idle");
+}
+
 static void waiters_start(unsigned cpu, unsigned count)
 {
     queue = sm_create(0);
@@ -75,7 +89,7 @@ static void waiters_start(unsigned cpu, unsigned count)
     for (uint64_t i = 0; i < count; i++) {
         /* Priorities up and down, so that they have nothing to do with the order. */
         global_start(cpu, 10 + (unsigned)(i * 5 % WAITERS), waiter, (void *)i);
-        sleep_us(1000);
+        settle(cpu);
     }
 }
 

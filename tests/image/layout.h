@@ -17,7 +17,7 @@
  *   top - 4 KiB hypervisor information page
  */
 #define UTCB_WINDOW 0x40000000
-#define UTCB_MAX 512 /* pages of this window: they need one page table */
+#define UTCB_MAX 512 /* pages of this window, far more than threads: they need one page table */
 #define MAP_WINDOW 0x80000000
 
 /*

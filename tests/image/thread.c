@@ -30,7 +30,6 @@ extern union block root_thread;
 extern void thread_enter(void);
 
 union block root_thread __attribute__((aligned(THREAD_SIZE)));
-static uint64_t next_utcb; /* an address is used again as late as possible: its last EC must be gone */
 static union block block[THREAD_MAX] __attribute__((aligned(THREAD_SIZE)));
 
 PORTAL_ENTRY(startup_entry, on_startup);
@@ -125,6 +124,22 @@ static union block *block_alloc(void)
     tap_bail("out of threads");
 }
 
+/* An address that no thread has. It is used again as late as possible, for the last EC there may still be dying. */
+static union nova_utcb *utcb_alloc(void)
+{
+    static uint64_t next;
+    bool taken;
+    uint64_t utcb;
+
+    do {
+        utcb = UTCB_WINDOW + next++ % UTCB_MAX * PAGE_SIZE;
+        taken = false;
+        for (unsigned i = 0; i < THREAD_MAX; i++)
+            taken |= block[i].thread.used && (uint64_t)block[i].thread.utcb == utcb;
+    } while (taken);
+    return (union nova_utcb *)utcb;
+}
+
 struct thread *thread_create(const struct pd *pd, unsigned cpu, uint64_t evt, unsigned flags)
 {
     union block *b = block_alloc();
@@ -134,7 +149,7 @@ struct thread *thread_create(const struct pd *pd, unsigned cpu, uint64_t evt, un
     uint64_t index = (uint64_t)(b - block);
 
     *t = (struct thread){.used = true, .cpu = cpu, .ec = SEL_THREADS + 2 * index};
-    t->utcb = (union nova_utcb *)(UTCB_WINDOW + next_utcb++ % UTCB_MAX * PAGE_SIZE);
+    t->utcb = utcb_alloc();
     must(create_ec(t->ec, pd->pd, (uint64_t)t->utcb, cpu, top, evt, flags), "create_ec");
     return t;
 }
