@@ -359,8 +359,8 @@
  * CPU with others of its priority, one budget each in turn. If it is the EC's first, the EC sends the event
  * STARTUP. sel refers to the SC with all permissions. pd pays.
  *
- * An EC may have several SCs; it runs with one at a time. The right to create SCs is the right to use any
- * priority: give SC on a protection domain to nobody who is not trusted with that.
+ * An EC has at most one SC. The right to create SCs is the right to use any priority: give SC on a protection
+ * domain to nobody who is not trusted with that.
  *
  * @section nova_create_sc_status Status
  *
@@ -368,7 +368,7 @@
  * - **BAD_CAP**: sel is not below SEL_NUM or is taken; pd is no protection domain or lacks SC; ec is no EC or
  *   lacks BIND_SC; ec is a local thread.
  * - **BAD_PAR**: budget or priority is 0, or COS is not 0.
- * - **ABORTED**: ec has just died.
+ * - **ABORTED**: ec has an SC already, or has just died.
  * - **MEM_OBJ**: pd or one of its ancestors has not enough memory.
  * - **MEM_CAP**: the caller's PD has not enough memory for the table that sel is in.
  *
