@@ -62,7 +62,6 @@ static void boot_on_stack(struct cpu *cpu)
 }
 
 /* boot/start.S comes here with the boot page tables. `delta` is how far the loader has shifted the image. */
-_Noreturn void boot_bsp(uint32_t magic, uint32_t info, uint64_t delta);
 _Noreturn void boot_bsp(uint32_t magic, uint32_t info, uint64_t delta)
 {
     kernel_delta = KERNEL_BASE - delta;

@@ -81,7 +81,7 @@ void smp_start(void)
     boot_next = boot_ap;
     for (unsigned i = 0; i < acpi.cpus; i++)
         if (acpi.apic_id[i] != self)
-            apic_send_init(acpi.apic_id[i]);
+            apic_ipi(acpi.apic_id[i], APIC_INIT);
     wait = clock_now() + clock_ticks(INIT_WAIT_MS);
     while (clock_now() < wait)
         cpu_relax();
@@ -91,7 +91,7 @@ void smp_start(void)
         cpu_area_create(cpu_count, acpi.apic_id[i]);
         bool started = false;
         for (unsigned attempt = 0; attempt < 2 && !started; attempt++) {
-            apic_send_startup(acpi.apic_id[i], (uint8_t)(page >> PAGE_BITS));
+            apic_ipi(acpi.apic_id[i], APIC_STARTUP + (uint8_t)(page >> PAGE_BITS));
             started = started_within(cpu_of(cpu_count), START_WAIT_MS);
         }
         if (!started) {

@@ -41,7 +41,6 @@ static void interrupt(struct cpu *cpu, unsigned vector)
 }
 
 /* User mode was interrupted; the state is in the EC. */
-_Noreturn void exception_user(struct ec *ec);
 _Noreturn void exception_user(struct ec *ec)
 {
     struct cpu *cpu = ec->cpu;
@@ -58,7 +57,6 @@ _Noreturn void exception_user(struct ec *ec)
 }
 
 /* The kernel was interrupted: only interrupts may do that, and only where it waits for them. */
-_Noreturn void exception_kernel(struct frame *frame);
 _Noreturn void exception_kernel(struct frame *frame)
 {
     struct cpu *cpu = cpu_self();

@@ -356,7 +356,6 @@ static inline unsigned finish(struct ec *ec, uint64_t id, unsigned status)
 }
 
 /* From entry/entry.S; the status goes back to the user unless it is SUSPEND. */
-unsigned hypercall(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec);
 unsigned hypercall(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec)
 {
     (void)rcx;
@@ -374,7 +373,6 @@ static __attribute__((noinline)) unsigned sm_up_blocked(struct ec *ec, struct sm
 }
 
 /* The same for ctrl_sm without flags. */
-unsigned hypercall_sm_up(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec);
 unsigned hypercall_sm_up(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec)
 {
     cap c = lookup(ec, SELECTOR(id));
@@ -388,7 +386,6 @@ unsigned hypercall_sm_up(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, 
 }
 
 /* The EC has been suspended: it is blocked, or something has to be done before it goes on. */
-_Noreturn void hypercall_suspend(struct ec *ec);
 _Noreturn void hypercall_suspend(struct ec *ec)
 {
     struct cpu *cpu = ec->cpu;

@@ -246,9 +246,9 @@ _Noreturn void ipc_retry(struct cpu *cpu, struct ec *ec)
 
 /* x86/apic.c */
 
-void apic_ipi(uint32_t target, uint8_t vector)
+void apic_ipi(uint32_t target, uint32_t command)
 {
-    if (vector != VECTOR_IPI) {
+    if (command != VECTOR_IPI) {
         abort();
     }
     __atomic_fetch_add(&machine[target].asked, 1, __ATOMIC_RELAXED);
