@@ -45,7 +45,7 @@ static void ap_on_stack(struct cpu *cpu)
     schedule(cpu);
 }
 
-/* boot/start.S comes here with the boot page tables and stack: one CPU at a time, the one that smp_start waits for. */
+/* boot/start.S comes here with the boot page tables and stack: the one CPU that smp_start waits for. */
 static void boot_ap(void)
 {
     cpu_enable();
@@ -69,7 +69,7 @@ static bool started_within(const struct cpu *cpu, uint64_t ms)
 void smp_start(void)
 {
     static char saved[PAGE_SIZE];
-    uint64_t page = multiboot_low_page(), wait;
+    uint64_t page = boot_info.low_page, wait;
     uint32_t self = apic_id();
     char *low;
 

@@ -1,6 +1,7 @@
 /*
- * First instructions of all CPUs: from the state that Multiboot2 defines (32-bit protected mode, no paging), or from the
- * real mode that a start-up interrupt begins in, to C in 64-bit mode at the virtual addresses that the kernel is linked for.
+ * First instructions of all CPUs: from the state that Multiboot2 defines (32-bit protected mode, no
+ * paging), or from the real mode that a start-up interrupt begins in, to C in 64-bit mode at the virtual
+ * addresses that the kernel is linked for.
  *
  * The image may have been loaded anywhere below 4 GiB in steps of 2 MiB, so until paging is on, only addresses relative to EDI
  * are used: EDI = load address - link address.

@@ -17,26 +17,17 @@ uint32_t nmi_count;
 static void interrupt(struct cpu *cpu, unsigned vector)
 {
     __atomic_store_n(&cpu->quiescent, cpu->quiescent + 1, __ATOMIC_RELEASE);
-    switch (vector) {
-    case VECTOR_TIMER:
+    if (vector < INTERRUPT_VECTOR + INTERRUPT_MAX) {
+        interrupt_arrived(vector);
+        return;
+    }
+    if (vector != VECTOR_SPURIOUS)
         apic_eoi();
+    if (vector == VECTOR_TIMER)
         sc_tick(cpu);
-        break;
-    case VECTOR_IPI:
-        apic_eoi();
+    if (vector == VECTOR_IPI) {
         panic_check();
         cpu_serve(cpu);
-        break;
-    case VECTOR_ERROR:
-        apic_eoi();
-        break;
-    case VECTOR_SPURIOUS:
-        break;
-    default:
-        if (vector < INTERRUPT_VECTOR + INTERRUPT_MAX)
-            interrupt_arrived(vector);
-        else
-            apic_eoi(); /* nobody's */
     }
 }
 

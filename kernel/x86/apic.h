@@ -35,9 +35,9 @@ uint32_t apic_id(void);
 void apic_eoi(void);
 
 /*
- * Sends an interrupt: a vector, APIC_INIT, or APIC_STARTUP plus the number of a page below 1 MiB. Waits until the ICR is
- * free, so never loses one. Earlier stores are visible to the target. In xAPIC mode nothing is sent to targets above 254:
- * they do not exist.
+ * Sends an interrupt: a vector, APIC_INIT, or APIC_STARTUP plus the number of a page below 1 MiB. Waits
+ * until the ICR is free, so never loses one. Earlier stores are visible to the target. In xAPIC mode nothing
+ * is sent to targets above 254: they do not exist.
  */
 void apic_ipi(uint32_t target, uint32_t command);
 

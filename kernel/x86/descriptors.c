@@ -80,7 +80,7 @@ void descriptors_load(struct cpu *cpu)
 
     struct pointer gdtr = {sizeof(cpu->gdt) - 1, (uintptr_t)cpu->gdt},
                    idtr = {sizeof(idt) - 1, (uintptr_t)idt};
-    /* CS and SS stay: boot/start.S has loaded them with the same selectors and, as to what counts, descriptors. */
+    /* CS and SS stay: boot/start.S has loaded the same selectors and, as to what counts, descriptors. */
     __asm__ volatile("lgdt %0\n\t"
                      "lidt %1\n\t"
                      "xor %%eax, %%eax\n\t"
