@@ -28,8 +28,6 @@ uint64_t kernel_delta;
 
 extern char image_start[], pool_start[], image_end[];
 
-_Noreturn void boot_switch(struct cpu *cpu, void (*function)(struct cpu *));
-
 /* On the stack of the first CPU. */
 static void boot_on_stack(struct cpu *cpu)
 {

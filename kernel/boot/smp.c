@@ -26,9 +26,9 @@
 #define INIT_WAIT_MS 10
 #define START_WAIT_MS 200
 
-extern char ap_code[], ap_code_end[]; /* boot/start.S, as is what follows */
+/* boot/start.S: the code to copy, and where it leads. */
+extern char ap_code[], ap_code_end[];
 extern void (*boot_next)(void);
-_Noreturn void boot_switch(struct cpu *cpu, void (*function)(struct cpu *));
 
 static bool released;
 
