@@ -229,28 +229,10 @@ static unsigned assign_int(struct ec *ec, struct sm *sm, unsigned flags, uint64_
     return status;
 }
 
-static __attribute__((noinline)) unsigned perform(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx,
-                                                  uint64_t r8)
+/* The calls on one object, which the capability has been found to allow. */
+static unsigned control(struct ec *ec, uint64_t id, union any_object object, uint64_t rsi, uint64_t rdx)
 {
-    /* What the capability at the selector in RDI must allow. */
-    static const uint32_t right[16] = {
-        [NOVA_CTRL_EC] = RIGHT(EC, NOVA_EC_CTRL),      [NOVA_CTRL_SC] = RIGHT(SC, NOVA_SC_CTRL),
-        [NOVA_CTRL_PT] = RIGHT(PT, NOVA_PT_CTRL),      [NOVA_CTRL_SM] = RIGHT(SM, NOVA_SM_CTRL_UP),
-        [NOVA_ASSIGN_INT] = RIGHT(SM, NOVA_SM_ASSIGN),
-    };
-    unsigned number = id & 0xf;
-    union any_object object;
-
-    if (number >= NOVA_CREATE_PD && number <= NOVA_CREATE_SM)
-        return create(ec, id, rsi, rdx, r8);
-    object.object = object_with(ec, SELECTOR(id), right[number]);
-    if (right[number] && !object.object)
-        return NOVA_BAD_CAP;
-    switch (number) {
-    case NOVA_IPC_CALL: /* with flags */
-        ec->frame.gpr[R_RDI] = id;
-        ec->cont = CONT_CALL;
-        return SUSPEND;
+    switch (id & 0xf) {
     case NOVA_CTRL_EC:
         ec_recall(object.ec, FLAGS(id) & NOVA_EC_STRONG);
         return NOVA_SUCCESS;
@@ -263,10 +245,35 @@ static __attribute__((noinline)) unsigned perform(struct ec *ec, uint64_t id, ui
         return NOVA_SUCCESS;
     case NOVA_CTRL_SM:
         return sm_up(object.sm);
+    default:
+        return assign_int(ec, object.sm, FLAGS(id), rsi);
+    }
+}
+
+static __attribute__((noinline)) unsigned perform(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx,
+                                                  uint64_t r8)
+{
+    /* What the capability at the selector in RDI must allow; 0: it does not name an object. */
+    static const uint32_t right[16] = {
+        [NOVA_CTRL_EC] = RIGHT(EC, NOVA_EC_CTRL),      [NOVA_CTRL_SC] = RIGHT(SC, NOVA_SC_CTRL),
+        [NOVA_CTRL_PT] = RIGHT(PT, NOVA_PT_CTRL),      [NOVA_CTRL_SM] = RIGHT(SM, NOVA_SM_CTRL_UP),
+        [NOVA_ASSIGN_INT] = RIGHT(SM, NOVA_SM_ASSIGN),
+    };
+    unsigned number = id & 0xf;
+
+    if (number >= NOVA_CREATE_PD && number <= NOVA_CREATE_SM)
+        return create(ec, id, rsi, rdx, r8);
+    if (right[number]) {
+        union any_object object = {object_with(ec, SELECTOR(id), right[number])};
+        return object.object ? control(ec, id, object, rsi, rdx) : NOVA_BAD_CAP;
+    }
+    switch (number) {
+    case NOVA_IPC_CALL: /* with flags */
+        ec->frame.gpr[R_RDI] = id;
+        ec->cont = CONT_CALL;
+        return SUSPEND;
     case NOVA_CTRL_HW:
         return ec->object.pd == pd_root ? ctrl_hw(FLAGS(id), SELECTOR(id)) : NOVA_BAD_HYP;
-    case NOVA_ASSIGN_INT:
-        return assign_int(ec, object.sm, FLAGS(id), rsi);
     case NOVA_ASSIGN_DEV:
         return ec->object.pd == pd_root ? NOVA_BAD_FTR : NOVA_BAD_HYP;
     default:

@@ -55,7 +55,7 @@ static struct table open_valid(uint64_t phys, uint64_t length, uint32_t min)
         t = open_window(phys, (uint32_t)length);
     for (uint32_t i = 0; i < t.length; i++)
         sum = (uint8_t)(sum + t.data[i]);
-    return sum ? (struct table){0} : t;
+    return sum == 0 ? t : (struct table){0};
 }
 
 /* None, too, if it is not the table with this signature. */
