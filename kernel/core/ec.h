@@ -69,7 +69,7 @@ struct ec {
     uint64_t fs_base, gs_base;
     void *fpu;         /* state while not on the CPU; null: no FPU */
     uintptr_t context; /* `hst`, plus 1 if there is an FPU: equal if the fast path has no more to switch */
-    struct space_pio *pio;
+    struct space_bitmap *pio;
     struct space_obj *obj;
     uint64_t evt;        /* event selector base */
     uint64_t fault_addr; /* of the last #PF */

@@ -204,8 +204,10 @@ extern uint64_t kernel_root[512];
 
 unsigned hst_create(struct space_hst *hst)
 {
-    hst->ptab = (struct ptab){.format = &ptab_host, .account = &hst->space.object.pd->account};
-    hst->ptab.root = pd_page_alloc(hst->space.object.pd, 0);
+    struct account *account = &hst->space.object.pd->account;
+
+    hst->space.selectors = HST_SELECTORS;
+    hst->ptab = (struct ptab){.format = &ptab_host, .account = account, .root = page_alloc(account, 0)};
     if (!hst->ptab.root)
         return NOVA_MEM_OBJ;
     hst->ptab.root[511] = kernel_root[511];

@@ -18,7 +18,8 @@ static cap *slot_of(struct space_obj *obj, uint64_t sel)
     if (__atomic_load_n(table, __ATOMIC_ACQUIRE) == OBJ_NO_TABLE) {
         lock(&obj->space.lock);
         if (*table == OBJ_NO_TABLE) {
-            cap *fresh = obj->space.object.pd ? pd_page_alloc(obj->space.object.pd, 0) : page_alloc(0, 0);
+            struct pd *pd = obj->space.object.pd;
+            cap *fresh = page_alloc(pd ? &pd->account : 0, 0);
             if (fresh)
                 __atomic_store_n(table, fresh, __ATOMIC_RELEASE);
         }
@@ -82,7 +83,8 @@ unsigned obj_delegate(struct space_obj *src, struct space_obj *dst, uint64_t ssb
 
 unsigned obj_create(struct space_obj *obj)
 {
-    obj->tables = pd_page_alloc(obj->space.object.pd, 0);
+    obj->space.selectors = OBJ_SELECTORS;
+    obj->tables = page_alloc(&obj->space.object.pd->account, 0);
     if (!obj->tables)
         return NOVA_MEM_OBJ;
     for (unsigned i = 0; i < OBJ_SLOTS; i++)
@@ -92,7 +94,7 @@ unsigned obj_create(struct space_obj *obj)
 
 void obj_destroy(struct space_obj *obj)
 {
-    struct pd *pd = obj->space.object.pd;
+    struct account *account = &obj->space.object.pd->account;
 
     for (unsigned i = 0; i < OBJ_SLOTS; i++) {
         cap *table = obj->tables[i];
@@ -101,7 +103,7 @@ void obj_destroy(struct space_obj *obj)
         for (unsigned j = 0; j < OBJ_SLOTS; j++)
             if (table[j])
                 object_put(cap_object(table[j]));
-        pd_page_free(pd, table, 0);
+        page_free(account, table, 0);
     }
-    pd_page_free(pd, obj->tables, 0);
+    page_free(account, obj->tables, 0);
 }

@@ -12,7 +12,7 @@
 #include "x86/cpu.h"
 
 /* A CPU that has once mapped a bitmap keeps it mapped until it needs another one or the last EC dies. */
-static inline void load_io(struct cpu *cpu, const struct space_pio *pio)
+static inline void load_io(struct cpu *cpu, const struct space_bitmap *pio)
 {
     if (!pio || !READ_ONCE(pio->granted)) {
         cpu->tss.io_bitmap = IO_MAP_NONE;
@@ -36,7 +36,7 @@ void switch_io(struct cpu *cpu)
         load_io(cpu, cpu_ec(cpu)->pio);
 }
 
-void switch_io_changed(const struct space_pio *pio)
+void switch_io_changed(const struct space_bitmap *pio)
 {
     struct cpu *self = cpu_self();
 

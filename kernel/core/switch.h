@@ -40,7 +40,7 @@ void switch_to(struct cpu *cpu, struct ec *to);
 
 /* Lets this CPU, and all CPUs that have the space loaded, use an I/O bitmap in which something is granted now. */
 void switch_io(struct cpu *cpu);
-void switch_io_changed(const struct space_pio *pio);
+void switch_io_changed(const struct space_bitmap *pio);
 
 /* Are two ECs of one PD, with the same use of the FPU, and does the CPU have what switch_quick needs? */
 static inline bool switch_is_quick(const struct ec *from, const struct ec *to)

@@ -197,8 +197,8 @@ static __attribute__((noinline)) unsigned ctrl_pd(struct ec *ec, uint64_t id, ui
         return obj_delegate((struct space_obj *)src, (struct space_obj *)dst, ssb, dsb, ord, pmm);
     if (ssb != dsb)
         return NOVA_BAD_PAR;
-    return type == OBJECT_PIO ? pio_delegate((struct space_pio *)src, (struct space_pio *)dst, ssb, ord, pmm)
-                              : msr_delegate((struct space_msr *)src, (struct space_msr *)dst, ssb, ord, pmm);
+    return type == OBJECT_PIO ? pio_delegate((struct space_bitmap *)src, (struct space_bitmap *)dst, ssb, ord, pmm)
+                              : msr_delegate((struct space_bitmap *)src, (struct space_bitmap *)dst, ssb, ord, pmm);
 }
 
 static unsigned ctrl_ec(struct ec *ec, uint64_t id)
