@@ -13,7 +13,6 @@
 #include "lib/panic.h"
 #include "mem/tlb.h"
 #include "x86/apic.h"
-#include "x86/asm.h"
 #include "x86/clock.h"
 
 unsigned cpu_count, cpu_bsp;
@@ -53,7 +52,7 @@ void cpu_area_create(unsigned id, uint32_t apic)
     list_init(&cpu->idle_sc.link);
     cpu->idle_ec.cpu = cpu;
     cpu_set_ec(cpu, &cpu->idle_ec);
-    tlb_init(cpu);
+    cpu->pcid_generation = cpu->pcid_next = 1;
 }
 
 uint32_t cpu_ask(struct cpu *cpu)

@@ -86,7 +86,7 @@ unsigned ec_create(const struct ec_config *config, struct ec **result)
         fpu_initial(ec->fpu);
     list_init(&ec->waiting);
     list_init(&ec->queue);
-    timeout_init(&ec->timeout);
+    list_init(&ec->timeout.link);
     object_init(&ec->object, OBJECT_EC, pd);
     *result = ec;
     return NOVA_SUCCESS;
@@ -134,10 +134,8 @@ void ec_destroy(struct ec *ec)
 
     sm_take_woken(cpu);
     if (ec->blocked) {
-        sm_dequeue(ec);
+        sm_cancel(ec, NOVA_ABORTED);
         sm_take_woken(cpu); /* if another CPU was faster */
-        if (ec->blocked)
-            ec_wake(ec, NOVA_ABORTED);
     }
     if (ec->callee) {
         ec->callee->caller = 0;
@@ -173,7 +171,7 @@ void ec_wake(struct ec *ec, unsigned status)
 {
     struct sm *sm = ec->sm;
 
-    timeout_cancel(&ec->timeout);
+    list_remove(&ec->timeout.link);
     ec->blocked = false;
     ec->sm = 0;
     ec->frame.gpr[R_RDI] = status;

@@ -30,7 +30,7 @@ void interrupt_init(void)
 {
     pins = ioapic_pins() < INTERRUPT_MAX ? ioapic_pins() : INTERRUPT_MAX;
     for (unsigned i = 0; i < INTERRUPT_MAX; i++) {
-        sm_init(&interrupts[i].sm, (int32_t)i);
+        sm_init(&interrupts[i].sm, 0, (int32_t)i);
         if (i < pins && !ioapic_has(i))
             continue;
         obj_insert(&nova_obj, NOVA_SEL_INT + i,

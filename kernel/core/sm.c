@@ -14,9 +14,9 @@
 #include "nova/abi/hypercall.h"
 #include "x86/clock.h"
 
-void sm_init(struct sm *sm, int32_t interrupt)
+void sm_init(struct sm *sm, struct pd *pd, int32_t interrupt)
 {
-    object_init(&sm->object, OBJECT_SM, 0);
+    object_init(&sm->object, OBJECT_SM, pd);
     sm->interrupt = interrupt;
     list_init(&sm->queue);
 }
@@ -27,10 +27,8 @@ unsigned sm_create(struct pd *pd, uint64_t counter, struct sm **result)
 
     if (!sm)
         return NOVA_MEM_OBJ;
-    object_init(&sm->object, OBJECT_SM, pd);
-    sm->interrupt = -1;
+    sm_init(sm, pd, -1);
     sm->counter = counter;
-    list_init(&sm->queue);
     *result = sm;
     return NOVA_SUCCESS;
 }
@@ -92,25 +90,19 @@ unsigned sm_down(struct cpu *cpu, struct ec *ec, struct sm *sm, bool zero, uint6
     return NOVA_SUCCESS;
 }
 
-bool sm_dequeue(struct ec *ec)
+void sm_cancel(struct ec *ec, unsigned status)
 {
     struct sm *sm = ec->sm;
     bool queued;
 
     lock(&sm->lock);
     queued = ec->queued;
-    if (queued) {
-        ec->queued = false;
+    ec->queued = false;
+    if (queued)
         list_remove(&ec->queue);
-    }
     unlock(&sm->lock);
-    return queued;
-}
-
-void sm_timeout(struct ec *ec)
-{
-    if (sm_dequeue(ec))
-        ec_wake(ec, NOVA_TIMEOUT);
+    if (queued)
+        ec_wake(ec, status);
 }
 
 void sm_take_woken(struct cpu *cpu)

@@ -27,6 +27,6 @@ struct timeout *timeout_expire(struct list *queue, uint64_t now)
 
     if (list_empty(queue) || t->deadline > now)
         return 0;
-    timeout_cancel(t);
+    list_remove(&t->link);
     return t;
 }

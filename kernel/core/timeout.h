@@ -10,22 +10,12 @@
 #include "lib/list.h"
 
 struct timeout {
-    struct list link;
+    struct list link; /* to cancel it is to remove it */
     uint64_t deadline;
 };
 
-static inline void timeout_init(struct timeout *t)
-{
-    list_init(&t->link);
-}
-
 /* Inserts behind all that are due earlier or at the same time. The timeout must be on no list. */
 void timeout_add(struct list *queue, struct timeout *t, uint64_t deadline);
-
-static inline void timeout_cancel(struct timeout *t)
-{
-    list_remove(&t->link);
-}
 
 /* Deadline of the first one, or UINT64_MAX. */
 uint64_t timeout_next(const struct list *queue);

@@ -16,18 +16,11 @@
 #include "mem/tlb.h"
 
 #include "boot/paging.h"
-#include "x86/asm.h"
 #include "x86/cpu.h"
 
 #define PCID_BITS 12
 #define PCID_MAX ((1U << PCID_BITS) - 1)
 #define CR3_KEEP BIT(63) /* keep the translations of the PCID */
-
-void tlb_init(struct cpu *cpu)
-{
-    cpu->pcid_generation = 1;
-    cpu->pcid_next = 1;
-}
 
 static void flush_all(void)
 {

@@ -85,7 +85,7 @@ static void test_counter(void)
     CHECK(sm_create(machine_root, 0, &sm) == NOVA_MEM_OBJ);
     struct sm own;
     memset(&own, 0, sizeof(own));
-    sm_init(&own, 17);
+    sm_init(&own, NULL, 17);
     CHECK(own.interrupt == 17 && own.counter == 0 && list_empty(&own.queue) && !own.object.pd);
     ok_checks("creation, also without memory");
 }
@@ -158,7 +158,7 @@ static void test_timeouts(void)
     fake_now = start + 100;
     sc_tick(cpu);
     CHECK(woken_with(ecs[0], NOVA_SUCCESS) && ecs[3]->blocked && sm->counter == 0);
-    sm_timeout(ecs[3]);
+    sm_cancel(ecs[3], NOVA_TIMEOUT);
     CHECK(woken_with(ecs[3], NOVA_TIMEOUT) && list_empty(&sm->queue) && sm->object.refs == 1);
     CHECK(sm_up(sm) == NOVA_SUCCESS && sm->counter == 1);
     ok_checks("timeouts end the wait at their time, and cost no up");

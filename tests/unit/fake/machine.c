@@ -293,11 +293,6 @@ void hst_unmap_kernel(struct space_hst *hst, uint64_t page, const void *kernel_p
     (void)hst, (void)page, (void)kernel_page;
 }
 
-void tlb_init(struct cpu *cpu)
-{
-    (void)cpu;
-}
-
 void tlb_serve(struct cpu *cpu)
 {
     if (machine_serves) {
