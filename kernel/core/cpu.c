@@ -59,17 +59,8 @@ uint32_t cpu_ask(struct cpu *cpu)
 {
     uint32_t ticket = __atomic_add_fetch(&cpu->asked, 1, __ATOMIC_SEQ_CST);
 
-    if (!ticket) /* 0 means none to callers */
-        ticket = __atomic_add_fetch(&cpu->asked, 1, __ATOMIC_SEQ_CST);
-
     apic_ipi(cpu->apic_id, VECTOR_IPI);
     return ticket;
-}
-
-/* Has the CPU served the request? Tickets may wrap. */
-static bool served(const struct cpu *cpu, uint32_t ticket)
-{
-    return (int32_t)(__atomic_load_n(&cpu->done, __ATOMIC_ACQUIRE) - ticket) >= 0;
 }
 
 void cpu_wait(struct cpu *cpu, uint32_t ticket)
@@ -77,7 +68,8 @@ void cpu_wait(struct cpu *cpu, uint32_t ticket)
     struct cpu *self = cpu_self();
     uint64_t report = clock_now() + clock_frequency;
 
-    while (!served(cpu, ticket)) {
+    /* Tickets may wrap. */
+    while ((int32_t)(__atomic_load_n(&cpu->done, __ATOMIC_ACQUIRE) - ticket) < 0) {
         if (__atomic_load_n(&self->asked, __ATOMIC_ACQUIRE) != self->done)
             cpu_serve(self);
         if (clock_now() > report) {

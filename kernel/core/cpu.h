@@ -112,7 +112,7 @@ void cpu_area_create(unsigned id, uint32_t apic_id);
 
 /*
  * Asks another CPU to enter the kernel: it flushes what is stale, takes over what was queued for it and looks
- * at its hazards. The ticket is not 0. cpu_wait returns when it has; other CPUs' requests to this one are served meanwhile.
+ * at its hazards. cpu_wait returns when it has done that for a ticket; other CPUs' requests to this one are served meanwhile.
  */
 uint32_t cpu_ask(struct cpu *cpu);
 void cpu_wait(struct cpu *cpu, uint32_t ticket);

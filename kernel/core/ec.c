@@ -132,11 +132,9 @@ void ec_destroy(struct ec *ec)
 {
     struct cpu *cpu = ec->cpu;
 
-    sm_take_woken(cpu);
-    if (ec->blocked) {
+    if (ec->blocked)
         sm_cancel(ec, NOVA_ABORTED);
-        sm_take_woken(cpu); /* if another CPU was faster */
-    }
+    sm_take_woken(cpu); /* if another CPU was faster */
     if (ec->callee) {
         ec->callee->caller = 0;
         ec->callee = 0;
@@ -157,24 +155,12 @@ void ec_recall(struct ec *ec, bool wait)
     }
 }
 
-void ec_complete(struct ec *ec)
-{
-    if (ec->cont == CONT_SYSRET) {
-        ec->frame.gpr[R_RCX] = ec->frame.rip;
-        ec->frame.gpr[R_R11] = RFLAGS_USER;
-        ec->frame.rflags = RFLAGS_USER;
-        ec->cont = CONT_IRET;
-    }
-}
-
 void ec_wake(struct ec *ec, unsigned status)
 {
-    struct sm *sm = ec->sm;
-
     list_remove(&ec->timeout.link);
     ec->blocked = false;
-    ec->sm = 0;
     ec->frame.gpr[R_RDI] = status;
     sc_release(ec->cpu, ec);
-    object_put(&sm->object);
+    object_put(&ec->sm->object);
+    ec->sm = 0;
 }

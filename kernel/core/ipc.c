@@ -127,7 +127,6 @@ _Noreturn void ipc_retry(struct cpu *cpu, struct ec *ec)
 {
     ec->cont = CONT_SYSRET;
     ec->frame.gpr[R_RDI] = ipc_call(cpu, ec, ec->frame.gpr[R_RDI], ec->frame.gpr[R_RSI]);
-    ec->cont = CONT_SYSRET;
     leave(cpu, ec);
 }
 

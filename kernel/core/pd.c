@@ -22,11 +22,6 @@ struct pd *pd_create(struct pd *parent, uint64_t limit)
     return pd;
 }
 
-void pd_destroy(struct pd *pd)
-{
-    page_free(pd->account.parent, pd, 0);
-}
-
 uint64_t pd_default_limit(const struct pd *parent)
 {
     uint64_t used = READ_ONCE(parent->account.used);

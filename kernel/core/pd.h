@@ -31,7 +31,6 @@ struct pd {
 
 /* Creates a PD below `parent` (null: the root PD) that may use `limit` pages; null if memory is lacking. */
 struct pd *pd_create(struct pd *parent, uint64_t limit);
-void pd_destroy(struct pd *pd);
 
 /* Limit of a PD for which none is given: half of what the parent has left. */
 uint64_t pd_default_limit(const struct pd *parent);

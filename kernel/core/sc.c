@@ -178,14 +178,6 @@ void sc_tick(struct cpu *cpu)
     sc_timer(cpu);
 }
 
-/* Nothing to run: waits for an interrupt, which enters through exception_kernel. */
-static _Noreturn void idle(struct cpu *cpu)
-{
-    __atomic_store_n(&cpu->idle, true, __ATOMIC_SEQ_CST);
-    for (;;)
-        __asm__ volatile("sti; hlt; cli" : : : "memory");
-}
-
 /* `schedule` of entry/entry.S comes here with an empty stack. */
 _Noreturn void schedule_next(struct cpu *cpu)
 {
@@ -223,8 +215,12 @@ _Noreturn void reactivate_sc(struct cpu *cpu)
     }
     if (cpu->hazard & HAZARD_SCHEDULE || !cpu->sc)
         schedule(cpu);
-    if (cpu->sc == &cpu->idle_sc)
-        idle(cpu);
+    if (cpu->sc == &cpu->idle_sc) {
+        /* Nothing to run: waits for an interrupt, which enters through exception_kernel. */
+        __atomic_store_n(&cpu->idle, true, __ATOMIC_SEQ_CST);
+        for (;;)
+            __asm__ volatile("sti; hlt; cli" : : : "memory");
+    }
     /* The SC runs the end of its call chain, or waits there if that is blocked. */
     ec = ipc_chain_end(cpu->sc->ec);
     if (ec->blocked || !ec->hazard.busy || ec->cont == CONT_DEAD)
@@ -246,7 +242,12 @@ static __attribute__((noinline)) _Noreturn void leave_late(struct cpu *cpu, stru
         ipc_event(cpu, ec, ec->event);
     default:
         __atomic_store_n(&ec->hazard.recall, false, __ATOMIC_SEQ_CST);
-        ec_complete(ec);
+        if (ec->cont == CONT_SYSRET) { /* the registers that SYSRET and IRET treat differently */
+            ec->frame.gpr[R_RCX] = ec->frame.rip;
+            ec->frame.gpr[R_R11] = RFLAGS_USER;
+            ec->frame.rflags = RFLAGS_USER;
+            ec->cont = CONT_IRET;
+        }
         ipc_event(cpu, ec, NOVA_EVT_HST_ARCH + NOVA_EVT_RECALL);
     }
 }

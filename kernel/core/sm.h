@@ -18,7 +18,8 @@ struct sm {
     struct list queue; /* blocked ECs, first come first served */
 };
 
-unsigned sm_create(struct pd *pd, uint64_t counter, struct sm **sm);
+/* Creates a semaphore; null if memory is lacking. */
+struct sm *sm_create(struct pd *pd, uint64_t counter);
 void sm_init(struct sm *sm, struct pd *pd, int32_t interrupt);
 
 /* Counts up if no EC is blocked: false, with the lock still held, if one is. */

@@ -102,10 +102,8 @@ struct space_bitmap {
 
 _Static_assert(offsetof(struct space_bitmap, granted) == PIO_GRANTED, "entry/frame.h");
 
-unsigned pio_delegate(struct space_bitmap *src, struct space_bitmap *dst, uint64_t base, unsigned ord,
-                      unsigned pmm);
-unsigned msr_delegate(struct space_bitmap *src, struct space_bitmap *dst, uint64_t base, unsigned ord,
-                      unsigned pmm);
+unsigned bitmap_delegate(struct space_bitmap *src, struct space_bitmap *dst, uint64_t base, unsigned ord,
+                         unsigned pmm);
 
 /* Per kind: the tables of a new space, and their end. */
 unsigned obj_create(struct space_obj *obj);

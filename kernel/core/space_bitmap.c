@@ -25,29 +25,20 @@ static void update(struct space_bitmap *src, struct space_bitmap *dst, uint64_t 
     }
 }
 
-static bool grants_any(const struct space_bitmap *pio)
+static void pio_delegate(struct space_bitmap *src, struct space_bitmap *dst, uint64_t base, unsigned ord,
+                         bool permit)
 {
-    const uint64_t *words = (const uint64_t *)(const void *)pio->bitmap;
-    unsigned i = 0;
-
-    while (i < PIO_SELECTORS / 64 && READ_ONCE(words[i]) == UINT64_MAX)
-        i++;
-    return i < PIO_SELECTORS / 64;
-}
-
-unsigned pio_delegate(struct space_bitmap *src, struct space_bitmap *dst, uint64_t base, unsigned ord,
-                      unsigned pmm)
-{
-    bool grant, changed;
+    const uint64_t *words = (const uint64_t *)(const void *)dst->bitmap;
+    bool granted = false, changed;
 
     lock(&dst->space.lock);
-    update(src, dst, base, BIT(ord), pmm & NOVA_PIO_A);
-    grant = grants_any(dst);
-    changed = grant != __atomic_exchange_n(&dst->granted, grant, __ATOMIC_SEQ_CST);
+    update(src, dst, base, BIT(ord), permit);
+    for (unsigned i = 0; i < PIO_SELECTORS / 64 && !granted; i++)
+        granted = words[i] != UINT64_MAX;
+    changed = granted != __atomic_exchange_n(&dst->granted, granted, __ATOMIC_SEQ_CST);
     unlock(&dst->space.lock);
     if (changed)
         switch_io_changed(dst);
-    return NOVA_SUCCESS;
 }
 
 #define MSR_WINDOW 0x2000UL
@@ -66,12 +57,15 @@ static void msr_window(struct space_bitmap *src, struct space_bitmap *dst, uint6
     }
 }
 
-unsigned msr_delegate(struct space_bitmap *src, struct space_bitmap *dst, uint64_t base, unsigned ord,
-                      unsigned pmm)
+unsigned bitmap_delegate(struct space_bitmap *src, struct space_bitmap *dst, uint64_t base, unsigned ord,
+                         unsigned pmm)
 {
-    /* Only these two windows exist; selectors outside of them are always null. */
-    msr_window(src, dst, base, base + BIT(ord), 0, 0, pmm);
-    msr_window(src, dst, base, base + BIT(ord), MSR_HIGH, 0x400 * 8, pmm);
+    if (dst->space.object.type == OBJECT_PIO) {
+        pio_delegate(src, dst, base, ord, pmm & NOVA_PIO_A);
+    } else { /* only these two windows exist; selectors outside of them are always null */
+        msr_window(src, dst, base, base + BIT(ord), 0, 0, pmm);
+        msr_window(src, dst, base, base + BIT(ord), MSR_HIGH, 0x400 * 8, pmm);
+    }
     return NOVA_SUCCESS;
 }
 

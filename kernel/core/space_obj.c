@@ -47,36 +47,27 @@ unsigned obj_insert(struct space_obj *obj, uint64_t sel, cap c)
                : NOVA_BAD_CAP;
 }
 
-/* Replaces what is in a slot, and drops the reference that came with it. */
-static bool replace(struct space_obj *obj, uint64_t sel, cap c)
-{
-    cap *slot;
-
-    if (!c && obj->tables[sel >> 9] == OBJ_NO_TABLE)
-        return true;
-    slot = slot_of(obj, sel);
-    if (!slot)
-        return false;
-    c = __atomic_exchange_n(slot, c, __ATOMIC_ACQ_REL);
-    if (c)
-        object_put(cap_object(c));
-    return true;
-}
-
 unsigned obj_delegate(struct space_obj *src, struct space_obj *dst, uint64_t ssb, uint64_t dsb, unsigned ord,
                       unsigned pmm)
 {
     for (uint64_t i = 0; i < 1UL << ord; i++) {
-        cap c = pmm ? READ_ONCE(src->tables[(ssb + i) >> 9][(ssb + i) % OBJ_SLOTS]) : 0;
+        cap c = pmm ? READ_ONCE(src->tables[(ssb + i) >> 9][(ssb + i) % OBJ_SLOTS]) : 0, *slot;
         if (c) {
             c = cap_make(cap_object(c), cap_perms(c) & pmm);
             if (c && !object_get(cap_object(c)))
                 c = 0;
         }
-        if (!replace(dst, dsb + i, c)) {
+        if (!c && dst->tables[(dsb + i) >> 9] == OBJ_NO_TABLE)
+            continue;
+        slot = slot_of(dst, dsb + i);
+        if (!slot) {
             object_put(cap_object(c));
             return NOVA_MEM_CAP;
         }
+        /* The reference of what was there goes with it. */
+        c = __atomic_exchange_n(slot, c, __ATOMIC_ACQ_REL);
+        if (c)
+            object_put(cap_object(c));
     }
     return NOVA_SUCCESS;
 }

@@ -38,18 +38,11 @@ void switch_io(struct cpu *cpu)
 
 void switch_io_changed(const struct space_bitmap *pio)
 {
-    struct cpu *self = cpu_self();
+    struct space *hst = READ_ONCE(pio->space.object.pd->spaces[OBJECT_HST]);
 
-    for (unsigned i = 0; i < cpu_count; i++) {
-        struct cpu *cpu = cpu_of(i);
-        struct space_hst *hst = __atomic_load_n(&cpu->space, __ATOMIC_ACQUIRE);
-        if (!hst || hst->space.object.pd != pio->space.object.pd)
-            continue;
-        if (cpu == self)
-            switch_io(cpu);
-        else
-            cpu_wait(cpu, cpu_ask(cpu));
-    }
+    if (hst) /* CPUs that are asked look after their I/O bitmap as well */
+        tlb_shootdown((struct space_hst *)hst);
+    switch_io(cpu_self());
 }
 
 static inline void load_space(struct cpu *cpu, const struct ec *ec)

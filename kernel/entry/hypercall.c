@@ -129,12 +129,10 @@ static unsigned create_pt(struct ec *ec, uint64_t id, struct pd *pd, uint64_t rd
 
 static unsigned create_sm(struct ec *ec, uint64_t id, struct pd *pd, uint64_t rdx)
 {
-    struct sm *sm;
-    unsigned status = sm_create(pd, rdx, &sm);
+    struct sm *sm = sm_create(pd, rdx);
 
     /* ASSIGN is defined for interrupt semaphores only. */
-    return status == NOVA_SUCCESS ? publish(ec, SELECTOR(id), &sm->object, NOVA_SM_CTRL_UP | NOVA_SM_CTRL_DN)
-                                  : status;
+    return sm ? publish(ec, SELECTOR(id), &sm->object, NOVA_SM_CTRL_UP | NOVA_SM_CTRL_DN) : NOVA_MEM_OBJ;
 }
 
 /* What the five calls have in common. The PD cannot die while an object is created in it. */
@@ -182,8 +180,8 @@ static __attribute__((noinline)) unsigned ctrl_pd(struct ec *ec, uint64_t id, ui
     struct space *src = cap_object(sc), *dst = cap_object(dc);
     unsigned type = sc ? src->object.type : OBJECT_PD;
 
-    if (type < OBJECT_OBJ || !cap_has(sc, (uint32_t)NOVA_SPC_TAKE << object_shift[type]) || !dc ||
-        dst->object.type != type || !cap_has(dc, (uint32_t)NOVA_SPC_GRANT << object_shift[type]))
+    if (type < OBJECT_OBJ || !cap_has(sc, (uint32_t)NOVA_SPC_TAKE << object_rights[type].shift) || !dc ||
+        dst->object.type != type || !cap_has(dc, (uint32_t)NOVA_SPC_GRANT << object_rights[type].shift))
         return NOVA_BAD_CAP;
     if ((ssb | dsb) & (size - 1) || ssb + size > src->selectors || dsb + size > dst->selectors)
         return NOVA_BAD_PAR;
@@ -197,8 +195,7 @@ static __attribute__((noinline)) unsigned ctrl_pd(struct ec *ec, uint64_t id, ui
         return obj_delegate((struct space_obj *)src, (struct space_obj *)dst, ssb, dsb, ord, pmm);
     if (ssb != dsb)
         return NOVA_BAD_PAR;
-    return type == OBJECT_PIO ? pio_delegate((struct space_bitmap *)src, (struct space_bitmap *)dst, ssb, ord, pmm)
-                              : msr_delegate((struct space_bitmap *)src, (struct space_bitmap *)dst, ssb, ord, pmm);
+    return bitmap_delegate((struct space_bitmap *)src, (struct space_bitmap *)dst, ssb, ord, pmm);
 }
 
 static unsigned ctrl_ec(struct ec *ec, uint64_t id)

@@ -13,7 +13,6 @@
 #include "lib/string.h"
 
 #define UNIT 64U
-#define PAGE_AT(list) CONTAINER(list, struct slab_page, link)
 
 struct slab_page {
     struct slab *slab;
@@ -50,7 +49,7 @@ void *slab_alloc(struct slab *slab)
         }
     }
     if (LIKELY(!list_empty(&slab->pages))) {
-        struct slab_page *page = PAGE_AT(slab->pages.next);
+        struct slab_page *page = CONTAINER(slab->pages.next, struct slab_page, link);
         object = (char *)page + bit_lowest(page->free) * UNIT;
         page->free &= page->free - 1;
         if (!page->free)

@@ -80,7 +80,7 @@ static void pio_step(unsigned src, unsigned dst, uint64_t base, unsigned ord, un
 {
     bool granted = pio[dst].granted, other = pio[!dst].granted;
 
-    CHECK(pio_delegate(&pio[src], &pio[dst], base, ord, pmm) == NOVA_SUCCESS);
+    CHECK(bitmap_delegate(&pio[src], &pio[dst], base, ord, pmm) == NOVA_SUCCESS);
     for (uint64_t port = base; port < base + BIT(ord); port++) {
         pio_model[dst][port] = pmm & NOVA_PIO_A && pio_model[src][port];
     }
@@ -92,7 +92,7 @@ static void pio_step(unsigned src, unsigned dst, uint64_t base, unsigned ord, un
 
 static void msr_step(unsigned src, unsigned dst, uint64_t base, unsigned ord, unsigned pmm)
 {
-    CHECK(msr_delegate(&msr[src], &msr[dst], base, ord, pmm) == NOVA_SUCCESS);
+    CHECK(bitmap_delegate(&msr[src], &msr[dst], base, ord, pmm) == NOVA_SUCCESS);
     for (unsigned n = 0; n < MSRS; n++) {
         if (msr_number(n) >= base && msr_number(n) < base + BIT(ord)) {
             msr_model[dst][n] = msr_model[src][n] & pmm & (NOVA_MSR_R | NOVA_MSR_W);
@@ -208,7 +208,7 @@ static void test_each_msr(void)
         fill_msr(0);
         CHECK(msr_equal(0));
         for (unsigned n = 0; n < MSRS; n++) {
-            CHECK(msr_delegate(&msr[0], &msr[1], msr_number(n), 0, pmm) == NOVA_SUCCESS);
+            CHECK(bitmap_delegate(&msr[0], &msr[1], msr_number(n), 0, pmm) == NOVA_SUCCESS);
             msr_model[1][n] = (uint8_t)(msr_model[0][n] & pmm);
             if (n % 97 == 0) {
                 CHECK(msr_equal(1));

@@ -176,7 +176,7 @@ static void test_masks(void)
         delegate(0, 1, 0, 64, 3, pmm);
         for (unsigned i = 0; i < ARRAY_SIZE(object_types); i++) {
             cap c = obj_lookup(spaces[1]->tables, 64 + i);
-            unsigned perms = pmm & object_perms[object_types[i]];
+            unsigned perms = pmm & object_rights[object_types[i]].perms;
             CHECK(perms ? cap_object(c) == objects[i] && cap_perms(c) == perms : !c);
         }
         /* Rights that were lost cannot be had back. */

@@ -2,7 +2,7 @@
  * The scheduler of a CPU: priorities, round robin with budgets, SCs that wait for what they run, timers. The
  * kernel is entered as from assembly code; what runs in user mode afterwards is compared with a simple model.
  *
- * Sources: core/cpu.c core/ec.c core/grace.c core/object.c core/pd.c core/sc.c core/sm.c core/timeout.c
+ * Sources: core/cpu.c core/ec.c core/grace.c core/object.c core/pd.c core/sc.c core/sm.c
  * Sources: entry/exception.c mem/pool.c mem/slab.c
  * Fakes: machine.c
  *

@@ -2,8 +2,6 @@
  * Timeouts and the list that they are on: what is due comes out by deadline, and in the order of arrival
  * where deadlines are equal; what is cancelled never comes out.
  *
- * Sources: core/timeout.c
- *
  * SPDX-License-Identifier: MIT
  */
 
