@@ -188,7 +188,7 @@ void root_create(void)
 {
     struct space_obj *obj;
     struct space_hst *hst;
-    struct space_pio *pio;
+    struct space_bitmap *pio;
     struct ec *ec;
     struct sc *sc;
 

@@ -34,7 +34,7 @@
 #define EC_CONTEXT 0x128
 #define EC_PIO 0x130
 
-/* In struct pt, struct space_hst and struct space_pio. */
+/* In struct pt, struct space_hst and struct space_bitmap. */
 #define PT_EC 0x18
 #define PT_IP 0x20
 #define PT_PID 0x28

@@ -137,7 +137,8 @@ static unsigned create(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, u
         status = create_pt(pd, object_with(ec, rdx, RIGHT(EC, NOVA_EC_BIND_PT)), rax, &created);
         break;
     default:
-        status = sm_create(pd, rdx, &created.sm);
+        created.sm = sm_create(pd, rdx);
+        status = created.sm ? NOVA_SUCCESS : NOVA_MEM_OBJ;
         perms = NOVA_SM_CTRL_UP | NOVA_SM_CTRL_DN; /* ASSIGN is defined for interrupt semaphores only */
     }
     if (status == NOVA_SUCCESS) {
@@ -162,8 +163,8 @@ static __attribute__((noinline)) unsigned ctrl_pd(struct ec *ec, uint64_t id, ui
     struct space *src = cap_object(sc), *dst = cap_object(dc);
     unsigned type = sc ? src->object.type : OBJECT_PD;
 
-    if (type < OBJECT_OBJ || !cap_has(sc, (uint32_t)NOVA_SPC_TAKE << object_shift[type]) || !dc ||
-        dst->object.type != type || !cap_has(dc, (uint32_t)NOVA_SPC_GRANT << object_shift[type]))
+    if (type < OBJECT_OBJ || !cap_has(sc, (uint32_t)NOVA_SPC_TAKE << object_rights[type].shift) || !dc ||
+        dst->object.type != type || !cap_has(dc, (uint32_t)NOVA_SPC_GRANT << object_rights[type].shift))
         return NOVA_BAD_CAP;
     if ((ssb | dsb) & (size - 1) || ssb + size > src->selectors || dsb + size > dst->selectors)
         return NOVA_BAD_PAR;
@@ -177,8 +178,7 @@ static __attribute__((noinline)) unsigned ctrl_pd(struct ec *ec, uint64_t id, ui
         return obj_delegate((struct space_obj *)src, (struct space_obj *)dst, ssb, dsb, ord, pmm);
     if (ssb != dsb)
         return NOVA_BAD_PAR;
-    return type == OBJECT_PIO ? pio_delegate((struct space_pio *)src, (struct space_pio *)dst, ssb, ord, pmm)
-                              : msr_delegate((struct space_msr *)src, (struct space_msr *)dst, ssb, ord, pmm);
+    return bitmap_delegate((struct space_bitmap *)src, (struct space_bitmap *)dst, ssb, ord, pmm);
 }
 
 static unsigned sm_down_call(struct ec *ec, uint64_t id, uint64_t deadline)

@@ -86,7 +86,7 @@ void print(const char *text, ...)
 
 void console_init(void)
 {
-    sm_init(&console_sm, -1);
+    sm_init(&console_sm, 0, -1);
     outb(COM1 + 7, 0x5a); /* a UART keeps what is written to its scratch register */
     if (inb(COM1 + 7) != 0x5a)
         return;

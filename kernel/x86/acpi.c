@@ -196,6 +196,13 @@ static void parse_fadt(struct table t)
     acpi.sleep = generic_address(t, 244);
 }
 
+/* PCI Firmware Specification 3.3, 4.1.2: the address is that of bus 0, whatever the first bus is. */
+static void parse_mcfg(struct table t)
+{
+    for (uint32_t at = 44; at + 16 <= t.length && !acpi.mcfg; at += 16)
+        acpi.mcfg = field(t, at + 8, 2) == 0 ? field(t, at, 8) : 0;
+}
+
 void acpi_parse(uint64_t rsdp)
 {
     struct table root = {0};
@@ -209,6 +216,9 @@ void acpi_parse(uint64_t rsdp)
         print("acpi: no tables\n");
     parse_madt(find_table(root, "APIC", 44));
     parse_fadt(find_table(root, "FACP", 116));
+    parse_mcfg(find_table(root, "MCFG", 44));
+    acpi.dmar = find_table(root, "DMAR", 48).phys;
+    acpi.ivrs = find_table(root, "IVRS", 48).phys;
     struct table hpet = find_table(root, "HPET", 56); /* its generic address may have width 0 */
     acpi.hpet = field(hpet, 40, 1) == 0 ? field(hpet, 44, 8) : 0;
     acpi.lapic_addr = acpi.lapic_addr ? acpi.lapic_addr : LAPIC_DEFAULT;

@@ -46,8 +46,10 @@ struct acpi {
     struct acpi_register pm1a_cnt, pm1b_cnt, pm2_cnt, pm_timer; /* absent if hw_reduced */
     struct acpi_register reset, sleep;
     uint8_t reset_value;
-    uint16_t smi_cmd; /* port, or 0 */
-    uint64_t hpet;    /* physical address, or 0 */
+    uint16_t smi_cmd;    /* port, or 0 */
+    uint64_t hpet;       /* physical address, or 0 */
+    uint64_t mcfg;       /* physical address of PCI segment 0, bus 0, or 0 */
+    uint64_t dmar, ivrs; /* physical addresses of the tables, or 0: for the IOMMUs */
 };
 
 extern struct acpi acpi;

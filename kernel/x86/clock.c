@@ -124,7 +124,10 @@ void clock_init(void)
 
     for (unsigned i = 0; i < ARRAY_SIZE(sources) && !clock_frequency; i++)
         clock_frequency = sources[i]();
-    clock_frequency = clock_frequency ? clock_frequency : FALLBACK_HZ;
+    if (!clock_frequency) {
+        clock_frequency = FALLBACK_HZ;
+        print("clock: nothing to measure the TSC with, taking it for 1 GHz\n");
+    }
     if (apic_timer_ratio) {
         apic_timer(UINT64_MAX - 1); /* from the most it can count */
         uint64_t ratio = measure_timer();

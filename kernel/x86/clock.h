@@ -1,7 +1,7 @@
 /*
  * Time: the TSC is the system time counter. Its frequency comes from CPUID leaf 0x15 if that is there and
- * complete, else it is measured against the HPET or the ACPI PM timer. Where ACPI lists neither, there is no
- * PIT either that could be relied on.
+ * complete, else it is measured against the HPET or the ACPI PM timer. Where there is neither, it is taken for
+ * 1 GHz, with a message.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -224,7 +224,7 @@ static uint64_t add_fadt(uint32_t flags)
 }
 
 static struct {
-    uint64_t madt, fadt, hpet, rsdt, xsdt;
+    uint64_t madt, fadt, mcfg, hpet, dmar, ivrs, rsdt, xsdt;
 } good;
 
 /* A set of everything that the parser knows. */
@@ -251,11 +251,18 @@ static void build(void)
     add_entry(good.madt, 4, (uint8_t[]){0xff, 0, 0, 1}, 4);
     table_end += 3;
     good.fadt = add_fadt(BIT(8) | BIT(10));
-    add_table("HPEU", 56);
+    add_table("MCFI", 44 + 32);
+    good.mcfg = add_table("MCFG", 44 + 32);
+    put(at(good.mcfg) + 44, 0xd0000000, 8);
+    put(at(good.mcfg) + 52, 1, 2);
+    put(at(good.mcfg) + 60, 0x4fb0000000, 8);
+    fix_table(good.mcfg);
     good.hpet = add_table("HPET", 56);
     put_address(good.hpet, 40, 0, 0, 0xfed00000);
     fix_table(good.hpet);
+    good.dmar = add_table("DMAR", 64);
     add_table("SSDT", 40);
+    good.ivrs = add_table("IVRS", 56);
     good.rsdt = add_root("RSDT", 4);
     good.xsdt = add_root("XSDT", 8);
     put_rsdp(2, good.rsdt, good.xsdt);
@@ -290,7 +297,8 @@ static bool is_default(void)
         all = all && isa_is(i, i, false, false);
     }
     return all && absent(acpi.pm1a_cnt) && absent(acpi.pm_timer) && absent(acpi.reset) &&
-           absent(acpi.sleep) && !acpi.hw_reduced && !acpi.smi_cmd && !acpi.hpet;
+           absent(acpi.sleep) && !acpi.hw_reduced && !acpi.smi_cmd && !acpi.hpet && !acpi.mcfg &&
+           !acpi.dmar && !acpi.ivrs;
 }
 
 /* Holds whatever the tables contain. */
@@ -335,6 +343,8 @@ static void test_good(void)
     ok(same(acpi.reset, 1, 8, 0xcf9) && acpi.reset_value == 6, "reset register");
     ok(same(acpi.sleep, 0, 8, 0xfed00200), "sleep register");
     ok(acpi.hpet == 0xfed00000, "HPET, although its register has width 0");
+    ok(acpi.mcfg == 0x4fb0000000, "MCFG: segment 0, not the first entry");
+    ok(acpi.dmar == good.dmar && acpi.ivrs == good.ivrs, "DMAR and IVRS");
 }
 
 /* Each case makes the XSDT unusable; the RSDT is made to lead to nothing but the MADT. */
@@ -560,33 +570,46 @@ static void test_others(void)
     build();
     put_address(good.hpet, 40, 1, 64, 0x400);
     fix_table(good.hpet);
+    put(at(good.mcfg) + 68, 2, 2);
+    fix_table(good.mcfg);
     parse();
     ok(!acpi.hpet, "HPET that is not in memory is none");
-    for (uint32_t length = 0; length <= 56; length++) {
+    ok(!acpi.mcfg, "MCFG without segment 0");
+    put(at(good.mcfg) + 52, 0, 2);
+    put(at(good.mcfg) + 68, 0, 2);
+    fix_table(good.mcfg);
+    parse();
+    ok(acpi.mcfg == 0xd0000000, "MCFG with two entries for segment 0: the first");
+    for (uint32_t length = 0; length <= 76; length++) {
         build();
-        set_length(good.hpet, length);
+        set_length(good.mcfg, length);
+        set_length(good.hpet, length < 56 ? length : 56);
+        set_length(good.dmar, length < 64 ? length : 64);
+        set_length(good.ivrs, length < 56 ? length : 56);
         parse();
         CHECK(is_sane() && acpi.cpus == 3);
+        CHECK(acpi.mcfg == (length >= 76 ? 0x4fb0000000 : 0));
         CHECK(acpi.hpet == (length >= 56 ? 0xfed00000 : 0));
+        CHECK(acpi.dmar == (length >= 48 ? good.dmar : 0) && acpi.ivrs == (length >= 48 ? good.ivrs : 0));
     }
-    ok_checks("HPET of every length");
+    ok_checks("MCFG, HPET, DMAR, IVRS of every length");
 
     build();
     put(at(good.madt) + 4, 0x10000000, 4);
     put(at(good.hpet) + 4, UINT32_MAX, 4);
     parse();
-    ok(!acpi.cpus && !acpi.hpet && acpi.reset.width && messages == 2,
+    ok(!acpi.cpus && !acpi.hpet && acpi.mcfg && messages == 2,
        "lengths beyond memory: reported, the others count");
 
     build();
     uint64_t second = add_madt();
     add_lapic(second, 9, 1);
-    put(at(good.xsdt) + 36 + 1 * 8, second, 8);
-    put(at(good.xsdt) + 36 + 2 * 8, HIGH + PAGE_SIZE, 8);
-    put(at(good.xsdt) + 36 + 4 * 8, UINT64_MAX, 8);
+    put(at(good.xsdt) + 36 + 5 * 8, second, 8);
+    put(at(good.xsdt) + 36 + 6 * 8, HIGH + PAGE_SIZE, 8);
+    put(at(good.xsdt) + 36 + 7 * 8, UINT64_MAX, 8);
     fix_table(good.xsdt);
     parse();
-    ok(acpi.cpus == 3 && absent(acpi.reset) && acpi.hpet,
+    ok(acpi.cpus == 3 && !acpi.dmar && !acpi.ivrs && acpi.hpet,
        "of two tables the first counts; addresses of nothing");
     at(good.madt)[44]++;
     parse();
@@ -600,7 +623,8 @@ static void test_every_byte(void)
     static uint8_t original[MEMORY_SIZE];
     build();
     memcpy(original, memory, sizeof(memory));
-    const uint64_t all[] = {good.madt, good.fadt, good.hpet, good.rsdt, good.xsdt};
+    const uint64_t all[] = {good.madt, good.fadt, good.mcfg, good.hpet,
+                            good.dmar, good.ivrs, good.rsdt, good.xsdt};
 
     for (unsigned i = 0; i < ARRAY_SIZE(all); i++) {
         uint32_t length = length_of(all[i]);
@@ -618,8 +642,8 @@ static void test_every_byte(void)
                 bool broken = v % 2 == 0 && values[v / 2] != old && (offset < 4 || offset > 7);
                 CHECK(!broken || i != 0 || (acpi.cpus == 0 && acpi.ioapics == 0));
                 CHECK(!broken || i != 1 || absent(acpi.pm_timer));
-                CHECK(!broken || i != 2 || acpi.hpet == 0);
-                CHECK(!broken || i < 3 || (acpi.cpus == 3 && acpi.hpet));
+                CHECK(!broken || i != 3 || acpi.hpet == 0);
+                CHECK(!broken || i < 6 || (acpi.cpus == 3 && acpi.hpet && acpi.mcfg));
                 memcpy(memory, original, sizeof(memory));
             }
         }
@@ -653,7 +677,7 @@ static void test_noise(void)
     uint64_t seed = 88172645463325252;
     for (unsigned round = 0; round < 4000; round++) {
         build();
-        const uint64_t all[] = {good.madt, good.fadt, good.hpet, good.xsdt};
+        const uint64_t all[] = {good.madt, good.fadt, good.mcfg, good.xsdt};
         uint64_t table = all[round % ARRAY_SIZE(all)];
         for (uint32_t offset = 36; offset < length_of(table); offset++) {
             seed ^= seed << 13;

@@ -102,9 +102,9 @@ void machine_init(unsigned cpus)
     clock_frequency = MACHINE_HZ;
     fake_now = 1000000;
     machine_root = pd_create(NULL, PAGES);
-    add_space(&machine_root->obj, OBJECT_OBJ);
-    add_space(&machine_root->hst, OBJECT_HST);
-    add_space(&machine_root->pio, OBJECT_PIO);
+    add_space(&machine_root->spaces[OBJECT_OBJ], OBJECT_OBJ);
+    add_space(&machine_root->spaces[OBJECT_HST], OBJECT_HST);
+    add_space(&machine_root->spaces[OBJECT_PIO], OBJECT_PIO);
     cpu_count = cpus;
     for (unsigned i = 0; i < cpus; i++) {
         cpu_area_create(i, i);
@@ -291,11 +291,6 @@ bool hst_map_kernel(struct space_hst *hst, uint64_t page, const void *kernel_pag
 void hst_unmap_kernel(struct space_hst *hst, uint64_t page, const void *kernel_page)
 {
     (void)hst, (void)page, (void)kernel_page;
-}
-
-void tlb_init(struct cpu *cpu)
-{
-    (void)cpu;
 }
 
 void tlb_serve(struct cpu *cpu)
