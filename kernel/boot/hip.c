@@ -45,8 +45,8 @@ void hip_init(void)
         .sel_gst_nova = 2,
         .cpu_num = (uint16_t)cpu_count,
         .cpu_bsp = (uint16_t)cpu_bsp,
-        .int_pin = (uint16_t)interrupt_pins(),
-        .int_msi = (uint16_t)interrupt_messages(),
+        .int_pin = (uint16_t)interrupt_pins,
+        .int_msi = (uint16_t)(INTERRUPT_MAX - interrupt_pins),
         .mco_obj = 9, /* one table */
         .mco_hst = 9, /* likewise: a 2 MiB page is split or a table filled */
         .mco_gst = 9,

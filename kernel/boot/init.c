@@ -28,8 +28,6 @@ uint64_t kernel_delta;
 
 extern char image_start[], pool_start[], image_end[];
 
-_Noreturn void boot_switch(struct cpu *cpu, void (*function)(struct cpu *));
-
 /* On the stack of the first CPU. */
 static void boot_on_stack(struct cpu *cpu)
 {
@@ -62,7 +60,6 @@ static void boot_on_stack(struct cpu *cpu)
 }
 
 /* boot/start.S comes here with the boot page tables. `delta` is how far the loader has shifted the image. */
-_Noreturn void boot_bsp(uint32_t magic, uint32_t info, uint64_t delta);
 _Noreturn void boot_bsp(uint32_t magic, uint32_t info, uint64_t delta)
 {
     kernel_delta = KERNEL_BASE - delta;

@@ -8,6 +8,7 @@
 
 #include "x86/device.h"
 
+#define TAG_HEAD 8 /* bytes: type and size */
 #define TAG_END 0
 #define TAG_MODULE 3
 #define TAG_MEMORY_MAP 6
@@ -18,18 +19,15 @@
 #define MEMORY_AVAILABLE 1
 #define LOW_MEMORY_END 0xa0000UL
 
+/* With the first two words of its contents. */
 struct tag {
     uint32_t type, size;
-};
-
-struct tag_module {
-    struct tag tag;
-    uint32_t start, end;
-};
-
-struct tag_memory_map {
-    struct tag tag;
-    uint32_t entry_size, entry_version;
+    union {
+        uint32_t module_start, entry_size, desc_size;
+    };
+    union {
+        uint32_t module_end, entry_version, desc_version;
+    };
 };
 
 struct memory {
@@ -37,26 +35,19 @@ struct memory {
     uint32_t type, reserved;
 };
 
-struct tag_uefi_map {
-    struct tag tag;
-    uint32_t desc_size, desc_version;
-};
-
 struct boot_info boot_info = {.rsdp = UINT64_MAX, .uefi_map = UINT64_MAX};
-static uint64_t low_page;
 
-static void parse_memory_map(const struct tag_memory_map *map)
+static void parse_memory_map(const struct tag *tag)
 {
-    const char *entry = (const char *)(map + 1), *end = (const char *)map + map->tag.size;
+    const char *entry = (const char *)(tag + 1), *end = (const char *)tag + tag->size;
 
-    if (map->entry_size < sizeof(struct memory) || map->entry_size % 8)
+    if (tag->entry_size < sizeof(struct memory) || tag->entry_size % 8)
         return;
-    for (; entry + map->entry_size <= end;
-         entry += map->entry_size) {
+    for (; entry + tag->entry_size <= end; entry += tag->entry_size) {
         const struct memory *m = (const struct memory *)entry;
         uint64_t top = min_u64(m->base + m->size, LOW_MEMORY_END) & ~(PAGE_SIZE - 1);
         if (m->type == MEMORY_AVAILABLE && m->base + PAGE_SIZE <= top)
-            low_page = top - PAGE_SIZE;
+            boot_info.low_page = top - PAGE_SIZE;
     }
 }
 
@@ -64,32 +55,24 @@ static void parse_tag(const struct tag *tag, uint64_t phys)
 {
     switch (tag->type) {
     case TAG_MODULE:
-        if (!boot_info.root_end && tag->size >= sizeof(struct tag_module)) {
-            boot_info.root_start = ((const struct tag_module *)tag)->start;
-            boot_info.root_end = ((const struct tag_module *)tag)->end;
+        if (!boot_info.root_end) {
+            boot_info.root_start = tag->module_start;
+            boot_info.root_end = tag->module_end;
         }
         break;
     case TAG_MEMORY_MAP:
-        if (tag->size >= sizeof(struct tag_memory_map))
-            parse_memory_map((const struct tag_memory_map *)tag);
+        parse_memory_map(tag);
         break;
     case TAG_RSDP_OLD:
-        if (boot_info.rsdp == UINT64_MAX)
-            boot_info.rsdp = phys + sizeof(struct tag);
-        break;
     case TAG_RSDP_NEW:
-        boot_info.rsdp = phys + sizeof(struct tag);
+        if (tag->type == TAG_RSDP_NEW || boot_info.rsdp == UINT64_MAX)
+            boot_info.rsdp = phys + TAG_HEAD;
         break;
     case TAG_UEFI_MAP:
-        if (tag->size >= sizeof(struct tag_uefi_map)) {
-            boot_info.uefi_map = phys + sizeof(struct tag_uefi_map);
-            boot_info.uefi_map_size = tag->size - (uint32_t)sizeof(struct tag_uefi_map);
-            boot_info.uefi_desc_size = ((const struct tag_uefi_map *)tag)->desc_size;
-            boot_info.uefi_desc_version = ((const struct tag_uefi_map *)tag)->desc_version;
-        }
-        break;
-    default:
-        break;
+        boot_info.uefi_map = phys + sizeof(*tag);
+        boot_info.uefi_map_size = tag->size - (uint32_t)sizeof(*tag);
+        boot_info.uefi_desc_size = tag->desc_size;
+        boot_info.uefi_desc_version = tag->desc_version;
     }
 }
 
@@ -108,17 +91,13 @@ bool multiboot_parse(uint32_t magic, uint64_t info)
     base = boot_window(info, size);
     if (!base)
         return false;
-    for (uint32_t at = 8; at + sizeof(struct tag) <= size;) {
+    for (uint32_t at = 8; at + TAG_HEAD <= size;) {
         const struct tag *tag = (const struct tag *)(base + at);
-        if (tag->type == TAG_END || tag->size < sizeof(struct tag) || tag->size > size - at)
+        if (tag->type == TAG_END || tag->size < TAG_HEAD || tag->size > size - at)
             break;
-        parse_tag(tag, info + at);
+        if (tag->size >= sizeof(*tag))
+            parse_tag(tag, info + at);
         at += (tag->size + 7) & ~7U;
     }
     return true;
-}
-
-uint64_t multiboot_low_page(void)
-{
-    return low_page;
 }

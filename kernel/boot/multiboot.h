@@ -21,14 +21,12 @@ struct boot_info {
     uint64_t rsdp;                 /* UINT64_MAX: none */
     uint64_t uefi_map;             /* UINT64_MAX: none */
     uint32_t uefi_map_size, uefi_desc_size, uefi_desc_version;
+    uint64_t low_page; /* below 640 KiB, memory, for a short time: its contents must be restored; 0: none */
 };
 
 extern struct boot_info boot_info;
 
 /* Parses the information into boot_info; false if it is unusable. */
 bool multiboot_parse(uint32_t magic, uint64_t info);
-
-/* A page below 640 KiB that is memory, for a short time: its contents must be restored. 0: none. */
-uint64_t multiboot_low_page(void);
 
 #endif

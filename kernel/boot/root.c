@@ -28,44 +28,23 @@
 static uint8_t pio_bitmap[PAGE_SIZE << PIO_ORDER] __attribute__((aligned(PAGE_SIZE)));
 static uint8_t msr_bitmap[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 
-/* Specification, 8.2.3. */
-static const struct {
-    uint32_t msr;
-    uint8_t perms;
-} msr_granted[] = {
-    {0x174, NOVA_MSR_R | NOVA_MSR_W},      /* IA32_SYSENTER_CS */
-    {0x175, NOVA_MSR_R | NOVA_MSR_W},      /* IA32_SYSENTER_ESP */
-    {0x176, NOVA_MSR_R | NOVA_MSR_W},      /* IA32_SYSENTER_EIP */
-    {0x277, NOVA_MSR_R | NOVA_MSR_W},      /* IA32_PAT */
-    {0xc0000080, NOVA_MSR_R | NOVA_MSR_W}, /* IA32_EFER */
-    {0xc0000100, NOVA_MSR_R | NOVA_MSR_W}, /* IA32_FS_BASE */
-    {0xc0000101, NOVA_MSR_R | NOVA_MSR_W}, /* IA32_GS_BASE */
-    {0xc0000102, NOVA_MSR_R | NOVA_MSR_W}, /* IA32_KERNEL_GS_BASE */
-    {0x49, NOVA_MSR_W},                    /* IA32_PRED_CMD */
-    {0x10b, NOVA_MSR_W},                   /* IA32_FLUSH_CMD */
-    {0x10, NOVA_MSR_R},                    /* IA32_TSC */
-    {0x17, NOVA_MSR_R},                    /* IA32_PLATFORM_ID */
-    {0x8b, NOVA_MSR_R},                    /* IA32_BIOS_SIGN_ID */
-    {0x8c, NOVA_MSR_R},                    /* IA32_SGXLEPUBKEYHASH0 */
-    {0x8d, NOVA_MSR_R},                    /* IA32_SGXLEPUBKEYHASH1 */
-    {0x8e, NOVA_MSR_R},                    /* IA32_SGXLEPUBKEYHASH2 */
-    {0x8f, NOVA_MSR_R},                    /* IA32_SGXLEPUBKEYHASH3 */
-    {0xcf, NOVA_MSR_R},                    /* IA32_CORE_CAPABILITIES */
-    {0xe7, NOVA_MSR_R},                    /* IA32_MPERF */
-    {0xe8, NOVA_MSR_R},                    /* IA32_APERF */
-    {0xfe, NOVA_MSR_R},                    /* IA32_MTRR_CAP */
-    {0x10a, NOVA_MSR_R},                   /* IA32_ARCH_CAPABILITIES */
-    {0x123, NOVA_MSR_R},                   /* IA32_MCU_OPT_CTRL */
-    {0x195, NOVA_MSR_R},                   /* IA32_OVERCLOCKING_STATUS */
-    {0x198, NOVA_MSR_R},                   /* IA32_PERF_STATUS */
-    {0x19c, NOVA_MSR_R},                   /* IA32_THERM_STATUS */
-    {0x1b1, NOVA_MSR_R},                   /* IA32_PACKAGE_THERM_STATUS */
-    {0x500, NOVA_MSR_R},                   /* IA32_SGX_SVN_STATUS */
-    {0xda0, NOVA_MSR_R},                   /* IA32_XSS */
-    {0xc0000081, NOVA_MSR_R},              /* IA32_STAR */
-    {0xc0000082, NOVA_MSR_R},              /* IA32_LSTAR */
-    {0xc0000084, NOVA_MSR_R},              /* IA32_FMASK */
-    {0xc0000103, NOVA_MSR_R},              /* IA32_TSC_AUX */
+/* Specification, 8.2.3; the names without IA32_. */
+static const uint32_t msr_readable[] = {
+    0x10,       0x17,       0x8b,                   /* TSC, PLATFORM_ID, BIOS_SIGN_ID */
+    0x8c,       0x8d,       0x8e,       0x8f,       /* SGXLEPUBKEYHASH0 to 3 */
+    0xcf,       0xe7,       0xe8,       0xfe,       /* CORE_CAPABILITIES, MPERF, APERF, MTRR_CAP */
+    0x10a,      0x123,                              /* ARCH_CAPABILITIES, MCU_OPT_CTRL */
+    0x174,      0x175,      0x176,                  /* SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP */
+    0x195,      0x198,                              /* OVERCLOCKING_STATUS, PERF_STATUS */
+    0x19c,      0x1b1,                              /* THERM_STATUS, PACKAGE_THERM_STATUS */
+    0x277,      0x500,      0xda0,                  /* PAT, SGX_SVN_STATUS, XSS */
+    0xc0000080, 0xc0000081, 0xc0000082, 0xc0000084, /* EFER, STAR, LSTAR, FMASK */
+    0xc0000100, 0xc0000101, 0xc0000102, 0xc0000103, /* FS_BASE, GS_BASE, KERNEL_GS_BASE, TSC_AUX */
+};
+static const uint32_t msr_writable[] = {
+    0x49,       0x10b,                              /* PRED_CMD, FLUSH_CMD */
+    0x174,      0x175,      0x176,      0x277,      /* SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP, PAT */
+    0xc0000080, 0xc0000100, 0xc0000101, 0xc0000102, /* EFER, FS_BASE, GS_BASE, KERNEL_GS_BASE */
 };
 
 static void protect_ports(const struct acpi_register *r)
@@ -75,16 +54,11 @@ static void protect_ports(const struct acpi_register *r)
             pio_bitmap[port / 8] |= (uint8_t)(1U << port % 8);
 }
 
-static void msr_space_init(void)
+/* Clears the bits of MSRs in a bitmap for reads or for writes. */
+static void grant_msrs(uint8_t *bitmap, const uint32_t *msr, size_t count)
 {
-    memset(msr_bitmap, 0xff, sizeof(msr_bitmap));
-    for (unsigned i = 0; i < ARRAY_SIZE(msr_granted); i++) {
-        uint32_t msr = msr_granted[i].msr;
-        unsigned byte = (msr >= 0xc0000000 ? 0x400 : 0) + (msr & 0x1fff) / 8;
-        uint8_t keep = (uint8_t) ~(1U << msr % 8);
-        msr_bitmap[byte] &= msr_granted[i].perms & NOVA_MSR_R ? keep : 0xff;
-        msr_bitmap[byte + 0x800] &= msr_granted[i].perms & NOVA_MSR_W ? keep : 0xff;
-    }
+    for (; count > 0; count--, msr++)
+        bitmap[(*msr >= 0xc0000000 ? 0x400 : 0) + (*msr & 0x1fff) / 8] &= (uint8_t) ~(1U << *msr % 8);
 }
 
 /* UEFI Specification 2.10, 7.2: memory descriptors of runtime services code and data. */
@@ -125,6 +99,13 @@ static void put_cap(struct space_obj *obj, uint64_t sel, struct object *object, 
         panic("no memory for the initial capabilities");
 }
 
+static void init_space(struct space *space, enum object_type type, uint64_t selectors, unsigned sel)
+{
+    object_init(&space->object, type, 0);
+    space->selectors = selectors;
+    put_cap(&nova_obj, OBJ_SELECTORS - sel, &space->object, NOVA_SPC_TAKE);
+}
+
 void nova_spaces_init(void)
 {
     static cap *tables[OBJ_SLOTS];
@@ -132,31 +113,25 @@ void nova_spaces_init(void)
     for (unsigned i = 0; i < OBJ_SLOTS; i++)
         tables[i] = OBJ_NO_TABLE;
     nova_obj.tables = tables;
-    nova_obj.space.selectors = OBJ_SELECTORS;
-    nova_hst.space.selectors = 1UL << (cpu_phys_bits - PAGE_BITS);
-    nova_pio.space.selectors = PIO_SELECTORS;
-    nova_msr.space.selectors = MSR_SELECTORS;
     nova_hst.physical = true;
     nova_pio.bitmap = pio_bitmap;
     nova_msr.bitmap = msr_bitmap;
-    object_init(&nova_obj.space.object, OBJECT_OBJ, 0);
-    object_init(&nova_hst.space.object, OBJECT_HST, 0);
-    object_init(&nova_pio.space.object, OBJECT_PIO, 0);
-    object_init(&nova_msr.space.object, OBJECT_MSR, 0);
+    init_space(&nova_obj.space, OBJECT_OBJ, OBJ_SELECTORS, NOVA_SEL_NOVA_OBJ);
+    init_space(&nova_hst.space, OBJECT_HST, 1UL << (cpu_phys_bits - PAGE_BITS), NOVA_SEL_NOVA_HST);
+    init_space(&nova_pio.space, OBJECT_PIO, PIO_SELECTORS, NOVA_SEL_NOVA_PIO);
+    init_space(&nova_msr.space, OBJECT_MSR, MSR_SELECTORS, NOVA_SEL_NOVA_MSR);
 
     protect_memory();
     protect_ports(&acpi.pm1a_cnt);
     protect_ports(&acpi.pm1b_cnt);
     protect_ports(&acpi.pm2_cnt);
     protect_ports(&(struct acpi_register){.space = 1, .width = acpi.smi_cmd ? 8 : 0, .addr = acpi.smi_cmd});
-    msr_space_init();
+    memset(msr_bitmap, 0xff, sizeof(msr_bitmap));
+    grant_msrs(msr_bitmap, msr_readable, ARRAY_SIZE(msr_readable));
+    grant_msrs(msr_bitmap + 0x800, msr_writable, ARRAY_SIZE(msr_writable));
 
     put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_CONSOLE, &console_sm.object,
             NOVA_SM_CTRL_UP | NOVA_SM_CTRL_DN);
-    put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_NOVA_OBJ, &nova_obj.space.object, NOVA_SPC_TAKE);
-    put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_NOVA_HST, &nova_hst.space.object, NOVA_SPC_TAKE);
-    put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_NOVA_PIO, &nova_pio.space.object, NOVA_SPC_TAKE);
-    put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_NOVA_MSR, &nova_msr.space.object, NOVA_SPC_TAKE);
     for (unsigned i = 0; i < cpu_count; i++)
         put_cap(&nova_obj, i, &cpu_of(i)->idle_sc.object, NOVA_SC_CTRL);
 }
@@ -200,18 +175,20 @@ static uint64_t map_image(struct space_hst *hst)
     return e->e_entry;
 }
 
-static struct space *create_space(enum object_type type)
+static void *create_space(enum object_type type)
 {
     struct object *object;
 
     if (space_create(type, pd_root, &object) != NOVA_SUCCESS)
         panic("no memory for the root PD");
-    return (struct space *)object;
+    return object;
 }
 
 void root_create(void)
 {
-    struct space *obj, *hst, *pio;
+    struct space_obj *obj;
+    struct space_hst *hst;
+    struct space_bitmap *pio;
     struct ec *ec;
     struct sc *sc;
 
@@ -228,21 +205,20 @@ void root_create(void)
                                       .fpu = true},
                   &ec) != NOVA_SUCCESS ||
         sc_create(pd_root, ec, NOVA_SCD((uint64_t)NOVA_PRIO_MAX, ROOT_BUDGET_MS), &sc) != NOVA_SUCCESS ||
-        !hst_map_kernel((struct space_hst *)hst, HIP_ADDR >> PAGE_BITS, hip, NOVA_MEM_R))
+        !hst_map_kernel(hst, HIP_ADDR >> PAGE_BITS, hip, NOVA_MEM_R))
         panic("no memory for the root PD");
-    ec->frame.rip = map_image((struct space_hst *)hst);
+    ec->frame.rip = map_image(hst);
     ec->frame.gpr[R_RDI] = boot_info.magic;
     ec->frame.gpr[R_RSI] = boot_info.info;
     ec->cont = CONT_IRET;
 
-    put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_ROOT_OBJ, &obj->object, NOVA_PERM_ALL);
-    put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_ROOT_HST, &hst->object, NOVA_PERM_ALL);
-    put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_ROOT_PIO, &pio->object, NOVA_PERM_ALL);
-    put_cap((struct space_obj *)obj, OBJ_SELECTORS - NOVA_ROOT_SEL_NOVA_OBJ, &nova_obj.space.object,
-            NOVA_SPC_TAKE);
-    put_cap((struct space_obj *)obj, OBJ_SELECTORS - NOVA_ROOT_SEL_OBJ, &obj->object, NOVA_PERM_ALL);
-    put_cap((struct space_obj *)obj, OBJ_SELECTORS - NOVA_ROOT_SEL_PD, &pd_root->object, NOVA_PERM_ALL);
-    put_cap((struct space_obj *)obj, OBJ_SELECTORS - NOVA_ROOT_SEL_EC, &ec->object, NOVA_PERM_ALL);
-    put_cap((struct space_obj *)obj, OBJ_SELECTORS - NOVA_ROOT_SEL_SC, &sc->object, NOVA_PERM_ALL);
+    put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_ROOT_OBJ, &obj->space.object, NOVA_PERM_ALL);
+    put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_ROOT_HST, &hst->space.object, NOVA_PERM_ALL);
+    put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_ROOT_PIO, &pio->space.object, NOVA_PERM_ALL);
+    put_cap(obj, OBJ_SELECTORS - NOVA_ROOT_SEL_NOVA_OBJ, &nova_obj.space.object, NOVA_SPC_TAKE);
+    put_cap(obj, OBJ_SELECTORS - NOVA_ROOT_SEL_OBJ, &obj->space.object, NOVA_PERM_ALL);
+    put_cap(obj, OBJ_SELECTORS - NOVA_ROOT_SEL_PD, &pd_root->object, NOVA_PERM_ALL);
+    put_cap(obj, OBJ_SELECTORS - NOVA_ROOT_SEL_EC, &ec->object, NOVA_PERM_ALL);
+    put_cap(obj, OBJ_SELECTORS - NOVA_ROOT_SEL_SC, &sc->object, NOVA_PERM_ALL);
     sc_start(sc);
 }

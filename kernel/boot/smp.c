@@ -1,6 +1,6 @@
 /*
  * Start of further CPUs: INIT to all, then a start-up interrupt to each, which begins in the low page
- * that boot/ap.S was copied to. What stood in that page is put back.
+ * that ap_code (boot/start.S) was copied to. What stood in that page is put back.
  *
  * Intel SDM volume 3, 9.4.4.
  *
@@ -26,29 +26,14 @@
 #define INIT_WAIT_MS 10
 #define START_WAIT_MS 200
 
-extern char ap_code[], ap_code_end[], ap_boot_root[], ap_kernel_root[], ap_stack[];
-extern uint64_t boot_root[512];
+/* boot/start.S: the code to copy, and where it leads. */
+extern char ap_code[], ap_code_end[];
+extern void (*boot_next)(void);
+
 static bool released;
 
-/* Of a symbol in the code that is copied. */
-static uintptr_t offset_of(const char *symbol)
+static void ap_on_stack(struct cpu *cpu)
 {
-    return (uintptr_t)symbol - (uintptr_t)ap_code;
-}
-
-static void wait_ms(uint64_t ms)
-{
-    uint64_t end = clock_now() + clock_ticks(ms);
-
-    while (clock_now() < end)
-        cpu_relax();
-}
-
-/* boot/ap.S comes here on the CPU's own stack. */
-_Noreturn void boot_ap(struct cpu *cpu);
-_Noreturn void boot_ap(struct cpu *cpu)
-{
-    cpu_enable();
     descriptors_load(cpu);
     fpu_init(cpu);
     apic_enable();
@@ -60,26 +45,31 @@ _Noreturn void boot_ap(struct cpu *cpu)
     schedule(cpu);
 }
 
-static bool start(unsigned id, uint32_t apic, uint64_t page)
+/* boot/start.S comes here with the boot page tables and stack: the one CPU that smp_start waits for. */
+static void boot_ap(void)
 {
-    struct cpu *cpu = cpu_of(id);
+    cpu_enable();
+    write_cr3(phys_of(kernel_root));
+    boot_switch(cpu_of(cpu_count), ap_on_stack);
+}
 
-    for (unsigned attempt = 0; attempt < 2; attempt++) {
-        uint64_t end = clock_now() + clock_ticks(START_WAIT_MS);
-        apic_send_startup(apic, (uint8_t)(page >> PAGE_BITS));
-        while (clock_now() < end) {
-            if (__atomic_load_n(&cpu->started, __ATOMIC_ACQUIRE))
-                return true;
-            cpu_relax();
-        }
-    }
-    return false;
+/* Waits for the CPU to start; false if it does not within this time. */
+static bool started_within(const struct cpu *cpu, uint64_t ms)
+{
+    uint64_t end = clock_now() + clock_ticks(ms);
+    bool started;
+
+    do {
+        started = __atomic_load_n(&cpu->started, __ATOMIC_ACQUIRE);
+        cpu_relax();
+    } while (!started && clock_now() < end);
+    return started;
 }
 
 void smp_start(void)
 {
     static char saved[PAGE_SIZE];
-    uint64_t page = multiboot_low_page();
+    uint64_t page = boot_info.low_page, wait;
     uint32_t self = apic_id();
     char *low;
 
@@ -87,19 +77,24 @@ void smp_start(void)
         return;
     low = paging_low(page);
     memcpy(saved, low, PAGE_SIZE);
-    memcpy(low, ap_code, offset_of(ap_code_end));
-    *(uint64_t *)(low + offset_of(ap_boot_root)) = phys_of(boot_root);
-    *(uint64_t *)(low + offset_of(ap_kernel_root)) = phys_of(kernel_root);
+    memcpy(low, ap_code, (uintptr_t)ap_code_end - (uintptr_t)ap_code);
+    boot_next = boot_ap;
     for (unsigned i = 0; i < acpi.cpus; i++)
         if (acpi.apic_id[i] != self)
-            apic_send_init(acpi.apic_id[i]);
-    wait_ms(INIT_WAIT_MS);
+            apic_ipi(acpi.apic_id[i], APIC_INIT);
+    wait = clock_now() + clock_ticks(INIT_WAIT_MS);
+    while (clock_now() < wait)
+        cpu_relax();
     for (unsigned i = 0; i < acpi.cpus && cpu_count < CPU_MAX; i++) {
         if (acpi.apic_id[i] == self)
             continue;
         cpu_area_create(cpu_count, acpi.apic_id[i]);
-        *(uint64_t *)(low + offset_of(ap_stack)) = (uintptr_t)cpu_of(cpu_count);
-        if (!start(cpu_count, acpi.apic_id[i], page)) {
+        bool started = false;
+        for (unsigned attempt = 0; attempt < 2 && !started; attempt++) {
+            apic_ipi(acpi.apic_id[i], APIC_STARTUP + (uint8_t)(page >> PAGE_BITS));
+            started = started_within(cpu_of(cpu_count), START_WAIT_MS);
+        }
+        if (!started) {
             print("CPU with APIC ID %u does not start\n", acpi.apic_id[i]);
             break; /* it might still come: its area must not be given to another one */
         }

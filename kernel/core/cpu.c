@@ -13,7 +13,6 @@
 #include "lib/panic.h"
 #include "mem/tlb.h"
 #include "x86/apic.h"
-#include "x86/asm.h"
 #include "x86/clock.h"
 
 unsigned cpu_count, cpu_bsp;
@@ -53,24 +52,15 @@ void cpu_area_create(unsigned id, uint32_t apic)
     list_init(&cpu->idle_sc.link);
     cpu->idle_ec.cpu = cpu;
     cpu_set_ec(cpu, &cpu->idle_ec);
-    tlb_init(cpu);
+    cpu->pcid_generation = cpu->pcid_next = 1;
 }
 
 uint32_t cpu_ask(struct cpu *cpu)
 {
     uint32_t ticket = __atomic_add_fetch(&cpu->asked, 1, __ATOMIC_SEQ_CST);
 
-    if (!ticket) /* 0 means none to callers */
-        ticket = __atomic_add_fetch(&cpu->asked, 1, __ATOMIC_SEQ_CST);
-
     apic_ipi(cpu->apic_id, VECTOR_IPI);
     return ticket;
-}
-
-/* Has the CPU served the request? Tickets may wrap. */
-static bool served(const struct cpu *cpu, uint32_t ticket)
-{
-    return (int32_t)(__atomic_load_n(&cpu->done, __ATOMIC_ACQUIRE) - ticket) >= 0;
 }
 
 void cpu_wait(struct cpu *cpu, uint32_t ticket)
@@ -78,7 +68,8 @@ void cpu_wait(struct cpu *cpu, uint32_t ticket)
     struct cpu *self = cpu_self();
     uint64_t report = clock_now() + clock_frequency;
 
-    while (!served(cpu, ticket)) {
+    /* Tickets may wrap. */
+    while ((int32_t)(__atomic_load_n(&cpu->done, __ATOMIC_ACQUIRE) - ticket) < 0) {
         if (__atomic_load_n(&self->asked, __ATOMIC_ACQUIRE) != self->done)
             cpu_serve(self);
         if (clock_now() > report) {

@@ -41,7 +41,7 @@ struct cpu {
     uint32_t apic_id;
     struct tss tss;       /* RSP0 tells the current EC: see cpu_ec */
     struct ec *fpu_owner; /* unless the current EC has an FPU: whose state is in the registers, or null */
-    const struct space_pio *pio_mapped; /* whose I/O bitmap is mapped; null: none */
+    const struct space_bitmap *pio_mapped; /* whose I/O bitmap is mapped; null: none */
     bool switch_slow;   /* to change the space takes more than a new CR3: PCID, IBPB, or FPU state to save */
     bool idle;          /* halted, or as good as: uses nothing that was looked up; others read it */
     bool started;       /* runs; its area is set up */
@@ -112,7 +112,7 @@ void cpu_area_create(unsigned id, uint32_t apic_id);
 
 /*
  * Asks another CPU to enter the kernel: it flushes what is stale, takes over what was queued for it and looks
- * at its hazards. The ticket is not 0. cpu_wait returns when it has; other CPUs' requests to this one are served meanwhile.
+ * at its hazards. cpu_wait returns when it has done that for a ticket; other CPUs' requests to this one are served meanwhile.
  */
 uint32_t cpu_ask(struct cpu *cpu);
 void cpu_wait(struct cpu *cpu, uint32_t ticket);

@@ -17,48 +17,34 @@
 
 _Static_assert(sizeof(struct ec) <= PD_LARGE, "slab size");
 
-static void free_ec(struct ec *ec, struct pd *pd)
+/* A reference to the space of a type that every EC of the PD uses; null if there is none. */
+static void *bind(struct pd *pd, enum object_type type)
+{
+    struct space *space = READ_ONCE(pd->spaces[type]);
+
+    return space && object_get(&space->object) ? space : 0;
+}
+
+/* Gives up what an EC has, which may be a part of what it needs. */
+static void release(struct ec *ec, struct pd *pd)
 {
     if (ec->utcb)
-        pd_page_free(pd, ec->utcb, 0);
+        page_free(&pd->account, ec->utcb, 0);
     if (ec->fpu)
-        pd_page_free(pd, ec->fpu, fpu_order);
+        page_free(&pd->account, ec->fpu, fpu_order);
+    if (ec->obj)
+        object_put(&ec->obj->space.object);
+    if (ec->hst)
+        object_put(&ec->hst->space.object);
+    if (ec->pio)
+        object_put(&ec->pio->space.object);
     slab_free(ec);
-}
-
-/* Takes references to the spaces that every host EC needs: all or none. */
-static bool bind_spaces(struct ec *ec, struct pd *pd)
-{
-    struct space *obj = READ_ONCE(pd->obj), *hst = READ_ONCE(pd->hst), *pio = READ_ONCE(pd->pio);
-
-    if (!obj || !hst || !pio || !object_get(&obj->object))
-        return false;
-    if (!object_get(&hst->object)) {
-        object_put(&obj->object);
-        return false;
-    }
-    if (!object_get(&pio->object)) {
-        object_put(&obj->object);
-        object_put(&hst->object);
-        return false;
-    }
-    ec->obj = (struct space_obj *)obj;
-    ec->hst = (struct space_hst *)hst;
-    ec->pio = (struct space_pio *)pio;
-    ec->caps = ec->obj->tables;
-    return true;
-}
-
-static void unbind_spaces(struct ec *ec)
-{
-    object_put(&ec->obj->space.object);
-    object_put(&ec->hst->space.object);
-    object_put(&ec->pio->space.object);
 }
 
 unsigned ec_create(const struct ec_config *config, struct ec **result)
 {
     struct pd *pd = config->pd;
+    unsigned status = NOVA_SUCCESS;
     struct ec *ec;
 
     if (config->cpu >= cpu_count)
@@ -68,21 +54,22 @@ unsigned ec_create(const struct ec_config *config, struct ec **result)
     ec = slab_alloc(&pd->large);
     if (!ec)
         return NOVA_MEM_OBJ;
-    ec->utcb = pd_page_alloc(pd, 0);
-    ec->fpu = config->fpu ? pd_page_alloc(pd, fpu_order) : 0;
-    if (!ec->utcb || (config->fpu && !ec->fpu)) {
-        free_ec(ec, pd);
-        return NOVA_MEM_OBJ;
+    ec->utcb = page_alloc(&pd->account, 0);
+    ec->fpu = config->fpu ? page_alloc(&pd->account, fpu_order) : 0;
+    ec->obj = bind(pd, OBJECT_OBJ);
+    ec->hst = bind(pd, OBJECT_HST);
+    ec->pio = bind(pd, OBJECT_PIO);
+    if (!ec->utcb || (config->fpu && !ec->fpu))
+        status = NOVA_MEM_OBJ;
+    else if (!ec->obj || !ec->hst || !ec->pio)
+        status = NOVA_ABORTED;
+    else if (!hst_map_kernel(ec->hst, config->utcb_page, ec->utcb, NOVA_MEM_R | NOVA_MEM_W))
+        status = NOVA_MEM_OBJ;
+    if (status != NOVA_SUCCESS) {
+        release(ec, pd);
+        return status;
     }
-    if (!bind_spaces(ec, pd)) {
-        free_ec(ec, pd);
-        return NOVA_ABORTED;
-    }
-    if (!hst_map_kernel(ec->hst, config->utcb_page, ec->utcb, NOVA_MEM_R | NOVA_MEM_W)) {
-        unbind_spaces(ec);
-        free_ec(ec, pd);
-        return NOVA_MEM_OBJ;
-    }
+    ec->caps = ec->obj->tables;
     ec->cpu = cpu_of(config->cpu);
     ec->frame.cs = SEL_USER_CODE;
     ec->frame.ss = SEL_USER_DATA;
@@ -99,7 +86,7 @@ unsigned ec_create(const struct ec_config *config, struct ec **result)
         fpu_initial(ec->fpu);
     list_init(&ec->waiting);
     list_init(&ec->queue);
-    timeout_init(&ec->timeout);
+    list_init(&ec->timeout.link);
     object_init(&ec->object, OBJECT_EC, pd);
     *result = ec;
     return NOVA_SUCCESS;
@@ -144,15 +131,10 @@ void ec_kill(struct ec *ec, const char *why)
 void ec_destroy(struct ec *ec)
 {
     struct cpu *cpu = ec->cpu;
-    struct pd *pd = ec->object.pd;
 
-    sm_take_woken(cpu);
-    if (ec->blocked) {
-        sm_dequeue(ec);
-        sm_take_woken(cpu); /* if another CPU was faster */
-        if (ec->blocked)
-            ec_wake(ec, NOVA_ABORTED);
-    }
+    if (ec->blocked)
+        sm_cancel(ec, NOVA_ABORTED);
+    sm_take_woken(cpu); /* if another CPU was faster */
     if (ec->callee) {
         ec->callee->caller = 0;
         ec->callee = 0;
@@ -160,8 +142,7 @@ void ec_destroy(struct ec *ec)
     ec_kill(bury(ec), "its event handler is gone");
     switch_forget(cpu, ec);
     hst_unmap_kernel(ec->hst, ec->utcb_page, ec->utcb);
-    unbind_spaces(ec);
-    free_ec(ec, pd);
+    release(ec, ec->object.pd);
 }
 
 void ec_recall(struct ec *ec, bool wait)
@@ -174,24 +155,12 @@ void ec_recall(struct ec *ec, bool wait)
     }
 }
 
-void ec_complete(struct ec *ec)
-{
-    if (ec->cont == CONT_SYSRET) {
-        ec->frame.gpr[R_RCX] = ec->frame.rip;
-        ec->frame.gpr[R_R11] = RFLAGS_USER;
-        ec->frame.rflags = RFLAGS_USER;
-        ec->cont = CONT_IRET;
-    }
-}
-
 void ec_wake(struct ec *ec, unsigned status)
 {
-    struct sm *sm = ec->sm;
-
-    timeout_cancel(&ec->timeout);
+    list_remove(&ec->timeout.link);
     ec->blocked = false;
-    ec->sm = 0;
     ec->frame.gpr[R_RDI] = status;
     sc_release(ec->cpu, ec);
-    object_put(&sm->object);
+    object_put(&ec->sm->object);
+    ec->sm = 0;
 }

@@ -15,6 +15,7 @@
 #include "core/timeout.h"
 #include "entry/frame.h"
 #include "lib/list.h"
+#include "nova/abi/cap.h"
 #include "nova/abi/utcb.h"
 
 struct cpu;
@@ -69,7 +70,7 @@ struct ec {
     uint64_t fs_base, gs_base;
     void *fpu;         /* state while not on the CPU; null: no FPU */
     uintptr_t context; /* `hst`, plus 1 if there is an FPU: equal if the fast path has no more to switch */
-    struct space_pio *pio;
+    struct space_bitmap *pio;
     struct space_obj *obj;
     uint64_t evt;        /* event selector base */
     uint64_t fault_addr; /* of the last #PF */
@@ -91,6 +92,20 @@ _Static_assert(offsetof(struct ec, cpu) == EC_CPU && offsetof(struct ec, caps) =
                    offsetof(struct ec, pio) == EC_PIO,
                "entry/frame.h");
 
+/* Portal: where a call of an EC begins. */
+struct pt {
+    struct object object;
+    struct ec *ec;
+    uint64_t ip;
+    uint64_t pid;
+    uint32_t mtd;
+};
+
+_Static_assert(offsetof(struct pt, ec) == PT_EC && offsetof(struct pt, ip) == PT_IP &&
+                   offsetof(struct pt, pid) == PT_PID,
+               "entry/frame.h");
+_Static_assert(RIGHT(PT, NOVA_PT_CALL) == 1U << CAP_RIGHT_CALL, "entry/frame.h");
+
 struct ec_config {
     struct pd *pd;
     unsigned cpu;
@@ -111,9 +126,6 @@ void ec_kill(struct ec *ec, const char *why);
 
 /* Forces the EC into the kernel to send a RECALL event; with `wait`, returns when it is there. */
 void ec_recall(struct ec *ec, bool wait);
-
-/* Turns the state after a hypercall into one that exit_iret can return to, with all registers defined. */
-void ec_complete(struct ec *ec);
 
 /* Ends the blocking of an EC on its semaphore, on its CPU, with a status. Its SCs become ready. */
 void ec_wake(struct ec *ec, unsigned status);

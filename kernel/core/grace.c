@@ -18,14 +18,9 @@
 /* ECs and SCs are destroyed on their own CPU; others may be anywhere. */
 static struct cpu *home_of(const struct object *object)
 {
-    switch (object->type) {
-    case OBJECT_EC:
+    if (object->type == OBJECT_EC)
         return ((const struct ec *)object)->cpu;
-    case OBJECT_SC:
-        return ((const struct sc *)object)->cpu;
-    default:
-        return 0;
-    }
+    return object->type == OBJECT_SC ? ((const struct sc *)object)->cpu : 0;
 }
 
 void grace_retire(struct object *object)
@@ -60,14 +55,27 @@ static void destroy_list(struct cpu *cpu, struct object *list)
     }
 }
 
-/* Has this CPU left the kernel since `seen` was noted? */
-static bool passed(const struct cpu *cpu, uint32_t seen)
+static void destroy_closed(struct cpu *cpu)
 {
-    return __atomic_load_n(&cpu->idle, __ATOMIC_ACQUIRE) ||
-           __atomic_load_n(&cpu->quiescent, __ATOMIC_ACQUIRE) != seen;
+    struct object *list = cpu->grace.closed;
+
+    cpu->grace.closed = 0;
+    destroy_list(cpu, list);
 }
 
-static void close_batch(struct cpu *cpu, bool interrupt)
+/* Are all other CPUs idle, or, if `seen` is not null, have left the kernel since these counters were read? */
+static bool others_passed(const struct cpu *cpu, const uint32_t *seen)
+{
+    for (unsigned i = 0; i < cpu_count; i++) {
+        const struct cpu *other = cpu_of(i);
+        if (other != cpu && !__atomic_load_n(&other->idle, __ATOMIC_ACQUIRE) &&
+            !(seen && __atomic_load_n(&other->quiescent, __ATOMIC_ACQUIRE) != seen[i]))
+            return false;
+    }
+    return true;
+}
+
+static void close_batch(struct cpu *cpu)
 {
     struct grace *g = &cpu->grace;
 
@@ -78,26 +86,9 @@ static void close_batch(struct cpu *cpu, bool interrupt)
     for (unsigned i = 0; i < cpu_count; i++) {
         struct cpu *other = cpu_of(i);
         g->seen[i] = __atomic_load_n(&other->quiescent, __ATOMIC_ACQUIRE);
-        if (interrupt && other != cpu && !passed(other, g->seen[i]))
+        if (other != cpu && !__atomic_load_n(&other->idle, __ATOMIC_ACQUIRE))
             cpu_ask(other);
     }
-}
-
-static bool batch_done(const struct cpu *cpu)
-{
-    for (unsigned i = 0; i < cpu_count; i++)
-        if (cpu_of(i) != cpu && !passed(cpu_of(i), cpu->grace.seen[i]))
-            return false;
-    return true;
-}
-
-static bool others_idle(const struct cpu *cpu)
-{
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    for (unsigned i = 0; i < cpu_count; i++)
-        if (cpu_of(i) != cpu && !__atomic_load_n(&cpu_of(i)->idle, __ATOMIC_ACQUIRE))
-            return false;
-    return true;
 }
 
 /* Objects destroyed here may drop further ones, which start the next batch. */
@@ -107,22 +98,18 @@ void grace_run(struct cpu *cpu)
     uint64_t now = clock_now();
 
     destroy_list(cpu, __atomic_exchange_n(&cpu->orphans, 0, __ATOMIC_ACQUIRE));
-    do {
-        if (g->closed && batch_done(cpu)) {
-            struct object *list = g->closed;
-            g->closed = 0;
-            destroy_list(cpu, list);
-        }
-        if (g->open && !g->closed && (g->count >= BATCH_SIZE || now >= g->deadline || others_idle(cpu)))
-            close_batch(cpu, true);
-    } while (g->closed && batch_done(cpu));
-
-    if (g->open || g->closed) {
-        if (g->deadline == UINT64_MAX || g->deadline <= now)
-            g->deadline = now + clock_ticks(BATCH_MS);
-    } else {
-        g->deadline = UINT64_MAX;
+    for (;;) {
+        if (g->open && !g->closed && (g->count >= BATCH_SIZE || now >= g->deadline || others_passed(cpu, 0)))
+            close_batch(cpu);
+        if (!g->closed || !others_passed(cpu, g->seen))
+            break;
+        destroy_closed(cpu);
     }
+
+    if (!g->open && !g->closed)
+        g->deadline = UINT64_MAX;
+    else if (g->deadline == UINT64_MAX || g->deadline <= now)
+        g->deadline = now + clock_ticks(BATCH_MS);
     sc_timer(cpu);
 }
 
@@ -132,17 +119,16 @@ void grace_flush(struct cpu *cpu)
 
     while (g->open || g->closed) {
         if (!g->closed)
-            close_batch(cpu, true);
+            close_batch(cpu);
         /* This CPU uses nothing that was looked up either: no CPU that waits likewise must wait for it. */
         __atomic_store_n(&cpu->idle, true, __ATOMIC_RELEASE);
-        while (!batch_done(cpu)) {
+        while (!others_passed(cpu, g->seen)) {
             cpu_serve(cpu);
             cpu_relax();
         }
-        __atomic_store_n(&cpu->quiescent, cpu->quiescent + 1, __ATOMIC_RELEASE); /* for who saw it idle before */
+        /* For who saw it idle before. */
+        __atomic_store_n(&cpu->quiescent, cpu->quiescent + 1, __ATOMIC_RELEASE);
         __atomic_store_n(&cpu->idle, false, __ATOMIC_SEQ_CST);
-        struct object *list = g->closed;
-        g->closed = 0;
-        destroy_list(cpu, list);
+        destroy_closed(cpu);
     }
 }

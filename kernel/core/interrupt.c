@@ -24,28 +24,17 @@ static struct interrupt {
     bool held;   /* a level interrupt has arrived and is masked until the next down */
 } interrupts[INTERRUPT_MAX];
 
-static unsigned pins;
+unsigned interrupt_pins;
 
 void interrupt_init(void)
 {
-    pins = ioapic_pins() < INTERRUPT_MAX ? ioapic_pins() : INTERRUPT_MAX;
+    interrupt_pins = ioapic_pins() < INTERRUPT_MAX ? ioapic_pins() : INTERRUPT_MAX;
     for (unsigned i = 0; i < INTERRUPT_MAX; i++) {
-        sm_init(&interrupts[i].sm, (int32_t)i);
-        if (i < pins && !ioapic_has(i))
-            continue;
-        obj_insert(&nova_obj, NOVA_SEL_INT + i,
-                   cap_make(&interrupts[i].sm.object, NOVA_SM_ASSIGN | NOVA_SM_CTRL_DN));
+        sm_init(&interrupts[i].sm, 0, (int32_t)i);
+        if (i >= interrupt_pins || ioapic_has(i))
+            obj_insert(&nova_obj, NOVA_SEL_INT + i,
+                       cap_make(&interrupts[i].sm.object, NOVA_SM_ASSIGN | NOVA_SM_CTRL_DN));
     }
-}
-
-unsigned interrupt_pins(void)
-{
-    return pins;
-}
-
-unsigned interrupt_messages(void)
-{
-    return INTERRUPT_MAX - pins;
 }
 
 unsigned interrupt_assign(struct sm *sm, unsigned id, unsigned flags, uint32_t *addr, uint32_t *data)
@@ -59,7 +48,7 @@ unsigned interrupt_assign(struct sm *sm, unsigned id, unsigned flags, uint32_t *
     lock(&i->lock);
     i->cpu = cpu;
     i->held = false;
-    if (n < pins) {
+    if (n < interrupt_pins) {
         i->level = flags & NOVA_INT_LEVEL;
         ioapic_route(n, cpu->apic_id, (uint8_t)(INTERRUPT_VECTOR + n), i->level, flags & NOVA_INT_LOW,
                      flags & NOVA_INT_MASK);
@@ -79,7 +68,7 @@ void interrupt_arrived(unsigned vector)
     bool signal;
 
     lock(&i->lock);
-    if (i->level && n < pins) {
+    if (i->level && n < interrupt_pins) {
         i->held = true;
         ioapic_mask(n, true);
     }

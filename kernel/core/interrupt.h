@@ -1,6 +1,6 @@
 /*
  * Interrupts of devices: each is a semaphore. Interrupt n has vector 32 + n on the CPU it is routed to; the numbers
- * below interrupt_pins() are pins (global system interrupts), the others are messages.
+ * below interrupt_pins are pins (global system interrupts), the others are messages.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -15,8 +15,7 @@
 
 void interrupt_init(void);
 
-unsigned interrupt_pins(void);
-unsigned interrupt_messages(void);
+extern unsigned interrupt_pins;
 
 /* assign_int: NOVA_ status code; for messages *addr and *data tell what the device has to send. */
 unsigned interrupt_assign(struct sm *sm, unsigned cpu, unsigned flags, uint32_t *addr, uint32_t *data);

@@ -74,7 +74,8 @@ static bool help(struct cpu *cpu, const struct ec *ec, struct ec *busy)
     for (uint64_t steps = 1;; steps++) {
         struct ec *end, *next;
 
-        preemption_point();
+        /* Interrupts may come here; then this call does not return. The EC's continuation is in place. */
+        __asm__ volatile("sti; nop; cli" : : : "memory");
         end = ipc_chain_end(busy);
         if (busy->hazard.busy && busy->caller)
             busy->caller->hazard.slow |= SLOW_HELPED;
@@ -126,12 +127,10 @@ _Noreturn void ipc_retry(struct cpu *cpu, struct ec *ec)
 {
     ec->cont = CONT_SYSRET;
     ec->frame.gpr[R_RDI] = ipc_call(cpu, ec, ec->frame.gpr[R_RDI], ec->frame.gpr[R_RSI]);
-    ec->cont = CONT_SYSRET;
     leave(cpu, ec);
 }
 
 /* The fast path of entry/entry.S has met something that it does not handle. */
-unsigned ipc_call_slow(uint64_t id, uint64_t mtd, struct ec *ec);
 unsigned ipc_call_slow(uint64_t id, uint64_t mtd, struct ec *ec)
 {
     ec->frame.gpr[R_RSI] = mtd;
@@ -267,7 +266,6 @@ _Noreturn void ipc_reply(struct cpu *cpu, struct ec *ec, uint64_t mtd)
 }
 
 /* The fast path of entry/entry.S has met something that it does not handle; here, another one for exceptions. */
-_Noreturn void ipc_reply_slow(uint64_t mtd, struct ec *ec);
 _Noreturn void ipc_reply_slow(uint64_t mtd, struct ec *ec)
 {
     struct ec *caller = ec->caller;

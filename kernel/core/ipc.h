@@ -8,7 +8,6 @@
 #define CORE_IPC_H
 
 #include "core/cpu.h"
-#include "core/pt.h"
 
 /* Hypercall ipc_call of the current EC; returns only with an error status. */
 unsigned ipc_call(struct cpu *cpu, struct ec *ec, uint64_t id, uint64_t mtd);

@@ -8,31 +8,24 @@
 
 #include "core/ec.h"
 #include "core/grace.h"
-#include "core/pt.h"
 #include "core/sc.h"
 #include "core/sm.h"
 #include "core/space.h"
 #include "mem/slab.h"
 #include "nova/abi/cap.h"
 
-const uint8_t object_shift[OBJECT_TYPES] = {
-    [OBJECT_PD] = SHIFT_PD,   [OBJECT_EC] = SHIFT_EC,   [OBJECT_SC] = SHIFT_SC,   [OBJECT_PT] = SHIFT_PT,
-    [OBJECT_SM] = SHIFT_SM,   [OBJECT_OBJ] = SHIFT_OBJ, [OBJECT_HST] = SHIFT_HST, [OBJECT_GST] = SHIFT_GST,
-    [OBJECT_DMA] = SHIFT_DMA, [OBJECT_PIO] = SHIFT_PIO, [OBJECT_MSR] = SHIFT_MSR,
-};
-
-const uint8_t object_perms[OBJECT_TYPES] = {
-    [OBJECT_PD] = NOVA_PERM_ALL,
-    [OBJECT_EC] = NOVA_EC_CTRL | NOVA_EC_BIND_PT | NOVA_EC_BIND_SC,
-    [OBJECT_SC] = NOVA_SC_CTRL,
-    [OBJECT_PT] = NOVA_PT_CTRL | NOVA_PT_CALL | NOVA_PT_EVENT,
-    [OBJECT_SM] = NOVA_SM_CTRL_UP | NOVA_SM_CTRL_DN | NOVA_SM_ASSIGN,
-    [OBJECT_OBJ] = NOVA_SPC_GRANT | NOVA_SPC_TAKE,
-    [OBJECT_HST] = NOVA_SPC_GRANT | NOVA_SPC_TAKE,
-    [OBJECT_GST] = NOVA_SPC_GRANT | NOVA_SPC_ASSIGN,
-    [OBJECT_DMA] = NOVA_SPC_GRANT | NOVA_SPC_ASSIGN,
-    [OBJECT_PIO] = NOVA_SPC_GRANT | NOVA_SPC_TAKE | NOVA_SPC_ASSIGN,
-    [OBJECT_MSR] = NOVA_SPC_GRANT | NOVA_SPC_TAKE | NOVA_SPC_ASSIGN,
+const struct object_rights object_rights[OBJECT_TYPES] = {
+    [OBJECT_PD] = {SHIFT_PD, NOVA_PERM_ALL},
+    [OBJECT_EC] = {SHIFT_EC, NOVA_EC_CTRL | NOVA_EC_BIND_PT | NOVA_EC_BIND_SC},
+    [OBJECT_SC] = {SHIFT_SC, NOVA_SC_CTRL},
+    [OBJECT_PT] = {SHIFT_PT, NOVA_PT_CTRL | NOVA_PT_CALL | NOVA_PT_EVENT},
+    [OBJECT_SM] = {SHIFT_SM, NOVA_SM_CTRL_UP | NOVA_SM_CTRL_DN | NOVA_SM_ASSIGN},
+    [OBJECT_OBJ] = {SHIFT_OBJ, NOVA_SPC_GRANT | NOVA_SPC_TAKE},
+    [OBJECT_HST] = {SHIFT_HST, NOVA_SPC_GRANT | NOVA_SPC_TAKE},
+    [OBJECT_GST] = {SHIFT_GST, NOVA_SPC_GRANT | NOVA_SPC_ASSIGN},
+    [OBJECT_DMA] = {SHIFT_DMA, NOVA_SPC_GRANT | NOVA_SPC_ASSIGN},
+    [OBJECT_PIO] = {SHIFT_PIO, NOVA_SPC_GRANT | NOVA_SPC_TAKE | NOVA_SPC_ASSIGN},
+    [OBJECT_MSR] = {SHIFT_MSR, NOVA_SPC_GRANT | NOVA_SPC_TAKE | NOVA_SPC_ASSIGN},
 };
 
 void object_init(struct object *object, enum object_type type, struct pd *pd)
@@ -70,7 +63,7 @@ void object_destroy(struct object *object)
 
     switch (object->type) {
     case OBJECT_PD:
-        pd_destroy((struct pd *)object);
+        page_free(((struct pd *)object)->account.parent, object, 0);
         break;
     case OBJECT_EC:
         ec_destroy((struct ec *)object);
@@ -80,8 +73,7 @@ void object_destroy(struct object *object)
         break;
     case OBJECT_PT:
         object_put(&((struct pt *)object)->ec->object);
-        slab_free(object);
-        break;
+        /* fall through */
     case OBJECT_SM:
         slab_free(object);
         break;

@@ -72,8 +72,10 @@ enum right_shift {
     SHIFT_MSR = 27
 };
 
-extern const uint8_t object_shift[OBJECT_TYPES]; /* enum right_shift by type */
-extern const uint8_t object_perms[OBJECT_TYPES]; /* permission bits that the type defines */
+extern const struct object_rights {
+    uint8_t shift; /* enum right_shift */
+    uint8_t perms; /* permission bits that the type defines */
+} object_rights[OBJECT_TYPES];
 
 #define RIGHT(type, perm) ((uint32_t)(perm) << SHIFT_##type)
 
@@ -81,7 +83,9 @@ typedef uint64_t cap;
 
 static inline cap cap_make(const struct object *object, unsigned perms)
 {
-    uint32_t rights = (perms & object_perms[object->type]) << object_shift[object->type];
+    struct object_rights type = object_rights[object->type];
+    uint32_t rights = (perms & type.perms) << type.shift;
+
     return rights ? (uint64_t)rights << 32 | (uint32_t)(uintptr_t)object : 0;
 }
 
@@ -98,8 +102,9 @@ static inline void *cap_object(cap c)
 
 static inline unsigned cap_perms(cap c)
 {
-    const struct object *o = cap_object(c);
-    return (uint32_t)(c >> 32) >> object_shift[o->type] & object_perms[o->type];
+    struct object_rights type = object_rights[((const struct object *)cap_object(c))->type];
+
+    return (uint32_t)(c >> 32) >> type.shift & type.perms;
 }
 
 /* Sets up an object with one reference, owned by the caller. It refers to `pd`, which must be alive, or null. */

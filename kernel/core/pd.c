@@ -22,23 +22,8 @@ struct pd *pd_create(struct pd *parent, uint64_t limit)
     return pd;
 }
 
-void pd_destroy(struct pd *pd)
-{
-    page_free(pd->account.parent, pd, 0);
-}
-
 uint64_t pd_default_limit(const struct pd *parent)
 {
     uint64_t used = READ_ONCE(parent->account.used);
     return used < parent->account.limit ? (parent->account.limit - used) / 2 : 0;
-}
-
-void *pd_page_alloc(struct pd *pd, unsigned order)
-{
-    return page_alloc(&pd->account, order);
-}
-
-void pd_page_free(struct pd *pd, void *pages, unsigned order)
-{
-    page_free(&pd->account, pages, order);
 }

@@ -21,11 +21,9 @@ struct space;
 struct pd {
     struct object object;
     struct account account;
-    struct slab small; /* objects of at most PD_SMALL bytes */
-    struct slab large; /* ECs */
-    struct space *obj; /* the only one of the PD, or null */
-    struct space *hst; /* likewise */
-    struct space *pio; /* the first one */
+    struct slab small;                  /* objects of at most PD_SMALL bytes */
+    struct slab large;                  /* ECs */
+    struct space *spaces[OBJECT_TYPES]; /* the first one of a type, or null: the only one for OBJ and HST */
 };
 
 #define PD_SMALL 128
@@ -33,14 +31,9 @@ struct pd {
 
 /* Creates a PD below `parent` (null: the root PD) that may use `limit` pages; null if memory is lacking. */
 struct pd *pd_create(struct pd *parent, uint64_t limit);
-void pd_destroy(struct pd *pd);
 
 /* Limit of a PD for which none is given: half of what the parent has left. */
 uint64_t pd_default_limit(const struct pd *parent);
-
-/* Pages that a PD pays for itself. */
-void *pd_page_alloc(struct pd *pd, unsigned order);
-void pd_page_free(struct pd *pd, void *pages, unsigned order);
 
 extern struct pd *pd_root;
 

@@ -28,12 +28,8 @@ unsigned sc_create(struct pd *pd, struct ec *ec, uint64_t scd, struct sc **resul
     sc = slab_alloc(&pd->small);
     if (!sc)
         return NOVA_MEM_OBJ;
-    if (!object_get(&ec->object)) {
-        slab_free(sc);
-        return NOVA_ABORTED;
-    }
-    if (__atomic_test_and_set(&ec->bound, __ATOMIC_RELAXED)) {
-        object_put(&ec->object);
+    /* An EC that is marked as bound and then found dead cannot be bound any more anyway. */
+    if (__atomic_test_and_set(&ec->bound, __ATOMIC_RELAXED) || !object_get(&ec->object)) {
         slab_free(sc);
         return NOVA_ABORTED;
     }
@@ -74,14 +70,20 @@ void sc_take_fresh(struct cpu *cpu)
     }
 }
 
+/* Takes an SC out of its ready queue, or out of ec->waiting. */
+static void dequeue(struct cpu *cpu, struct sc *sc)
+{
+    list_remove(&sc->link);
+    if (list_empty(&cpu->ready[sc->prio]))
+        cpu->ready_bits[sc->prio / 64] &= ~BIT(sc->prio % 64);
+}
+
 void sc_destroy(struct sc *sc)
 {
     struct cpu *cpu = sc->cpu;
 
     sc_take_fresh(cpu);
-    list_remove(&sc->link);
-    if (list_empty(&cpu->ready[sc->prio]))
-        cpu->ready_bits[sc->prio / 64] &= ~BIT(sc->prio % 64);
+    dequeue(cpu, sc);
     if (cpu->sc == sc) {
         cpu->sc = 0;
         cpu->hazard |= HAZARD_SCHEDULE;
@@ -93,24 +95,9 @@ void sc_destroy(struct sc *sc)
 
 uint64_t sc_time(const struct sc *sc)
 {
-    uint64_t consumed, started;
-    uint32_t version;
+    uint64_t time = __atomic_load_n(&sc->time, __ATOMIC_ACQUIRE);
 
-    do {
-        version = __atomic_load_n(&sc->version, __ATOMIC_ACQUIRE);
-        consumed = __atomic_load_n(&sc->consumed, __ATOMIC_ACQUIRE);
-        started = __atomic_load_n(&sc->started, __ATOMIC_ACQUIRE);
-    } while (version & 1 || version != __atomic_load_n(&sc->version, __ATOMIC_ACQUIRE));
-    return started ? consumed + (clock_now() - started) : consumed;
-}
-
-/* Notes when an SC starts to run, or 0 when it stops, and how long it ran until then. */
-static void account_time(struct sc *sc, uint64_t started, uint64_t ran)
-{
-    __atomic_store_n(&sc->version, sc->version + 1, __ATOMIC_RELEASE);
-    __atomic_store_n(&sc->consumed, sc->consumed + ran, __ATOMIC_RELEASE);
-    __atomic_store_n(&sc->started, started, __ATOMIC_RELEASE);
-    __atomic_store_n(&sc->version, sc->version + 1, __ATOMIC_RELEASE);
+    return time & SC_RUNS ? (time + clock_now()) & ~SC_RUNS : time;
 }
 
 /* At the tail with a new budget if the old one is used up; else where the caller wants it. */
@@ -147,18 +134,10 @@ static struct sc *stop(struct cpu *cpu, uint64_t now)
 
     cpu->sc = 0;
     if (sc) {
-        account_time(sc, 0, now - sc->started);
+        WRITE_ONCE(sc->time, (sc->time + now) & ~SC_RUNS);
         sc->left = now < cpu->budget_end ? cpu->budget_end - now : 0;
     }
     return sc;
-}
-
-static void start(struct cpu *cpu, struct sc *sc, uint64_t now)
-{
-    cpu->sc = sc;
-    cpu->budget_end = sc == &cpu->idle_sc ? UINT64_MAX : now + sc->left;
-    account_time(sc, now, 0);
-    sc_timer(cpu);
 }
 
 static struct sc *pick(struct cpu *cpu)
@@ -170,9 +149,7 @@ static struct sc *pick(struct cpu *cpu)
         return &cpu->idle_sc;
     prio = word * 64 + bit_highest(cpu->ready_bits[word]);
     sc = CONTAINER(cpu->ready[prio].next, struct sc, link);
-    list_remove(&sc->link);
-    if (list_empty(&cpu->ready[prio]))
-        cpu->ready_bits[word] &= ~BIT(prio % 64);
+    dequeue(cpu, sc);
     return sc;
 }
 
@@ -193,7 +170,7 @@ void sc_tick(struct cpu *cpu)
 
     cpu->timer = 0; /* one shot: must be set again even if the deadline is the same */
     while ((t = timeout_expire(&cpu->timeouts, now)))
-        sm_timeout(CONTAINER(t, struct ec, timeout));
+        sm_cancel(CONTAINER(t, struct ec, timeout), NOVA_TIMEOUT);
     if (now >= cpu->grace.deadline)
         cpu->hazard |= HAZARD_GRACE;
     if (now >= cpu->budget_end)
@@ -201,29 +178,7 @@ void sc_tick(struct cpu *cpu)
     sc_timer(cpu);
 }
 
-/* Nothing to run: waits for an interrupt, which enters through exception_kernel. */
-static _Noreturn void idle(struct cpu *cpu)
-{
-    __atomic_store_n(&cpu->idle, true, __ATOMIC_SEQ_CST);
-    for (;;)
-        __asm__ volatile("sti; hlt; cli" : : : "memory");
-}
-
-/* Runs the SC that is current: at the end of its call chain, or not at all if that is blocked. */
-static _Noreturn void activate(struct cpu *cpu)
-{
-    struct ec *ec;
-
-    if (cpu->sc == &cpu->idle_sc)
-        idle(cpu);
-    ec = ipc_chain_end(cpu->sc->ec);
-    if (ec->blocked || !ec->hazard.busy || ec->cont == CONT_DEAD)
-        schedule_blocked(cpu, ec);
-    leave(cpu, ec);
-}
-
 /* `schedule` of entry/entry.S comes here with an empty stack. */
-_Noreturn void schedule_next(struct cpu *cpu);
 _Noreturn void schedule_next(struct cpu *cpu)
 {
     uint64_t now = clock_now();
@@ -232,7 +187,11 @@ _Noreturn void schedule_next(struct cpu *cpu)
     if (sc && sc != &cpu->idle_sc) /* preempted: goes on next, unless its time is up */
         enqueue(cpu, sc, true);
     cpu->hazard &= ~HAZARD_SCHEDULE;
-    start(cpu, pick(cpu), now);
+    sc = pick(cpu);
+    cpu->sc = sc;
+    cpu->budget_end = sc == &cpu->idle_sc ? UINT64_MAX : now + sc->left;
+    WRITE_ONCE(sc->time, (sc->time - now) | SC_RUNS);
+    sc_timer(cpu);
     reactivate(cpu);
 }
 
@@ -246,16 +205,27 @@ _Noreturn void schedule_blocked(struct cpu *cpu, struct ec *ec)
 }
 
 /* `reactivate` of entry/entry.S comes here with an empty stack. */
-_Noreturn void reactivate_sc(struct cpu *cpu);
 _Noreturn void reactivate_sc(struct cpu *cpu)
 {
+    struct ec *ec;
+
     if (cpu->hazard & HAZARD_GRACE) {
         grace_run(cpu);
         cpu->hazard &= ~HAZARD_GRACE;
     }
     if (cpu->hazard & HAZARD_SCHEDULE || !cpu->sc)
         schedule(cpu);
-    activate(cpu);
+    if (cpu->sc == &cpu->idle_sc) {
+        /* Nothing to run: waits for an interrupt, which enters through exception_kernel. */
+        __atomic_store_n(&cpu->idle, true, __ATOMIC_SEQ_CST);
+        for (;;)
+            __asm__ volatile("sti; hlt; cli" : : : "memory");
+    }
+    /* The SC runs the end of its call chain, or waits there if that is blocked. */
+    ec = ipc_chain_end(cpu->sc->ec);
+    if (ec->blocked || !ec->hazard.busy || ec->cont == CONT_DEAD)
+        schedule_blocked(cpu, ec);
+    leave(cpu, ec);
 }
 
 /* What has to be done before the EC returns to user mode. */
@@ -272,13 +242,17 @@ static __attribute__((noinline)) _Noreturn void leave_late(struct cpu *cpu, stru
         ipc_event(cpu, ec, ec->event);
     default:
         __atomic_store_n(&ec->hazard.recall, false, __ATOMIC_SEQ_CST);
-        ec_complete(ec);
+        if (ec->cont == CONT_SYSRET) { /* the registers that SYSRET and IRET treat differently */
+            ec->frame.gpr[R_RCX] = ec->frame.rip;
+            ec->frame.gpr[R_R11] = RFLAGS_USER;
+            ec->frame.rflags = RFLAGS_USER;
+            ec->cont = CONT_IRET;
+        }
         ipc_event(cpu, ec, NOVA_EVT_HST_ARCH + NOVA_EVT_RECALL);
     }
 }
 
 /* `leave` of entry/entry.S comes here with an empty stack. */
-_Noreturn void leave_to(struct cpu *cpu, struct ec *ec);
 _Noreturn void leave_to(struct cpu *cpu, struct ec *ec)
 {
     if (UNLIKELY(cpu->hazard || ec->cont > CONT_IRET || READ_ONCE(ec->hazard.recall)))
@@ -288,9 +262,4 @@ _Noreturn void leave_to(struct cpu *cpu, struct ec *ec)
         exit_sysret(ec);
     ec->cont = CONT_SYSRET;
     exit_iret(ec);
-}
-
-void preemption_point(void)
-{
-    __asm__ volatile("sti; nop; cli" : : : "memory");
 }

@@ -23,14 +23,14 @@ struct sc {
     struct object object;
     struct cpu *cpu;
     struct ec *ec;
-    struct list link;  /* in a ready queue or in ec->waiting */
-    uint64_t budget;   /* TSC ticks */
-    uint64_t left;     /* of the budget */
-    uint64_t consumed; /* until `started` */
-    uint64_t started;  /* when it began to run; 0: it does not */
-    uint32_t version;  /* odd while the two are being changed */
+    struct list link; /* in a ready queue or in ec->waiting */
+    uint64_t budget;  /* TSC ticks */
+    uint64_t left;    /* of the budget */
+    uint64_t time;    /* TSC ticks that it has run; while it runs, SC_RUNS is set and the TSC must be added */
     uint8_t prio;
 };
+
+#define SC_RUNS BIT(63)
 
 /* Creates an SC for an EC: NOVA_ status code. */
 unsigned sc_create(struct pd *pd, struct ec *ec, uint64_t scd, struct sc **sc);
@@ -68,8 +68,5 @@ _Noreturn void reactivate(struct cpu *cpu);
 
 /* Returns to user mode in an EC with the running SC, unless a hazard demands something else first. Abandons the stack. */
 _Noreturn void leave(struct cpu *cpu, struct ec *ec);
-
-/* Opens a window for interrupts; does not return if one comes. The EC's continuation must be in place. */
-void preemption_point(void);
 
 #endif

@@ -14,25 +14,22 @@
 #include "nova/abi/hypercall.h"
 #include "x86/clock.h"
 
-void sm_init(struct sm *sm, int32_t interrupt)
+void sm_init(struct sm *sm, struct pd *pd, int32_t interrupt)
 {
-    object_init(&sm->object, OBJECT_SM, 0);
+    object_init(&sm->object, OBJECT_SM, pd);
     sm->interrupt = interrupt;
     list_init(&sm->queue);
 }
 
-unsigned sm_create(struct pd *pd, uint64_t counter, struct sm **result)
+struct sm *sm_create(struct pd *pd, uint64_t counter)
 {
     struct sm *sm = slab_alloc(&pd->small);
 
-    if (!sm)
-        return NOVA_MEM_OBJ;
-    object_init(&sm->object, OBJECT_SM, pd);
-    sm->interrupt = -1;
-    sm->counter = counter;
-    list_init(&sm->queue);
-    *result = sm;
-    return NOVA_SUCCESS;
+    if (sm) {
+        sm_init(sm, pd, -1);
+        sm->counter = counter;
+    }
+    return sm;
 }
 
 void sm_release_first(struct sm *sm)
@@ -66,51 +63,42 @@ unsigned sm_up(struct sm *sm)
 
 unsigned sm_down(struct cpu *cpu, struct ec *ec, struct sm *sm, bool zero, uint64_t deadline)
 {
+    unsigned status = NOVA_SUCCESS;
+
     lock(&sm->lock);
     if (sm->counter) {
         sm->counter = zero ? 0 : sm->counter - 1;
-        unlock(&sm->lock);
-        return NOVA_SUCCESS;
+    } else if (deadline && deadline <= clock_now()) {
+        status = NOVA_TIMEOUT;
+    } else if (!object_get(&sm->object)) { /* it has just died */
+        status = NOVA_BAD_CAP;
+    } else {
+        list_insert(&sm->queue, &ec->queue);
+        ec->queued = true;
+        ec->sm = sm;
+        ec->blocked = true;
+        if (deadline) {
+            timeout_add(&cpu->timeouts, &ec->timeout, deadline);
+            sc_timer(cpu);
+        }
     }
-    if (deadline && deadline <= clock_now()) {
-        unlock(&sm->lock);
-        return NOVA_TIMEOUT;
-    }
-    if (!object_get(&sm->object)) { /* it has just died */
-        unlock(&sm->lock);
-        return NOVA_BAD_CAP;
-    }
-    list_insert(&sm->queue, &ec->queue);
-    ec->queued = true;
     unlock(&sm->lock);
-    ec->sm = sm;
-    ec->blocked = true;
-    if (deadline) {
-        timeout_add(&cpu->timeouts, &ec->timeout, deadline);
-        sc_timer(cpu);
-    }
-    return NOVA_SUCCESS;
+    return status;
 }
 
-bool sm_dequeue(struct ec *ec)
+void sm_cancel(struct ec *ec, unsigned status)
 {
     struct sm *sm = ec->sm;
     bool queued;
 
     lock(&sm->lock);
     queued = ec->queued;
-    if (queued) {
-        ec->queued = false;
+    ec->queued = false;
+    if (queued)
         list_remove(&ec->queue);
-    }
     unlock(&sm->lock);
-    return queued;
-}
-
-void sm_timeout(struct ec *ec)
-{
-    if (sm_dequeue(ec))
-        ec_wake(ec, NOVA_TIMEOUT);
+    if (queued)
+        ec_wake(ec, status);
 }
 
 void sm_take_woken(struct cpu *cpu)

@@ -18,8 +18,9 @@ struct sm {
     struct list queue; /* blocked ECs, first come first served */
 };
 
-unsigned sm_create(struct pd *pd, uint64_t counter, struct sm **sm);
-void sm_init(struct sm *sm, int32_t interrupt);
+/* Creates a semaphore; null if memory is lacking. */
+struct sm *sm_create(struct pd *pd, uint64_t counter);
+void sm_init(struct sm *sm, struct pd *pd, int32_t interrupt);
 
 /* Counts up if no EC is blocked: false, with the lock still held, if one is. */
 static inline bool sm_count_up(struct sm *sm, unsigned *status)
@@ -42,11 +43,8 @@ unsigned sm_up(struct sm *sm);
 /* Counts down, or to zero; blocks the current EC until `deadline` (0: forever) if the counter is zero. */
 unsigned sm_down(struct cpu *cpu, struct ec *ec, struct sm *sm, bool zero, uint64_t deadline);
 
-/* The timeout of a blocked EC has expired, on its CPU. */
-void sm_timeout(struct ec *ec);
-
-/* Takes a blocked EC out of the queue, on its CPU; false if another CPU has just woken it. */
-bool sm_dequeue(struct ec *ec);
+/* Wakes a blocked EC on its CPU with a status, unless another CPU has just woken it. */
+void sm_cancel(struct ec *ec, unsigned status);
 
 /* Takes over the ECs that other CPUs have woken. */
 void sm_take_woken(struct cpu *cpu);

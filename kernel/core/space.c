@@ -6,56 +6,11 @@
 
 #include "core/space.h"
 
-#include "lib/string.h"
-#include "nova/abi/cap.h"
 #include "nova/abi/hypercall.h"
 
 struct space_obj nova_obj;
 struct space_hst nova_hst;
-struct space_pio nova_pio;
-struct space_msr nova_msr;
-
-/* Where a PD keeps its first space of a type, if its ECs need one. */
-static struct space **place_of(struct pd *pd, enum object_type type)
-{
-    switch (type) {
-    case OBJECT_OBJ:
-        return &pd->obj;
-    case OBJECT_HST:
-        return &pd->hst;
-    case OBJECT_PIO:
-        return &pd->pio;
-    default:
-        return 0;
-    }
-}
-
-static uint64_t selectors_of(enum object_type type)
-{
-    switch (type) {
-    case OBJECT_OBJ:
-        return OBJ_SELECTORS;
-    case OBJECT_HST:
-        return HST_SELECTORS;
-    case OBJECT_PIO:
-        return PIO_SELECTORS;
-    default:
-        return MSR_SELECTORS;
-    }
-}
-
-static struct space *allocate(enum object_type type, struct pd *pd)
-{
-    return type == OBJECT_HST ? pd_page_alloc(pd, 0) : slab_alloc(&pd->small);
-}
-
-static void release(struct space *space, struct pd *pd)
-{
-    if (space->object.type == OBJECT_HST)
-        pd_page_free(pd, space, 0);
-    else
-        slab_free(space);
-}
+struct space_bitmap nova_pio, nova_msr;
 
 static unsigned create_table(struct space *space)
 {
@@ -64,36 +19,40 @@ static unsigned create_table(struct space *space)
         return obj_create((struct space_obj *)space);
     case OBJECT_HST:
         return hst_create((struct space_hst *)space);
-    case OBJECT_PIO:
-        return pio_create((struct space_pio *)space);
     default:
-        return msr_create((struct space_msr *)space);
+        return bitmap_create((struct space_bitmap *)space);
     }
+}
+
+static void release(struct space *space, struct pd *pd)
+{
+    if (space->object.type == OBJECT_HST)
+        page_free(&pd->account, space, 0);
+    else
+        slab_free(space);
 }
 
 unsigned space_create(enum object_type type, struct pd *pd, struct object **object)
 {
-    struct space **place = place_of(pd, type), *none = 0;
-    struct space *space;
+    bool unique = type == OBJECT_OBJ || type == OBJECT_HST;
+    struct space **first = &pd->spaces[type], *none = 0, *space;
     unsigned status;
 
-    if (place && type != OBJECT_PIO && READ_ONCE(*place))
+    if (unique && READ_ONCE(*first))
         return NOVA_ABORTED;
-    space = allocate(type, pd);
+    space = type == OBJECT_HST ? page_alloc(&pd->account, 0) : slab_alloc(&pd->small);
     if (!space)
         return NOVA_MEM_OBJ;
     space->object.type = (uint8_t)type;
     space->object.pd = pd;
-    space->selectors = selectors_of(type);
     status = create_table(space);
     if (status != NOVA_SUCCESS) {
         release(space, pd);
         return status;
     }
     object_init(&space->object, type, pd);
-    if (place &&
-        !__atomic_compare_exchange_n(place, &none, space, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED) &&
-        type != OBJECT_PIO) {
+    if (!__atomic_compare_exchange_n(first, &none, space, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED) &&
+        unique) {
         object_put(&space->object);
         return NOVA_ABORTED;
     }
@@ -103,16 +62,14 @@ unsigned space_create(enum object_type type, struct pd *pd, struct object **obje
 
 void space_unbind(struct space *space)
 {
-    struct space **place = place_of(space->object.pd, space->object.type), *self = space;
+    struct space *self = space;
 
-    if (place)
-        __atomic_compare_exchange_n(place, &self, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    __atomic_compare_exchange_n(&space->object.pd->spaces[space->object.type], &self, 0, false,
+                                __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
 void space_destroy(struct space *space)
 {
-    struct pd *pd = space->object.pd;
-
     switch (space->object.type) {
     case OBJECT_OBJ:
         obj_destroy((struct space_obj *)space);
@@ -120,11 +77,8 @@ void space_destroy(struct space *space)
     case OBJECT_HST:
         hst_destroy((struct space_hst *)space);
         break;
-    case OBJECT_PIO:
-        pio_destroy((struct space_pio *)space);
-        break;
     default:
-        msr_destroy((struct space_msr *)space);
+        bitmap_destroy((struct space_bitmap *)space);
     }
-    release(space, pd);
+    release(space, space->object.pd);
 }

@@ -84,44 +84,34 @@ void hst_unmap_kernel(struct space_hst *hst, uint64_t page, const void *kernel_p
 /* Protects physical memory from delegation: the range is widened to whole pages. While booting. */
 void hst_protect(uint64_t start, uint64_t end);
 
-/* Port I/O space: the bitmap of the TSS, 1 denies. */
+/*
+ * Port I/O and MSR spaces: a bitmap in which a 1 denies. Ports: that of the TSS. MSRs: as VMX uses it (Intel SDM
+ * volume 3, 25.6.9):
+ *
+ *   0x000 read low | 0x400 read high | 0x800 write low | 0xc00 write high
+ */
 #define PIO_SELECTORS 0x10000UL
 #define MSR_SELECTORS 0x100000000UL
 #define PIO_ORDER 1 /* 8 KiB */
 
-struct space_pio {
+struct space_bitmap {
     struct space space;
     uint8_t *bitmap;
     bool granted; /* some port: else CPUs need not map the bitmap (core/switch.c) */
 };
 
-_Static_assert(offsetof(struct space_pio, granted) == PIO_GRANTED, "entry/frame.h");
+_Static_assert(offsetof(struct space_bitmap, granted) == PIO_GRANTED, "entry/frame.h");
 
-unsigned pio_delegate(struct space_pio *src, struct space_pio *dst, uint64_t base, unsigned ord,
-                      unsigned pmm);
+unsigned bitmap_delegate(struct space_bitmap *src, struct space_bitmap *dst, uint64_t base, unsigned ord,
+                         unsigned pmm);
 
-/*
- * MSR space: a bitmap as VMX uses it (Intel SDM volume 3, 25.6.9), 1 intercepts.
- *
- *   0x000 read low | 0x400 read high | 0x800 write low | 0xc00 write high
- */
-struct space_msr {
-    struct space space;
-    uint8_t *bitmap;
-};
-
-unsigned msr_delegate(struct space_msr *src, struct space_msr *dst, uint64_t base, unsigned ord,
-                      unsigned pmm);
-
-/* Per type: the tables of a new space, and their end. */
+/* Per kind: the tables of a new space, and their end. */
 unsigned obj_create(struct space_obj *obj);
 unsigned hst_create(struct space_hst *hst);
-unsigned pio_create(struct space_pio *pio);
-unsigned msr_create(struct space_msr *msr);
+unsigned bitmap_create(struct space_bitmap *space);
 void obj_destroy(struct space_obj *obj);
 void hst_destroy(struct space_hst *hst);
-void pio_destroy(struct space_pio *pio);
-void msr_destroy(struct space_msr *msr);
+void bitmap_destroy(struct space_bitmap *space);
 
 /* Creates an empty space of a type for a PD: NOVA_ status code. */
 unsigned space_create(enum object_type type, struct pd *pd, struct object **space);
@@ -133,7 +123,6 @@ void space_unbind(struct space *space);
 /* The NOVA spaces: what the kernel gives away (boot/root.c fills them). */
 extern struct space_obj nova_obj;
 extern struct space_hst nova_hst;
-extern struct space_pio nova_pio;
-extern struct space_msr nova_msr;
+extern struct space_bitmap nova_pio, nova_msr;
 
 #endif

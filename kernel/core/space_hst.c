@@ -14,7 +14,7 @@
 #include "nova/abi/hypercall.h"
 #include "x86/cpu.h"
 
-/* Protected physical memory: page numbers, sorted, not touching each other. */
+/* Protected physical memory: page numbers, in no order. */
 static struct {
     uint64_t start, end;
 } protected[64];
@@ -24,33 +24,18 @@ extern char image_start[], image_end[];
 
 void hst_protect(uint64_t start, uint64_t end)
 {
-    unsigned at = 0, last;
+    unsigned i = 0;
 
     start >>= PAGE_BITS;
     end = (end + PAGE_SIZE - 1) >> PAGE_BITS;
-    while (at < protected_count && protected[at].end < start)
-        at++;
-    for (last = at; last < protected_count && protected[last].start <= end; last++) {
-        start = min_u64(start, protected[last].start);
-        end = end > protected[last].end ? end : protected[last].end;
-    }
-    if (last == at && protected_count == ARRAY_SIZE(protected)) { /* full: protect the gap to a neighbour, too */
-        at -= at == protected_count;
-        start = min_u64(start, protected[at].start);
-        end = end > protected[at].end ? end : protected[at].end;
-    } else if (last == at) { /* touches none: make room */
-        for (unsigned i = protected_count; i > at; i--) {
-            protected[i] = protected[i - 1];
-        }
-        protected_count++;
-    } else { /* swallows at to last - 1 */
-        for (unsigned i = last; i < protected_count; i++) {
-            protected[at + 1 + i - last] = protected[i];
-        }
-        protected_count -= last - at - 1;
-    }
-    protected[at].start = start;
-    protected[at].end = end;
+    while (i < protected_count && (end < protected[i].start || start > protected[i].end))
+        i++;
+    if (i == ARRAY_SIZE(protected)) /* full: protect the gap to the last one, too */
+        i--;
+    else if (i == protected_count) /* touches none */
+        protected[protected_count++].start = start;
+    protected[i].start = min_u64(protected[i].start, start);
+    protected[i].end = protected[i].end > end ? protected[i].end : end;
 }
 
 /* The largest naturally aligned block that contains a page and lies within [start, end). */
@@ -71,20 +56,18 @@ static struct ptab_range block_within(uint64_t page, uint64_t start, uint64_t en
 /* The mapping or hole of the NOVA host space around a physical page. */
 static struct ptab_range physical_lookup(uint64_t page, uint32_t mad)
 {
-    uint64_t start = 0;
+    uint64_t start = 0, end = BIT(cpu_phys_bits - PAGE_BITS);
     struct ptab_range r;
 
     for (unsigned i = 0; i < protected_count; i++) {
-        if (page < protected[i].start) {
-            r = block_within(page, start, protected[i].start);
-            goto found;
-        }
-        if (page < protected[i].end)
+        if (page < protected[i].start)
+            end = min_u64(end, protected[i].start);
+        else if (page < protected[i].end)
             return block_within(page, protected[i].start, protected[i].end);
-        start = protected[i].end;
+        else if (start < protected[i].end)
+            start = protected[i].end;
     }
-    r = block_within(page, start, 1UL << (cpu_phys_bits - PAGE_BITS));
-found:
+    r = block_within(page, start, end);
     r.frame = r.page;
     r.perm = NOVA_MEM_R | NOVA_MEM_W | NOVA_MEM_XU | NOVA_MEM_XS;
     r.cache = mad & 7;
@@ -97,23 +80,15 @@ static inline bool is_kernel(uint64_t frame)
     return frame >= phys_of(image_start) >> PAGE_BITS && frame < phys_of(image_end) >> PAGE_BITS;
 }
 
-static inline struct ptab_range lookup_leaf(struct space_hst *hst, uint64_t page)
-{
-    struct ptab_range r;
-
-    lock(&hst->space.lock);
-    r = ptab_lookup(&hst->ptab, page);
-    unlock(&hst->space.lock);
-    return r;
-}
-
 static inline struct ptab_range lookup(struct space_hst *hst, uint64_t page, uint32_t mad)
 {
     struct ptab_range r;
 
     if (hst->physical)
         return physical_lookup(page, mad);
-    r = lookup_leaf(hst, page);
+    lock(&hst->space.lock);
+    r = ptab_lookup(&hst->ptab, page);
+    unlock(&hst->space.lock);
     if (is_kernel(r.frame))
         r.perm = 0;
     if (r.perm & NOVA_MEM_XU) /* the tables do not tell XU from XS */
@@ -204,8 +179,10 @@ extern uint64_t kernel_root[512];
 
 unsigned hst_create(struct space_hst *hst)
 {
-    hst->ptab = (struct ptab){.format = &ptab_host, .account = &hst->space.object.pd->account};
-    hst->ptab.root = pd_page_alloc(hst->space.object.pd, 0);
+    struct account *account = &hst->space.object.pd->account;
+
+    hst->space.selectors = HST_SELECTORS;
+    hst->ptab = (struct ptab){.format = &ptab_host, .account = account, .root = page_alloc(account, 0)};
     if (!hst->ptab.root)
         return NOVA_MEM_OBJ;
     hst->ptab.root[511] = kernel_root[511];

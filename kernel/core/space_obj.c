@@ -18,7 +18,8 @@ static cap *slot_of(struct space_obj *obj, uint64_t sel)
     if (__atomic_load_n(table, __ATOMIC_ACQUIRE) == OBJ_NO_TABLE) {
         lock(&obj->space.lock);
         if (*table == OBJ_NO_TABLE) {
-            cap *fresh = obj->space.object.pd ? pd_page_alloc(obj->space.object.pd, 0) : page_alloc(0, 0);
+            struct pd *pd = obj->space.object.pd;
+            cap *fresh = page_alloc(pd ? &pd->account : 0, 0);
             if (fresh)
                 __atomic_store_n(table, fresh, __ATOMIC_RELEASE);
         }
@@ -46,43 +47,35 @@ unsigned obj_insert(struct space_obj *obj, uint64_t sel, cap c)
                : NOVA_BAD_CAP;
 }
 
-/* Replaces what is in a slot, and drops the reference that came with it. */
-static bool replace(struct space_obj *obj, uint64_t sel, cap c)
-{
-    cap *slot;
-
-    if (!c && obj->tables[sel >> 9] == OBJ_NO_TABLE)
-        return true;
-    slot = slot_of(obj, sel);
-    if (!slot)
-        return false;
-    c = __atomic_exchange_n(slot, c, __ATOMIC_ACQ_REL);
-    if (c)
-        object_put(cap_object(c));
-    return true;
-}
-
 unsigned obj_delegate(struct space_obj *src, struct space_obj *dst, uint64_t ssb, uint64_t dsb, unsigned ord,
                       unsigned pmm)
 {
     for (uint64_t i = 0; i < 1UL << ord; i++) {
-        cap c = pmm ? READ_ONCE(src->tables[(ssb + i) >> 9][(ssb + i) % OBJ_SLOTS]) : 0;
+        cap c = pmm ? READ_ONCE(src->tables[(ssb + i) >> 9][(ssb + i) % OBJ_SLOTS]) : 0, *slot;
         if (c) {
             c = cap_make(cap_object(c), cap_perms(c) & pmm);
             if (c && !object_get(cap_object(c)))
                 c = 0;
         }
-        if (!replace(dst, dsb + i, c)) {
+        if (!c && dst->tables[(dsb + i) >> 9] == OBJ_NO_TABLE)
+            continue;
+        slot = slot_of(dst, dsb + i);
+        if (!slot) {
             object_put(cap_object(c));
             return NOVA_MEM_CAP;
         }
+        /* The reference of what was there goes with it. */
+        c = __atomic_exchange_n(slot, c, __ATOMIC_ACQ_REL);
+        if (c)
+            object_put(cap_object(c));
     }
     return NOVA_SUCCESS;
 }
 
 unsigned obj_create(struct space_obj *obj)
 {
-    obj->tables = pd_page_alloc(obj->space.object.pd, 0);
+    obj->space.selectors = OBJ_SELECTORS;
+    obj->tables = page_alloc(&obj->space.object.pd->account, 0);
     if (!obj->tables)
         return NOVA_MEM_OBJ;
     for (unsigned i = 0; i < OBJ_SLOTS; i++)
@@ -92,7 +85,7 @@ unsigned obj_create(struct space_obj *obj)
 
 void obj_destroy(struct space_obj *obj)
 {
-    struct pd *pd = obj->space.object.pd;
+    struct account *account = &obj->space.object.pd->account;
 
     for (unsigned i = 0; i < OBJ_SLOTS; i++) {
         cap *table = obj->tables[i];
@@ -101,7 +94,7 @@ void obj_destroy(struct space_obj *obj)
         for (unsigned j = 0; j < OBJ_SLOTS; j++)
             if (table[j])
                 object_put(cap_object(table[j]));
-        pd_page_free(pd, table, 0);
+        page_free(account, table, 0);
     }
-    pd_page_free(pd, obj->tables, 0);
+    page_free(account, obj->tables, 0);
 }

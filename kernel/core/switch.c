@@ -12,7 +12,7 @@
 #include "x86/cpu.h"
 
 /* A CPU that has once mapped a bitmap keeps it mapped until it needs another one or the last EC dies. */
-static inline void load_io(struct cpu *cpu, const struct space_pio *pio)
+static inline void load_io(struct cpu *cpu, const struct space_bitmap *pio)
 {
     if (!pio || !READ_ONCE(pio->granted)) {
         cpu->tss.io_bitmap = IO_MAP_NONE;
@@ -36,20 +36,13 @@ void switch_io(struct cpu *cpu)
         load_io(cpu, cpu_ec(cpu)->pio);
 }
 
-void switch_io_changed(const struct space_pio *pio)
+void switch_io_changed(const struct space_bitmap *pio)
 {
-    struct cpu *self = cpu_self();
+    struct space *hst = READ_ONCE(pio->space.object.pd->spaces[OBJECT_HST]);
 
-    for (unsigned i = 0; i < cpu_count; i++) {
-        struct cpu *cpu = cpu_of(i);
-        struct space_hst *hst = __atomic_load_n(&cpu->space, __ATOMIC_ACQUIRE);
-        if (!hst || hst->space.object.pd != pio->space.object.pd)
-            continue;
-        if (cpu == self)
-            switch_io(cpu);
-        else
-            cpu_wait(cpu, cpu_ask(cpu));
-    }
+    if (hst) /* CPUs that are asked look after their I/O bitmap as well */
+        tlb_shootdown((struct space_hst *)hst);
+    switch_io(cpu_self());
 }
 
 static inline void load_space(struct cpu *cpu, const struct ec *ec)
@@ -63,8 +56,7 @@ static inline void load_space(struct cpu *cpu, const struct ec *ec)
 static inline void save_segments(struct ec *ec)
 {
     if (LIKELY(cpu_has_fsgsbase)) {
-        ec->fs_base = read_fs_base();
-        ec->gs_base = read_gs_base();
+        bases_save(ec);
     } else {
         ec->fs_base = rdmsr(MSR_FS_BASE);
         ec->gs_base = rdmsr(MSR_GS_BASE);
@@ -86,8 +78,7 @@ void switch_to(struct cpu *cpu, struct ec *to)
         if (from->hst != to->hst)
             clear_selectors();
         if (LIKELY(cpu_has_fsgsbase)) {
-            write_fs_base(to->fs_base);
-            write_gs_base(to->gs_base);
+            bases_load(to);
         } else {
             wrmsr(MSR_FS_BASE, to->fs_base);
             wrmsr(MSR_GS_BASE, to->gs_base);
@@ -101,7 +92,6 @@ void switch_to(struct cpu *cpu, struct ec *to)
 }
 
 /* What the fast path of entry/entry.S leaves to be switched; it may have loaded the space. */
-void switch_rest(struct cpu *cpu, struct ec *from, struct ec *to);
 void switch_rest(struct cpu *cpu, struct ec *from, struct ec *to)
 {
     fpu_switch(cpu, from, to);
@@ -122,10 +112,7 @@ void switch_save(struct cpu *cpu, struct ec *ec)
 
 void switch_forget(struct cpu *cpu, struct ec *ec)
 {
-    if (cpu_ec(cpu) == ec) {
-        fpu_switch(cpu, ec, &cpu->idle_ec);
-        cpu_set_ec(cpu, &cpu->idle_ec);
-    }
+    switch_save(cpu, ec);
     fpu_forget(cpu, ec);
     if (cpu->space == ec->hst) {
         switch_save(cpu, cpu_ec(cpu)); /* the next EC to run must not take the space for loaded */

@@ -11,28 +11,15 @@
 #include "entry/exit.h"
 #include "x86/fpu.h"
 
-static inline uint64_t read_fs_base(void)
+/* The FS and GS bases of an EC, on a CPU that has FSGSBASE. */
+static inline void bases_save(struct ec *ec)
 {
-    uint64_t v;
-    __asm__ volatile("rdfsbase %0" : "=r"(v));
-    return v;
+    __asm__ volatile("rdfsbase %0; rdgsbase %1" : "=r"(ec->fs_base), "=r"(ec->gs_base));
 }
 
-static inline uint64_t read_gs_base(void)
+static inline void bases_load(const struct ec *ec)
 {
-    uint64_t v;
-    __asm__ volatile("rdgsbase %0" : "=r"(v));
-    return v;
-}
-
-static inline void write_fs_base(uint64_t v)
-{
-    __asm__ volatile("wrfsbase %0" : : "r"(v));
-}
-
-static inline void write_gs_base(uint64_t v)
-{
-    __asm__ volatile("wrgsbase %0" : : "r"(v));
+    __asm__ volatile("wrfsbase %0; wrgsbase %1" : : "r"(ec->fs_base), "r"(ec->gs_base));
 }
 
 /* From whatever is current to any EC of this CPU. */
@@ -40,7 +27,7 @@ void switch_to(struct cpu *cpu, struct ec *to);
 
 /* Lets this CPU, and all CPUs that have the space loaded, use an I/O bitmap in which something is granted now. */
 void switch_io(struct cpu *cpu);
-void switch_io_changed(const struct space_pio *pio);
+void switch_io_changed(const struct space_bitmap *pio);
 
 /* Are two ECs of one PD, with the same use of the FPU, and does the CPU have what switch_quick needs? */
 static inline bool switch_is_quick(const struct ec *from, const struct ec *to)
@@ -51,10 +38,8 @@ static inline bool switch_is_quick(const struct ec *from, const struct ec *to)
 /* switch_to from the current EC for this case. */
 static inline void switch_quick(struct cpu *cpu, struct ec *from, struct ec *to)
 {
-    from->fs_base = read_fs_base();
-    from->gs_base = read_gs_base();
-    write_fs_base(to->fs_base);
-    write_gs_base(to->gs_base);
+    bases_save(from);
+    bases_load(to);
     cpu_set_ec(cpu, to);
     if (to->context & 1)
         fpu_swap(from->fpu, to->fpu);

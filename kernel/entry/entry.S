@@ -12,23 +12,33 @@
 #include "mem/layout.h"
 #include "nova/abi/hypercall.h"
 
-/* A register's place, relative to the EC. */
-#define EC(reg) (EC_FRAME + (reg) * 8)
+/* A field of the frame relative to the EC, and to the end of the frame. */
 #define ECF(field) (EC_FRAME + (field))
-
-/* The same, relative to the end of the frame. */
-#define END(reg) (EC(reg) - EC_END)
 #define ENDF(field) (ECF(field) - EC_END)
 
-/* R11: end of the frame. Saves the registers that C functions preserve. */
-        .macro  SAVE_PRESERVED
-        mov     %rbx, END(R_RBX)(%r11)
-        mov     %rbp, END(R_RBP)(%r11)
-        mov     %r12, END(R_R12)(%r11)
-        mov     %r13, END(R_R13)(%r11)
-        mov     %r14, END(R_R14)(%r11)
-        mov     %r15, END(R_R15)(%r11)
+/* R_rax and so on: places in the frame, in the order of the UTCB. */
+        .set    i, 0
+        .irp    reg, rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
+        .set    R_\reg, i * 8
+        .set    i, i + 1
+        .endr
+
+/* Saves registers in, and loads them from, the frame that begins at `base` + `offset`. */
+        .macro  SAVE offset, base, regs:vararg
+        .irp    reg, \regs
+        mov     %\reg, \offset + R_\reg(\base)
+        .endr
         .endm
+
+        .macro  LOAD offset, base, regs:vararg
+        .irp    reg, \regs
+        mov     \offset + R_\reg(\base), %\reg
+        .endr
+        .endm
+
+/* The registers that C functions preserve. */
+#define PRESERVED rbx, rbp, r12, r13, r14, r15
+#define ALL rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
 
 /* A field of the EC, relative to the end of the frame. */
 #define END_EC(field) ((field) - EC_END)
@@ -137,18 +147,14 @@ syscall_stubs:
  */
         .balign 64
 hypercall_entry:
-        mov     %rax, END(R_RAX)(%r11)
-        mov     %rdx, END(R_RDX)(%r11)
-        mov     %r8, END(R_R8)(%r11)
-        mov     %r9, END(R_R9)(%r11)
-        mov     %r10, END(R_R10)(%r11)
+        SAVE    ENDF(0), %r11, rax, rdx, r8, r9, r10
         mov     %rcx, ENDF(F_RIP)(%r11)
         cmpb    $NOVA_CTRL_SM, %dil
         je      1f
         cmpb    $NOVA_IPC_REPLY, %dil
         jb      hypercall_ipc_call
         je      hypercall_ipc_reply
-        mov     %rsi, END(R_RSI)(%r11)
+        SAVE    ENDF(0), %r11, rsi
         lea     -EC_END(%r11), %r9
         call    hypercall
         cmp     $0xff, %eax
@@ -158,18 +164,13 @@ hypercall_entry:
 hypercall_return:
         mov     CPU_RSP0(%rsp), %r11
         mov     %eax, %edi
-        mov     END(R_RAX)(%r11), %rax
-        mov     END(R_RDX)(%r11), %rdx
-        mov     END(R_RSI)(%r11), %rsi
-        mov     END(R_R8)(%r11), %r8
-        mov     END(R_R9)(%r11), %r9
-        mov     END(R_R10)(%r11), %r10
+        LOAD    ENDF(0), %r11, rax, rdx, rsi, r8, r9, r10
         mov     ENDF(F_RIP)(%r11), %rcx
         mov     ENDF(F_RSP)(%r11), %rsp
         mov     $RFLAGS_USER, %r11d
         sysretq
 
-1:      mov     %rsi, END(R_RSI)(%r11)
+1:      SAVE    ENDF(0), %r11, rsi
         lea     -EC_END(%r11), %r9
         call    hypercall_sm_up
         cmp     $0xff, %eax
@@ -177,7 +178,7 @@ hypercall_return:
 
         /* The hypercall has not ended, or something else comes first. */
 2:      mov     CPU_RSP0(%rsp), %r11
-        SAVE_PRESERVED
+        SAVE    ENDF(0), %r11, PRESERVED
         lea     -EC_END(%r11), %rdi
         call    hypercall_suspend
 
@@ -189,7 +190,7 @@ hypercall_return:
  */
         .balign 64
 hypercall_ipc_call:
-        SAVE_PRESERVED
+        SAVE    ENDF(0), %r11, PRESERVED
         mov     %rdi, %rax
         shr     $17, %rax
         cmp     $511, %rax
@@ -220,8 +221,7 @@ hypercall_ipc_call:
         mov     %esi, %esi
         jmp     exit_ipc
 
-1:      mov     END(R_RBX)(%r11), %rbx
-        mov     END(R_RBP)(%r11), %rbp
+1:      LOAD    ENDF(0), %r11, rbx, rbp
         lea     -EC_END(%r11), %rdx
         call    ipc_call_slow           /* returns only with an error */
         jmp     hypercall_return
@@ -233,7 +233,7 @@ hypercall_ipc_call:
  */
         .balign 64
 hypercall_ipc_reply:
-        SAVE_PRESERVED
+        SAVE    ENDF(0), %r11, PRESERVED
         mov     END_EC(EC_CALLER)(%r11), %rbx
         test    %rbx, %rbx
         jz      1f
@@ -255,26 +255,17 @@ hypercall_ipc_reply:
 
 /* RBX: EC; RDI, RSI, RCX: its RDI, RSI and RIP. */
 exit_ipc:
-        mov     EC(R_RAX)(%rbx), %rax
-        mov     EC(R_RDX)(%rbx), %rdx
-        mov     EC(R_RBP)(%rbx), %rbp
-        mov     EC(R_R8)(%rbx), %r8
-        mov     EC(R_R9)(%rbx), %r9
-        mov     EC(R_R10)(%rbx), %r10
-        mov     EC(R_R12)(%rbx), %r12
-        mov     EC(R_R13)(%rbx), %r13
-        mov     EC(R_R14)(%rbx), %r14
-        mov     EC(R_R15)(%rbx), %r15
+        LOAD    EC_FRAME, %rbx, rax, rdx, rbp, r8, r9, r10, r12, r13, r14, r15
         mov     ECF(F_RSP)(%rbx), %rsp
-        mov     EC(R_RBX)(%rbx), %rbx
+        LOAD    EC_FRAME, %rbx, rbx
         mov     $RFLAGS_USER, %r11d
         sysretq
 
 /* RDI: EC. Return from a hypercall into an EC. */
         .globl  exit_sysret, exit_with
 exit_sysret:
-        mov     EC(R_RSI)(%rdi), %rsi
-        mov     EC(R_RDI)(%rdi), %rdx
+        LOAD    EC_FRAME, %rdi, rsi
+        mov     EC_FRAME + R_rdi(%rdi), %rdx
         mov     ECF(F_RIP)(%rdi), %rcx
 
 /* The same, with RSI, RDI and RIP from RSI, RDX and RCX. */
@@ -286,22 +277,9 @@ exit_with:
 /* RDI: EC. Return from an exception or interrupt into an EC. */
         .globl  exit_iret
 exit_iret:
-        mov     EC(R_RAX)(%rdi), %rax
-        mov     EC(R_RCX)(%rdi), %rcx
-        mov     EC(R_RDX)(%rdi), %rdx
-        mov     EC(R_RBX)(%rdi), %rbx
-        mov     EC(R_RBP)(%rdi), %rbp
-        mov     EC(R_RSI)(%rdi), %rsi
-        mov     EC(R_R8)(%rdi), %r8
-        mov     EC(R_R9)(%rdi), %r9
-        mov     EC(R_R10)(%rdi), %r10
-        mov     EC(R_R11)(%rdi), %r11
-        mov     EC(R_R12)(%rdi), %r12
-        mov     EC(R_R13)(%rdi), %r13
-        mov     EC(R_R14)(%rdi), %r14
-        mov     EC(R_R15)(%rdi), %r15
+        LOAD    EC_FRAME, %rdi, rax, rcx, rdx, rbx, rbp, rsi, r8, r9, r10, r11, r12, r13, r14, r15
         lea     ECF(F_RIP)(%rdi), %rsp
-        mov     EC(R_RDI)(%rdi), %rdi
+        LOAD    EC_FRAME, %rdi, rdi
         iretq
 
 /* RDI: CPU. Abandon the stack, then go on in core/sc.c. */
@@ -344,21 +322,7 @@ vector_stubs:
 vector_entry:
         testb   $3, F_CS - F_VECTOR(%rsp)
         jz      vector_kernel
-        mov     %rax, R_RAX * 8 - F_VECTOR(%rsp)
-        mov     %rcx, R_RCX * 8 - F_VECTOR(%rsp)
-        mov     %rdx, R_RDX * 8 - F_VECTOR(%rsp)
-        mov     %rbx, R_RBX * 8 - F_VECTOR(%rsp)
-        mov     %rbp, R_RBP * 8 - F_VECTOR(%rsp)
-        mov     %rsi, R_RSI * 8 - F_VECTOR(%rsp)
-        mov     %rdi, R_RDI * 8 - F_VECTOR(%rsp)
-        mov     %r8, R_R8 * 8 - F_VECTOR(%rsp)
-        mov     %r9, R_R9 * 8 - F_VECTOR(%rsp)
-        mov     %r10, R_R10 * 8 - F_VECTOR(%rsp)
-        mov     %r11, R_R11 * 8 - F_VECTOR(%rsp)
-        mov     %r12, R_R12 * 8 - F_VECTOR(%rsp)
-        mov     %r13, R_R13 * 8 - F_VECTOR(%rsp)
-        mov     %r14, R_R14 * 8 - F_VECTOR(%rsp)
-        mov     %r15, R_R15 * 8 - F_VECTOR(%rsp)
+        SAVE    -F_VECTOR, %rsp, ALL
         lea     -F_VECTOR - EC_FRAME(%rsp), %rdi
         mov     EC_CPU(%rdi), %rsp
         cld
@@ -371,21 +335,7 @@ vector_entry:
 /* The kernel was interrupted: idle, at a preemption point, or broken. */
 vector_kernel:
         sub     $F_VECTOR, %rsp
-        mov     %rax, R_RAX * 8(%rsp)
-        mov     %rcx, R_RCX * 8(%rsp)
-        mov     %rdx, R_RDX * 8(%rsp)
-        mov     %rbx, R_RBX * 8(%rsp)
-        mov     %rbp, R_RBP * 8(%rsp)
-        mov     %rsi, R_RSI * 8(%rsp)
-        mov     %rdi, R_RDI * 8(%rsp)
-        mov     %r8, R_R8 * 8(%rsp)
-        mov     %r9, R_R9 * 8(%rsp)
-        mov     %r10, R_R10 * 8(%rsp)
-        mov     %r11, R_R11 * 8(%rsp)
-        mov     %r12, R_R12 * 8(%rsp)
-        mov     %r13, R_R13 * 8(%rsp)
-        mov     %r14, R_R14 * 8(%rsp)
-        mov     %r15, R_R15 * 8(%rsp)
+        SAVE    0, %rsp, ALL
         mov     %rsp, %rdi
         cld
         call    exception_kernel

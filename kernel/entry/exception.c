@@ -17,31 +17,21 @@ uint32_t nmi_count;
 static void interrupt(struct cpu *cpu, unsigned vector)
 {
     __atomic_store_n(&cpu->quiescent, cpu->quiescent + 1, __ATOMIC_RELEASE);
-    switch (vector) {
-    case VECTOR_TIMER:
+    if (vector < INTERRUPT_VECTOR + INTERRUPT_MAX) {
+        interrupt_arrived(vector);
+        return;
+    }
+    if (vector != VECTOR_SPURIOUS)
         apic_eoi();
+    if (vector == VECTOR_TIMER)
         sc_tick(cpu);
-        break;
-    case VECTOR_IPI:
-        apic_eoi();
+    if (vector == VECTOR_IPI) {
         panic_check();
         cpu_serve(cpu);
-        break;
-    case VECTOR_ERROR:
-        apic_eoi();
-        break;
-    case VECTOR_SPURIOUS:
-        break;
-    default:
-        if (vector < INTERRUPT_VECTOR + INTERRUPT_MAX)
-            interrupt_arrived(vector);
-        else
-            apic_eoi(); /* nobody's */
     }
 }
 
 /* User mode was interrupted; the state is in the EC. */
-_Noreturn void exception_user(struct ec *ec);
 _Noreturn void exception_user(struct ec *ec)
 {
     struct cpu *cpu = ec->cpu;
@@ -58,7 +48,6 @@ _Noreturn void exception_user(struct ec *ec)
 }
 
 /* The kernel was interrupted: only interrupts may do that, and only where it waits for them. */
-_Noreturn void exception_kernel(struct frame *frame);
 _Noreturn void exception_kernel(struct frame *frame)
 {
     struct cpu *cpu = cpu_self();

@@ -10,31 +10,11 @@
 #ifndef ENTRY_FRAME_H
 #define ENTRY_FRAME_H
 
-#define R_RAX 0
-#define R_RCX 1
-#define R_RDX 2
-#define R_RBX 3
-#define R_RSP 4 /* not used: see `rsp` */
-#define R_RBP 5
-#define R_RSI 6
-#define R_RDI 7
-#define R_R8 8
-#define R_R9 9
-#define R_R10 10
-#define R_R11 11
-#define R_R12 12
-#define R_R13 13
-#define R_R14 14
-#define R_R15 15
-
 /* In struct frame. */
 #define F_VECTOR 128
-#define F_ERROR 136
 #define F_RIP 144
 #define F_CS 152
-#define F_RFLAGS 160
 #define F_RSP 168
-#define F_SS 176
 #define F_SIZE 184
 
 /* In struct ec. The end of the frame must be aligned to 16 bytes: the CPU aligns the stack before it pushes. */
@@ -54,7 +34,7 @@
 #define EC_CONTEXT 0x128
 #define EC_PIO 0x130
 
-/* In struct pt, struct space_hst and struct space_pio. */
+/* In struct pt, struct space_hst and struct space_bitmap. */
 #define PT_EC 0x18
 #define PT_IP 0x20
 #define PT_PID 0x28
@@ -97,6 +77,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Index of a register in `gpr`; R_RSP is not used: see `rsp`. */
+enum { R_RAX, R_RCX, R_RDX, R_RBX, R_RSP, R_RBP, R_RSI, R_RDI };
+enum { R_R8 = 8, R_R9, R_R10, R_R11, R_R12, R_R13, R_R14, R_R15 };
+
 struct frame {
     uint64_t gpr[16];
     uint64_t vector;
@@ -109,7 +93,7 @@ struct frame {
 };
 
 _Static_assert(offsetof(struct frame, vector) == F_VECTOR && offsetof(struct frame, rip) == F_RIP &&
-                   offsetof(struct frame, rflags) == F_RFLAGS && offsetof(struct frame, rsp) == F_RSP &&
+                   offsetof(struct frame, cs) == F_CS && offsetof(struct frame, rsp) == F_RSP &&
                    sizeof(struct frame) == F_SIZE,
                "offsets");
 _Static_assert(EC_END % 16 == 0, "alignment");

@@ -36,78 +36,56 @@ static inline void *object_with(const struct ec *ec, uint64_t sel, uint32_t righ
     return cap_has(c, right) ? cap_object(c) : 0;
 }
 
-/* Makes a new object known; if that fails, drops it. */
-static unsigned publish(struct ec *ec, uint64_t sel, struct object *object, unsigned perms)
-{
-    unsigned status = obj_insert(ec->obj, sel, cap_make(object, perms));
+/* Each of them begins with its `object`. */
+union any_object {
+    struct object *object;
+    struct pd *pd;
+    struct ec *ec;
+    struct sc *sc;
+    struct pt *pt;
+    struct sm *sm;
+};
 
-    if (status != NOVA_SUCCESS)
-        object_put(object);
-    return status;
-}
-
-static unsigned create_pd(struct ec *ec, uint64_t id, struct pd *pd, unsigned perms, uint64_t rdx)
+static unsigned create_pd(struct pd *pd, unsigned op, uint64_t limit, union any_object *created)
 {
     static const uint8_t space_type[] = {
         [NOVA_PD_OBJ] = OBJECT_OBJ, [NOVA_PD_HST] = OBJECT_HST, [NOVA_PD_GST] = OBJECT_GST,
         [NOVA_PD_DMA] = OBJECT_DMA, [NOVA_PD_PIO] = OBJECT_PIO, [NOVA_PD_MSR] = OBJECT_MSR,
     };
-    uint64_t op = FLAGS(id);
-    struct object *object;
-    unsigned status;
 
     if (op == NOVA_PD_PD || op == NOVA_PD_LIMITED) {
-        struct pd *child = pd_create(pd, op == NOVA_PD_PD ? pd_default_limit(pd) : rdx);
-        return child ? publish(ec, SELECTOR(id), &child->object, perms) : NOVA_MEM_OBJ;
+        created->pd = pd_create(pd, op == NOVA_PD_PD ? pd_default_limit(pd) : limit);
+        return created->pd ? NOVA_SUCCESS : NOVA_MEM_OBJ;
     }
     if (op >= ARRAY_SIZE(space_type))
         return NOVA_BAD_PAR;
     if (op == NOVA_PD_GST || op == NOVA_PD_DMA)
         return NOVA_BAD_FTR;
-    status = space_create(space_type[op], pd, &object);
-    return status == NOVA_SUCCESS ? publish(ec, SELECTOR(id), object, NOVA_PERM_ALL) : status;
+    return space_create(space_type[op], pd, &created->object);
 }
 
-static unsigned create_ec(struct ec *ec, uint64_t id, struct pd *pd, uint64_t rdx, uint64_t r8)
+static unsigned create_ec(struct pd *pd, unsigned flags, uint64_t rdx, uint64_t sp, uint64_t evt,
+                          union any_object *created)
 {
-    uint64_t flags = FLAGS(id);
-    struct ec *created;
-    unsigned status;
-
     if (flags & NOVA_EC_GUEST)
         return NOVA_BAD_FTR;
-    status = ec_create(&(struct ec_config){.pd = pd,
-                                           .cpu = rdx & 0xfff,
-                                           .utcb_page = rdx >> PAGE_BITS,
-                                           .sp = ec->frame.gpr[R_RAX],
-                                           .evt = r8,
-                                           .local = !(flags & NOVA_EC_GLOBAL),
-                                           .fpu = flags & NOVA_EC_FPU},
-                       &created);
-    return status == NOVA_SUCCESS ? publish(ec, SELECTOR(id), &created->object, NOVA_PERM_ALL) : status;
+    return ec_create(&(struct ec_config){.pd = pd,
+                                         .cpu = rdx & 0xfff,
+                                         .utcb_page = rdx >> PAGE_BITS,
+                                         .sp = sp,
+                                         .evt = evt,
+                                         .local = !(flags & NOVA_EC_GLOBAL),
+                                         .fpu = flags & NOVA_EC_FPU},
+                     &created->ec);
 }
 
-static unsigned create_sc(struct ec *ec, uint64_t id, struct pd *pd, uint64_t rdx)
+static unsigned create_sc(struct pd *pd, struct ec *bound, uint64_t scd, union any_object *created)
 {
-    struct ec *bound = object_with(ec, rdx, RIGHT(EC, NOVA_EC_BIND_SC));
-    struct sc *sc;
-    unsigned status;
-
-    if (!bound || bound->local)
-        return NOVA_BAD_CAP;
-    status = sc_create(pd, bound, ec->frame.gpr[R_RAX], &sc);
-    if (status != NOVA_SUCCESS)
-        return status;
-    status = publish(ec, SELECTOR(id), &sc->object, NOVA_PERM_ALL);
-    if (status == NOVA_SUCCESS)
-        sc_start(sc);
-    return status;
+    return bound && !bound->local ? sc_create(pd, bound, scd, &created->sc) : NOVA_BAD_CAP;
 }
 
-static unsigned create_pt(struct ec *ec, uint64_t id, struct pd *pd, uint64_t rdx)
+static unsigned create_pt(struct pd *pd, struct ec *handler, uint64_t ip, union any_object *created)
 {
-    uint64_t ip = ec->frame.gpr[R_RAX];
-    struct ec *handler = object_with(ec, rdx, RIGHT(EC, NOVA_EC_BIND_PT));
     struct pt *pt;
 
     if (!handler || !handler->local)
@@ -124,25 +102,18 @@ static unsigned create_pt(struct ec *ec, uint64_t id, struct pd *pd, uint64_t rd
     object_init(&pt->object, OBJECT_PT, pd);
     pt->ec = handler;
     pt->ip = ip;
-    return publish(ec, SELECTOR(id), &pt->object, NOVA_PERM_ALL);
+    created->pt = pt;
+    return NOVA_SUCCESS;
 }
 
-static unsigned create_sm(struct ec *ec, uint64_t id, struct pd *pd, uint64_t rdx)
-{
-    struct sm *sm;
-    unsigned status = sm_create(pd, rdx, &sm);
-
-    /* ASSIGN is defined for interrupt semaphores only. */
-    return status == NOVA_SUCCESS ? publish(ec, SELECTOR(id), &sm->object, NOVA_SM_CTRL_UP | NOVA_SM_CTRL_DN)
-                                  : status;
-}
-
-/* What the five calls have in common. The PD cannot die while an object is created in it. */
+/* The five calls. The PD cannot die while an object is created in it. */
 static unsigned create(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t r8)
 {
-    unsigned number = id & 0xf, status = obj_reserve(ec->obj, SELECTOR(id));
+    unsigned number = id & 0xf, status = obj_reserve(ec->obj, SELECTOR(id)), perms = NOVA_PERM_ALL;
+    uint64_t rax = ec->frame.gpr[R_RAX];
     cap c = lookup(ec, rsi);
     struct pd *pd = cap_object(c);
+    union any_object created = {0};
 
     /* The permissions are in the order of the numbers. */
     if (status == NOVA_BAD_CAP || !cap_has(c, RIGHT(PD, NOVA_PD_CREATE_PD) << (number - NOVA_CREATE_PD)))
@@ -153,19 +124,29 @@ static unsigned create(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, u
         return NOVA_BAD_CAP;
     switch (number) {
     case NOVA_CREATE_PD:
-        status = create_pd(ec, id, pd, cap_perms(c), rdx);
+        status = create_pd(pd, FLAGS(id), rdx, &created);
+        perms = FLAGS(id) == NOVA_PD_PD || FLAGS(id) == NOVA_PD_LIMITED ? cap_perms(c) : NOVA_PERM_ALL;
         break;
     case NOVA_CREATE_EC:
-        status = create_ec(ec, id, pd, rdx, r8);
+        status = create_ec(pd, FLAGS(id), rdx, rax, r8, &created);
         break;
     case NOVA_CREATE_SC:
-        status = create_sc(ec, id, pd, rdx);
+        status = create_sc(pd, object_with(ec, rdx, RIGHT(EC, NOVA_EC_BIND_SC)), rax, &created);
         break;
     case NOVA_CREATE_PT:
-        status = create_pt(ec, id, pd, rdx);
+        status = create_pt(pd, object_with(ec, rdx, RIGHT(EC, NOVA_EC_BIND_PT)), rax, &created);
         break;
     default:
-        status = create_sm(ec, id, pd, rdx);
+        created.sm = sm_create(pd, rdx);
+        status = created.sm ? NOVA_SUCCESS : NOVA_MEM_OBJ;
+        perms = NOVA_SM_CTRL_UP | NOVA_SM_CTRL_DN; /* ASSIGN is defined for interrupt semaphores only */
+    }
+    if (status == NOVA_SUCCESS) {
+        status = obj_insert(ec->obj, SELECTOR(id), cap_make(created.object, perms));
+        if (status != NOVA_SUCCESS)
+            object_put(created.object);
+        else if (number == NOVA_CREATE_SC)
+            sc_start(created.sc);
     }
     object_put(&pd->object);
     return status;
@@ -182,8 +163,8 @@ static __attribute__((noinline)) unsigned ctrl_pd(struct ec *ec, uint64_t id, ui
     struct space *src = cap_object(sc), *dst = cap_object(dc);
     unsigned type = sc ? src->object.type : OBJECT_PD;
 
-    if (type < OBJECT_OBJ || !cap_has(sc, (uint32_t)NOVA_SPC_TAKE << object_shift[type]) || !dc ||
-        dst->object.type != type || !cap_has(dc, (uint32_t)NOVA_SPC_GRANT << object_shift[type]))
+    if (type < OBJECT_OBJ || !cap_has(sc, (uint32_t)NOVA_SPC_TAKE << object_rights[type].shift) || !dc ||
+        dst->object.type != type || !cap_has(dc, (uint32_t)NOVA_SPC_GRANT << object_rights[type].shift))
         return NOVA_BAD_CAP;
     if ((ssb | dsb) & (size - 1) || ssb + size > src->selectors || dsb + size > dst->selectors)
         return NOVA_BAD_PAR;
@@ -197,46 +178,7 @@ static __attribute__((noinline)) unsigned ctrl_pd(struct ec *ec, uint64_t id, ui
         return obj_delegate((struct space_obj *)src, (struct space_obj *)dst, ssb, dsb, ord, pmm);
     if (ssb != dsb)
         return NOVA_BAD_PAR;
-    return type == OBJECT_PIO ? pio_delegate((struct space_pio *)src, (struct space_pio *)dst, ssb, ord, pmm)
-                              : msr_delegate((struct space_msr *)src, (struct space_msr *)dst, ssb, ord, pmm);
-}
-
-static unsigned ctrl_ec(struct ec *ec, uint64_t id)
-{
-    struct ec *target = object_with(ec, SELECTOR(id), RIGHT(EC, NOVA_EC_CTRL));
-
-    if (!target)
-        return NOVA_BAD_CAP;
-    ec_recall(target, FLAGS(id) & NOVA_EC_STRONG);
-    return NOVA_SUCCESS;
-}
-
-static unsigned ctrl_sc(struct ec *ec, uint64_t id)
-{
-    struct sc *sc = object_with(ec, SELECTOR(id), RIGHT(SC, NOVA_SC_CTRL));
-
-    if (!sc)
-        return NOVA_BAD_CAP;
-    ec->frame.gpr[R_RSI] = sc_time(sc);
-    return NOVA_SUCCESS;
-}
-
-static unsigned ctrl_pt(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx)
-{
-    struct pt *pt = object_with(ec, SELECTOR(id), RIGHT(PT, NOVA_PT_CTRL));
-
-    if (!pt)
-        return NOVA_BAD_CAP;
-    WRITE_ONCE(pt->pid, rsi);
-    WRITE_ONCE(pt->mtd, (uint32_t)rdx);
-    return NOVA_SUCCESS;
-}
-
-static unsigned ctrl_sm_up(struct ec *ec, uint64_t id)
-{
-    struct sm *sm = object_with(ec, SELECTOR(id), RIGHT(SM, NOVA_SM_CTRL_UP));
-
-    return sm ? sm_up(sm) : NOVA_BAD_CAP;
+    return bitmap_delegate((struct space_bitmap *)src, (struct space_bitmap *)dst, ssb, ord, pmm);
 }
 
 static unsigned sm_down_call(struct ec *ec, uint64_t id, uint64_t deadline)
@@ -255,13 +197,11 @@ static unsigned sm_down_call(struct ec *ec, uint64_t id, uint64_t deadline)
     return ec->blocked ? SUSPEND : status;
 }
 
-static unsigned ctrl_hw(const struct ec *ec, uint64_t id)
+static unsigned ctrl_hw(unsigned op, uint64_t operand)
 {
-    if (ec->object.pd != pd_root)
-        return NOVA_BAD_HYP;
-    switch (FLAGS(id)) {
+    switch (op) {
     case NOVA_HW_SLEEP:
-        return power_transition(SELECTOR(id) & 7, SELECTOR(id) >> 3 & 7, SELECTOR(id) >> 6 & 7);
+        return power_transition(operand & 7, operand >> 3 & 7, operand >> 6 & 7);
     case NOVA_HW_QOS:
     case NOVA_HW_L3:
     case NOVA_HW_L2:
@@ -272,17 +212,16 @@ static unsigned ctrl_hw(const struct ec *ec, uint64_t id)
     }
 }
 
-static unsigned assign_int(struct ec *ec, uint64_t id, uint64_t rsi)
+static unsigned assign_int(struct ec *ec, struct sm *sm, unsigned flags, uint64_t cpu)
 {
-    struct sm *sm = object_with(ec, SELECTOR(id), RIGHT(SM, NOVA_SM_ASSIGN));
     uint32_t addr = 0, data = 0;
     unsigned status;
 
-    if (!sm || sm->interrupt < 0)
+    if (sm->interrupt < 0)
         return NOVA_BAD_CAP;
-    if (rsi >= cpu_count)
+    if (cpu >= cpu_count)
         return NOVA_BAD_CPU;
-    status = interrupt_assign(sm, (unsigned)rsi, FLAGS(id), &addr, &data);
+    status = interrupt_assign(sm, (unsigned)cpu, flags, &addr, &data);
     if (status == NOVA_SUCCESS) {
         ec->frame.gpr[R_RSI] = addr;
         ec->frame.gpr[R_RDX] = data;
@@ -290,39 +229,53 @@ static unsigned assign_int(struct ec *ec, uint64_t id, uint64_t rsi)
     return status;
 }
 
-static unsigned assign_dev(const struct ec *ec)
+/* The calls on one object, which the capability has been found to allow. */
+static unsigned control(struct ec *ec, uint64_t id, union any_object object, uint64_t rsi, uint64_t rdx)
 {
-    return ec->object.pd != pd_root ? NOVA_BAD_HYP : NOVA_BAD_FTR;
+    switch (id & 0xf) {
+    case NOVA_CTRL_EC:
+        ec_recall(object.ec, FLAGS(id) & NOVA_EC_STRONG);
+        return NOVA_SUCCESS;
+    case NOVA_CTRL_SC:
+        ec->frame.gpr[R_RSI] = sc_time(object.sc);
+        return NOVA_SUCCESS;
+    case NOVA_CTRL_PT:
+        WRITE_ONCE(object.pt->pid, rsi);
+        WRITE_ONCE(object.pt->mtd, (uint32_t)rdx);
+        return NOVA_SUCCESS;
+    case NOVA_CTRL_SM:
+        return sm_up(object.sm);
+    default:
+        return assign_int(ec, object.sm, FLAGS(id), rsi);
+    }
 }
 
 static __attribute__((noinline)) unsigned perform(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx,
                                                   uint64_t r8)
 {
-    switch (id & 0xf) {
+    /* What the capability at the selector in RDI must allow; 0: it does not name an object. */
+    static const uint32_t right[16] = {
+        [NOVA_CTRL_EC] = RIGHT(EC, NOVA_EC_CTRL),      [NOVA_CTRL_SC] = RIGHT(SC, NOVA_SC_CTRL),
+        [NOVA_CTRL_PT] = RIGHT(PT, NOVA_PT_CTRL),      [NOVA_CTRL_SM] = RIGHT(SM, NOVA_SM_CTRL_UP),
+        [NOVA_ASSIGN_INT] = RIGHT(SM, NOVA_SM_ASSIGN),
+    };
+    unsigned number = id & 0xf;
+
+    if (number >= NOVA_CREATE_PD && number <= NOVA_CREATE_SM)
+        return create(ec, id, rsi, rdx, r8);
+    if (right[number]) {
+        union any_object object = {object_with(ec, SELECTOR(id), right[number])};
+        return object.object ? control(ec, id, object, rsi, rdx) : NOVA_BAD_CAP;
+    }
+    switch (number) {
     case NOVA_IPC_CALL: /* with flags */
         ec->frame.gpr[R_RDI] = id;
         ec->cont = CONT_CALL;
         return SUSPEND;
-    case NOVA_CREATE_PD:
-    case NOVA_CREATE_EC:
-    case NOVA_CREATE_SC:
-    case NOVA_CREATE_PT:
-    case NOVA_CREATE_SM:
-        return create(ec, id, rsi, rdx, r8);
-    case NOVA_CTRL_EC:
-        return ctrl_ec(ec, id);
-    case NOVA_CTRL_SC:
-        return ctrl_sc(ec, id);
-    case NOVA_CTRL_PT:
-        return ctrl_pt(ec, id, rsi, rdx);
-    case NOVA_CTRL_SM:
-        return ctrl_sm_up(ec, id);
     case NOVA_CTRL_HW:
-        return ctrl_hw(ec, id);
-    case NOVA_ASSIGN_INT:
-        return assign_int(ec, id, rsi);
+        return ec->object.pd == pd_root ? ctrl_hw(FLAGS(id), SELECTOR(id)) : NOVA_BAD_HYP;
     case NOVA_ASSIGN_DEV:
-        return assign_dev(ec);
+        return ec->object.pd == pd_root ? NOVA_BAD_FTR : NOVA_BAD_HYP;
     default:
         return NOVA_BAD_HYP;
     }
@@ -356,7 +309,6 @@ static inline unsigned finish(struct ec *ec, uint64_t id, unsigned status)
 }
 
 /* From entry/entry.S; the status goes back to the user unless it is SUSPEND. */
-unsigned hypercall(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec);
 unsigned hypercall(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec)
 {
     (void)rcx;
@@ -374,7 +326,6 @@ static __attribute__((noinline)) unsigned sm_up_blocked(struct ec *ec, struct sm
 }
 
 /* The same for ctrl_sm without flags. */
-unsigned hypercall_sm_up(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec);
 unsigned hypercall_sm_up(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec)
 {
     cap c = lookup(ec, SELECTOR(id));
@@ -388,7 +339,6 @@ unsigned hypercall_sm_up(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, 
 }
 
 /* The EC has been suspended: it is blocked, or something has to be done before it goes on. */
-_Noreturn void hypercall_suspend(struct ec *ec);
 _Noreturn void hypercall_suspend(struct ec *ec)
 {
     struct cpu *cpu = ec->cpu;

@@ -64,24 +64,29 @@ static void put(char c)
     }
 }
 
-void print(const char *text, ...)
+void print_list(const char *text, va_list args)
 {
-    va_list args;
-
     if (!panicking)
         lock(&console_lock);
-    va_start(args, text);
     format(put, text, args);
-    va_end(args);
     if (!panicking) {
         unlock(&console_lock);
         sm_up(&console_sm);
     }
 }
 
+void print(const char *text, ...)
+{
+    va_list args;
+
+    va_start(args, text);
+    print_list(text, args);
+    va_end(args);
+}
+
 void console_init(void)
 {
-    sm_init(&console_sm, -1);
+    sm_init(&console_sm, 0, -1);
     outb(COM1 + 7, 0x5a); /* a UART keeps what is written to its scratch register */
     if (inb(COM1 + 7) != 0x5a)
         return;

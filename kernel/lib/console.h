@@ -8,8 +8,11 @@
 #ifndef LIB_CONSOLE_H
 #define LIB_CONSOLE_H
 
+#include <stdarg.h>
+
 /* See lib/format.h for what the format may contain. */
 void print(const char *text, ...) __attribute__((format(printf, 1, 2)));
+void print_list(const char *text, va_list args);
 
 /* Finds out whether there is a COM1, and programs it for 115200 baud, 8N1. */
 void console_init(void);

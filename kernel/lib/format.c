@@ -9,8 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-static void put_number(void (*put)(char c), uint64_t value, unsigned base, unsigned width, char pad,
-                       bool negative)
+static void put_number(void (*put)(char c), uint64_t value, unsigned base, unsigned width, char pad)
 {
     char digits[20];
     unsigned n = 0;
@@ -19,8 +18,6 @@ static void put_number(void (*put)(char c), uint64_t value, unsigned base, unsig
         digits[n++] = "0123456789abcdef"[value % base];
         value /= base;
     } while (value);
-    if (negative)
-        put('-');
     for (unsigned i = n; i < width; i++)
         put(pad);
     while (n)
@@ -55,11 +52,6 @@ void format(void (*put)(char c), const char *text, va_list args)
         case 'c':
             put((char)va_arg(args, int));
             break;
-        case 'd': {
-            int64_t v = longs ? va_arg(args, int64_t) : va_arg(args, int);
-            put_number(put, v < 0 ? -(uint64_t)v : (uint64_t)v, 10, width, pad, v < 0);
-            break;
-        }
         case 'u':
         case 'x':
             value = longs ? va_arg(args, uint64_t) : va_arg(args, unsigned);
@@ -67,10 +59,10 @@ void format(void (*put)(char c), const char *text, va_list args)
                 put('0');
                 put('x');
             }
-            put_number(put, value, *text == 'u' ? 10 : 16, width, pad, false);
+            put_number(put, value, *text == 'u' ? 10 : 16, width, pad);
             break;
         case 'p':
-            put_number(put, (uintptr_t)va_arg(args, void *), 16, 16, '0', false);
+            put_number(put, (uintptr_t)va_arg(args, void *), 16, 16, '0');
             break;
         case '\0':
             return;

@@ -9,7 +9,7 @@
 
 #include <stdarg.h>
 
-/* Calls put for each character. Formats: %s %c %d %u %x %p %%, with l and ll, '#', a width and leading zeros. */
+/* Calls put for each character. Formats: %s %c %u %x %p %%, with l and ll, '#', a width and leading zeros. */
 void format(void (*put)(char c), const char *text, va_list args);
 
 #endif

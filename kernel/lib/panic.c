@@ -9,11 +9,8 @@
 
 #include "lib/panic.h"
 
-#include <stdarg.h>
-
 #include "core/cpu.h"
 #include "lib/console.h"
-#include "lib/format.h"
 #include "x86/apic.h"
 #include "x86/asm.h"
 
@@ -31,19 +28,14 @@ static _Noreturn void halt(void)
         __asm__ volatile("cli; hlt");
 }
 
-static _Noreturn void stop(void)
-{
-    print("panic: stopped\n");
-    halt();
-}
-
 static bool is_return_address(uint64_t addr)
 {
     return addr >= (uintptr_t)image_start + 5 && addr < (uintptr_t)text_end &&
            *(const uint8_t *)(uintptr_t)(addr - 5) == CALL_REL32;
 }
 
-static void backtrace(uint64_t sp)
+/* What every panic ends with. */
+static _Noreturn void stop(uint64_t sp)
 {
     uint64_t area = sp & ~(CPU_STRIDE - 1UL);
     unsigned found = 0;
@@ -59,7 +51,8 @@ static void backtrace(uint64_t sp)
             }
         }
     }
-    print("\n");
+    print("\npanic: stopped\n");
+    halt();
 }
 
 void panic_check(void)
@@ -78,23 +71,16 @@ static void head(void)
     print("\nKERNEL PANIC: ");
 }
 
-/* Formats into print's back end. */
-static void put_one(char c)
-{
-    print("%c", c);
-}
-
 _Noreturn void panic(const char *text, ...)
 {
     va_list args;
 
     head();
     va_start(args, text);
-    format(put_one, text, args);
+    print_list(text, args);
     va_end(args);
     print("\n");
-    backtrace((uintptr_t)__builtin_frame_address(0));
-    stop();
+    stop((uintptr_t)__builtin_frame_address(0));
 }
 
 _Noreturn void panic_frame(const struct frame *f)
@@ -110,6 +96,5 @@ _Noreturn void panic_frame(const struct frame *f)
     for (unsigned i = 0; i < 16; i++)
         if (i != R_RSP)
             print("%s %p%c", name[i], (void *)f->gpr[i], i % 4 == 3 ? '\n' : ' ');
-    backtrace(f->rsp);
-    stop();
+    stop(f->rsp);
 }

@@ -19,20 +19,6 @@ void *memcpy(void *restrict dst, const void *restrict src, size_t size)
     return dst;
 }
 
-void *memmove(void *dst, const void *src, size_t size)
-{
-    char *d = dst;
-    const char *s = src;
-
-    if (d <= s || d >= s + size)
-        for (size_t i = 0; i < size; i++)
-            ((volatile char *)d)[i] = s[i];
-    else
-        for (size_t i = size; i > 0; i--)
-            ((volatile char *)d)[i - 1] = s[i - 1];
-    return dst;
-}
-
 void *memset(void *dst, int byte, size_t size)
 {
     void *d = dst;

@@ -9,6 +9,8 @@
  */
 
 #include "mem/ptab.h"
+
+#include "boot/paging.h"
 #include "mem/layout.h"
 
 #define BITS 9
@@ -216,27 +218,21 @@ void ptab_destroy(struct ptab *ptab)
  * The cacheability is an index into the PAT: PCD 4, PWT 3 and, above them, bit 7 at level 1 or 12 higher up.
  * What can be written or executed can also be read. D and A are set, so that hardware need not do it.
  */
-#define P BIT(0)
-#define RW BIT(1)
 #define US BIT(2)
-#define A BIT(5)
-#define D BIT(6)
-#define PS BIT(7)
-#define NX BIT(63)
-#define USER(bits) (P | US | A | D | (bits))
-#define BY_W_R USER(0), USER(0), USER(RW), USER(RW)
+#define USER(bits) (PTE_P | US | PTE_A | PTE_D | (bits))
+#define BY_W_R USER(0), USER(0), USER(PTE_W), USER(PTE_W)
 
 struct ptab_format ptab_host = {
     .levels = 4,
     .leaf_levels = 2,
     .root_entries = 256,
-    .table = P | RW | US | A,
-    .leaf = PS,
-    .table_mask = P | PS,
+    .table = PTE_P | PTE_W | US | PTE_A,
+    .leaf = PTE_LARGE,
+    .table_mask = PTE_P | PTE_LARGE,
     .addr = 0xffffffffff000,
     /* XU and XS are one and the same here */
-    .perm = {0, USER(NX), USER(NX | RW), USER(NX | RW), BY_W_R, BY_W_R, BY_W_R},
-    .perm_mask = USER(NX | RW),
+    .perm = {0, USER(PTE_NX), USER(PTE_NX | PTE_W), USER(PTE_NX | PTE_W), BY_W_R, BY_W_R, BY_W_R},
+    .perm_mask = USER(PTE_NX | PTE_W),
     .cache = {0x00, 0x08, 0x10, 0x18, 0x80},
     .cache_mask = 0x98,
     .cache_leaf = {0x00, 0x08, 0x10, 0x18, 0x1000},

@@ -3,7 +3,7 @@
  *
  * A page is divided into 64 units of 64 bytes; unit 0 is the header. An object is named by its first unit, so
  * one word shows which objects of a page are free, and neither allocating nor freeing divides.
- * Pages with free objects are listed, an empty one last, so that it is used last: at most one is kept.
+ * Pages with free objects are listed; one without objects goes back to the pool at once.
  * The lock is a leaf: pages come from the pool and go back to it while it is not held.
  *
  * SPDX-License-Identifier: MIT
@@ -13,7 +13,6 @@
 #include "lib/string.h"
 
 #define UNIT 64U
-#define PAGE_AT(list) CONTAINER(list, struct slab_page, link)
 
 struct slab_page {
     struct slab *slab;
@@ -50,7 +49,7 @@ void *slab_alloc(struct slab *slab)
         }
     }
     if (LIKELY(!list_empty(&slab->pages))) {
-        struct slab_page *page = PAGE_AT(slab->pages.next);
+        struct slab_page *page = CONTAINER(slab->pages.next, struct slab_page, link);
         object = (char *)page + bit_lowest(page->free) * UNIT;
         page->free &= page->free - 1;
         if (!page->free)

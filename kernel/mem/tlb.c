@@ -16,26 +16,11 @@
 #include "mem/tlb.h"
 
 #include "boot/paging.h"
-#include "x86/asm.h"
 #include "x86/cpu.h"
 
 #define PCID_BITS 12
 #define PCID_MAX ((1U << PCID_BITS) - 1)
 #define CR3_KEEP BIT(63) /* keep the translations of the PCID */
-
-void tlb_init(struct cpu *cpu)
-{
-    cpu->pcid_generation = 1;
-    cpu->pcid_next = 1;
-}
-
-static void flush_all(void)
-{
-    uint64_t cr4 = read_cr4();
-
-    write_cr4(cr4 & ~CR4_PGE);
-    write_cr4(cr4);
-}
 
 static uint64_t tagged(struct cpu *cpu, struct space_hst *hst)
 {
@@ -44,7 +29,10 @@ static uint64_t tagged(struct cpu *cpu, struct space_hst *hst)
 
     if (*tag >> PCID_BITS != cpu->pcid_generation) {
         if (cpu->pcid_next > PCID_MAX) {
-            flush_all();
+            /* To switch off global pages flushes all PCIDs. */
+            uint64_t cr4 = read_cr4();
+            write_cr4(cr4 & ~CR4_PGE);
+            write_cr4(cr4);
             cpu->pcid_generation++;
             cpu->pcid_next = 1;
         }
@@ -56,13 +44,10 @@ static uint64_t tagged(struct cpu *cpu, struct space_hst *hst)
 
 void tlb_load(struct cpu *cpu, struct space_hst *hst)
 {
+    uint64_t root = hst ? hst->root : phys_of(kernel_root);
+
     __atomic_store_n(&cpu->space, hst, __ATOMIC_RELEASE);
-    if (!hst)
-        write_cr3(phys_of(kernel_root));
-    else if (cpu_has_pcid)
-        write_cr3(tagged(cpu, hst));
-    else
-        write_cr3(hst->root);
+    write_cr3(hst && cpu_has_pcid ? tagged(cpu, hst) : root);
 }
 
 void tlb_serve(struct cpu *cpu)
@@ -76,8 +61,9 @@ void tlb_serve(struct cpu *cpu)
 void tlb_shootdown(struct space_hst *hst)
 {
     struct cpu *self = cpu_self();
+    struct cpu *asked[CPU_MAX];
     uint32_t ticket[CPU_MAX];
-    unsigned asked = 0;
+    unsigned count = 0;
 
     if (cpu_has_pcid)
         for (unsigned i = 0; i < cpu_count; i++)
@@ -85,20 +71,15 @@ void tlb_shootdown(struct space_hst *hst)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < cpu_count; i++) {
         struct cpu *cpu = cpu_of(i);
-        ticket[i] = 0;
         if (__atomic_load_n(&cpu->space, __ATOMIC_ACQUIRE) != hst)
             continue;
         if (cpu == self) {
             tlb_load(self, hst);
         } else {
-            ticket[i] = cpu_ask(cpu);
-            asked++;
+            asked[count] = cpu;
+            ticket[count++] = cpu_ask(cpu);
         }
     }
-    for (unsigned i = 0; asked; i++) {
-        if (ticket[i]) {
-            cpu_wait(cpu_of(i), ticket[i]);
-            asked--;
-        }
-    }
+    for (unsigned i = 0; i < count; i++)
+        cpu_wait(asked[i], ticket[i]);
 }

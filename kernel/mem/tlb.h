@@ -10,18 +10,8 @@
 #include "core/cpu.h"
 #include "x86/asm.h"
 
-/* Finds out about PCIDs, per CPU. */
-void tlb_init(struct cpu *cpu);
-
 /* Makes a space the current one of this CPU; null: the kernel alone. */
 void tlb_load(struct cpu *cpu, struct space_hst *hst);
-
-/* The same on a CPU without PCIDs. */
-static inline void tlb_load_plain(struct cpu *cpu, struct space_hst *hst)
-{
-    __atomic_store_n(&cpu->space, hst, __ATOMIC_RELEASE);
-    write_cr3(hst->root);
-}
 
 /*
  * Returns when no CPU can use what the tables of the space said before the last update. All CPUs

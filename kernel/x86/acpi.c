@@ -41,9 +41,8 @@ static uint64_t field(struct table t, uint32_t offset, uint32_t size)
 
 static struct table open_window(uint64_t phys, uint32_t length)
 {
-    static const struct table none;
     const uint8_t *data = boot_window(phys, length);
-    return data ? (struct table){phys, data, length, 0} : none;
+    return data ? (struct table){phys, data, length, 0} : (struct table){0};
 }
 
 /* None, too, if it is shorter than `min` or the bytes do not add up to 0. */
@@ -56,9 +55,7 @@ static struct table open_valid(uint64_t phys, uint64_t length, uint32_t min)
         t = open_window(phys, (uint32_t)length);
     for (uint32_t i = 0; i < t.length; i++)
         sum = (uint8_t)(sum + t.data[i]);
-    if (sum)
-        t = (struct table){0};
-    return t;
+    return sum == 0 ? t : (struct table){0};
 }
 
 /* None, too, if it is not the table with this signature. */
@@ -109,8 +106,6 @@ static void add_cpu(uint64_t apic_id, uint64_t flags)
         wanted = wanted && acpi.apic_id[i] != apic_id;
     if (wanted && acpi.cpus < CPU_MAX)
         acpi.apic_id[acpi.cpus++] = (uint32_t)apic_id;
-    else if (wanted)
-        acpi.cpus_ignored++;
 }
 
 /* 5.2.12.3 */
@@ -165,10 +160,7 @@ static void parse_madt(struct table t)
 static struct acpi_register make_register(uint64_t space, uint64_t width, uint64_t addr)
 {
     bool usable = addr && width && (space == 0 || (space == 1 && addr <= UINT16_MAX) || space == 2);
-    struct acpi_register r = {(uint8_t)space, (uint8_t)width, addr};
-    if (!usable)
-        r = (struct acpi_register){0};
-    return r;
+    return usable ? (struct acpi_register){(uint8_t)space, (uint8_t)width, addr} : (struct acpi_register){0};
 }
 
 /* 5.2.3.2 */

@@ -38,7 +38,6 @@ struct acpi {
     uint64_t lapic_addr;
     uint32_t apic_id[CPU_MAX]; /* of the enabled CPUs, as listed */
     unsigned cpus;             /* entries in apic_id; 0: not known, there is the one that runs */
-    unsigned cpus_ignored;     /* enabled, but beyond CPU_MAX (counted as often as they are listed) */
     struct acpi_ioapic ioapic[ACPI_IOAPIC_MAX];
     unsigned ioapics;
     struct acpi_isa isa[ACPI_ISA_IRQS]; /* identity, edge, high unless overridden */
@@ -50,7 +49,7 @@ struct acpi {
     uint16_t smi_cmd;    /* port, or 0 */
     uint64_t hpet;       /* physical address, or 0 */
     uint64_t mcfg;       /* physical address of PCI segment 0, bus 0, or 0 */
-    uint64_t dmar, ivrs; /* physical addresses of the tables, or 0 */
+    uint64_t dmar, ivrs; /* physical addresses of the tables, or 0: for the IOMMUs */
 };
 
 extern struct acpi acpi;

@@ -40,9 +40,7 @@
 #define LVT_TSC_DEADLINE 0x40000
 #define DIVIDE_BY_1 0xb
 #define ICR_PENDING 0x1000
-#define ICR_INIT 0x4500
-#define ICR_STARTUP 0x4600
-#define ICR_FIXED 0x4000
+#define ICR_ASSERT 0x4000
 
 static volatile uint32_t *mmio; /* null in x2APIC mode */
 
@@ -108,32 +106,17 @@ void apic_eoi(void)
  * state always ends, so it needs no time-out. Target 255 would be all CPUs, and higher ones do not fit.
  * x2APIC: WRMSR does not wait for earlier stores, which the target is going to read (11.12.3).
  */
-static void icr_write(uint32_t target, uint32_t command)
+void apic_ipi(uint32_t target, uint32_t command)
 {
     if (!mmio) {
         __asm__ volatile("mfence; lfence" : : : "memory");
-        wrmsr(MSR_X2APIC + REG_ICR / 16, (uint64_t)target << 32 | command);
+        wrmsr(MSR_X2APIC + REG_ICR / 16, (uint64_t)target << 32 | ICR_ASSERT | command);
     } else if (target < 255) {
         while (reg_read(REG_ICR) & ICR_PENDING)
             cpu_relax();
         reg_write(REG_ICR_HIGH, target << 24);
-        reg_write(REG_ICR, command);
+        reg_write(REG_ICR, ICR_ASSERT | command);
     }
-}
-
-void apic_ipi(uint32_t target, uint8_t vector)
-{
-    icr_write(target, ICR_FIXED | vector);
-}
-
-void apic_send_init(uint32_t target)
-{
-    icr_write(target, ICR_INIT);
-}
-
-void apic_send_startup(uint32_t target, uint8_t page)
-{
-    icr_write(target, ICR_STARTUP | page);
 }
 
 /*

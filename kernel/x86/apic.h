@@ -17,6 +17,9 @@
 #define VECTOR_ERROR 0xfe
 #define VECTOR_SPURIOUS 0xff
 
+#define APIC_INIT 0x500
+#define APIC_STARTUP 0x600
+
 /*
  * x2APIC where the CPU has it, else maps the registers. Once, on the bootstrap processor, after acpi_parse.
  */
@@ -32,13 +35,11 @@ uint32_t apic_id(void);
 void apic_eoi(void);
 
 /*
- * Sends a fixed interrupt; INIT; start-up from a page below 1 MiB. Waits until the ICR is free, so never
- * loses one. Earlier stores are visible to the target. In xAPIC mode nothing is sent to targets above 254:
- * they do not exist.
+ * Sends an interrupt: a vector, APIC_INIT, or APIC_STARTUP plus the number of a page below 1 MiB. Waits
+ * until the ICR is free, so never loses one. Earlier stores are visible to the target. In xAPIC mode nothing
+ * is sent to targets above 254: they do not exist.
  */
-void apic_ipi(uint32_t target, uint8_t vector);
-void apic_send_init(uint32_t target);
-void apic_send_startup(uint32_t target, uint8_t page);
+void apic_ipi(uint32_t target, uint32_t command);
 
 /*
  * Interrupts this CPU with VECTOR_TIMER when the TSC reaches `deadline`, soon if that is past; UINT64_MAX:

@@ -9,41 +9,22 @@
 
 #include "lib/util.h"
 
-static inline void outb(uint16_t port, uint8_t v)
-{
-    __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
-}
+/* inb, outb and so on. */
+#define PORT_ACCESS(suffix, type)                                                                            \
+    static inline type in##suffix(uint16_t port)                                                             \
+    {                                                                                                        \
+        type v;                                                                                              \
+        __asm__ volatile("in" #suffix " %1, %0" : "=a"(v) : "Nd"(port));                                     \
+        return v;                                                                                            \
+    }                                                                                                        \
+    static inline void out##suffix(uint16_t port, type v)                                                    \
+    {                                                                                                        \
+        __asm__ volatile("out" #suffix " %0, %1" : : "a"(v), "Nd"(port));                                    \
+    }
 
-static inline void outw(uint16_t port, uint16_t v)
-{
-    __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port));
-}
-
-static inline void outl(uint16_t port, uint32_t v)
-{
-    __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port));
-}
-
-static inline uint8_t inb(uint16_t port)
-{
-    uint8_t v;
-    __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
-    return v;
-}
-
-static inline uint16_t inw(uint16_t port)
-{
-    uint16_t v;
-    __asm__ volatile("inw %1, %0" : "=a"(v) : "Nd"(port));
-    return v;
-}
-
-static inline uint32_t inl(uint16_t port)
-{
-    uint32_t v;
-    __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
-    return v;
-}
+PORT_ACCESS(b, uint8_t)
+PORT_ACCESS(w, uint16_t)
+PORT_ACCESS(l, uint32_t)
 
 static inline uint64_t rdmsr(uint32_t msr)
 {
@@ -74,48 +55,23 @@ static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
     return r;
 }
 
-static inline uint64_t read_cr0(void)
-{
-    uint64_t v;
-    __asm__ volatile("mov %%cr0, %0" : "=r"(v));
-    return v;
-}
+/* read_cr0, write_cr0 and so on. */
+#define CONTROL_REGISTER(name)                                                                               \
+    static inline uint64_t read_##name(void)                                                                 \
+    {                                                                                                        \
+        uint64_t v;                                                                                          \
+        __asm__ volatile("mov %%" #name ", %0" : "=r"(v) : : "memory");                                      \
+        return v;                                                                                            \
+    }                                                                                                        \
+    static inline void write_##name(uint64_t v)                                                              \
+    {                                                                                                        \
+        __asm__ volatile("mov %0, %%" #name : : "r"(v) : "memory");                                          \
+    }
 
-static inline void write_cr0(uint64_t v)
-{
-    __asm__ volatile("mov %0, %%cr0" : : "r"(v) : "memory");
-}
-
-static inline uint64_t read_cr2(void)
-{
-    uint64_t v;
-    __asm__ volatile("mov %%cr2, %0" : "=r"(v));
-    return v;
-}
-
-static inline uint64_t read_cr3(void)
-{
-    uint64_t v;
-    __asm__ volatile("mov %%cr3, %0" : "=r"(v) : : "memory");
-    return v;
-}
-
-static inline void write_cr3(uint64_t v)
-{
-    __asm__ volatile("mov %0, %%cr3" : : "r"(v) : "memory");
-}
-
-static inline uint64_t read_cr4(void)
-{
-    uint64_t v;
-    __asm__ volatile("mov %%cr4, %0" : "=r"(v));
-    return v;
-}
-
-static inline void write_cr4(uint64_t v)
-{
-    __asm__ volatile("mov %0, %%cr4" : : "r"(v) : "memory");
-}
+CONTROL_REGISTER(cr0)
+CONTROL_REGISTER(cr2)
+CONTROL_REGISTER(cr3)
+CONTROL_REGISTER(cr4)
 
 static inline void invlpg(const volatile void *addr)
 {

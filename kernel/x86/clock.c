@@ -26,14 +26,9 @@
 #define HPET_COUNTER 60
 #define HPET_PERIOD_MAX 100000000 /* femtoseconds */
 
-/* 8254, channel 2, and the port with its gate (bit 0) and the switch of the loudspeaker (bit 1). */
-#define PIT_CHANNEL2 0x42
-#define PIT_COMMAND 0x43
-#define PIT_GATE 0x61
-
 uint64_t clock_frequency;
 
-static volatile uint32_t *counter; /* of the HPET or of the PM timer */
+static volatile uint32_t *counter; /* of the HPET or of the PM timer; null: the PM timer is a port */
 
 uint64_t clock_scale(uint64_t value, uint64_t numerator, uint64_t denominator)
 {
@@ -45,19 +40,23 @@ uint64_t clock_scale(uint64_t value, uint64_t numerator, uint64_t denominator)
     return low;
 }
 
+static uint32_t read_counter(void)
+{
+    return counter ? *counter : inl((uint16_t)acpi.pm_timer.addr);
+}
+
 /*
  * Ticks of the TSC per second of a clock of numerator / denominator Hz, of which the bits in `mask` can be
  * read; 0 if that stands still.
  */
-static uint64_t measure(const char *name, uint32_t (*read)(void), uint32_t mask, uint64_t numerator,
-                        uint64_t denominator)
+static uint64_t measure(const char *name, uint32_t mask, uint64_t numerator, uint64_t denominator)
 {
     uint64_t least = UINT64_MAX;
     for (unsigned i = 0; i < 3; i++) {
         uint64_t begin = clock_now(), end, ticks;
-        uint32_t first = read();
+        uint32_t first = read_counter();
         do {
-            ticks = (read() - first) & mask;
+            ticks = (read_counter() - first) & mask;
             __asm__ volatile("lfence" : : : "memory"); /* RDTSC may overtake a load */
             end = clock_now();
             if (end - begin > STUCK) {
@@ -77,11 +76,6 @@ static uint64_t from_cpuid(void)
     return c.eax && c.ebx && c.ecx ? clock_scale(c.ecx, c.ebx, c.eax) : 0;
 }
 
-static uint32_t read_counter(void)
-{
-    return *counter;
-}
-
 static uint64_t from_hpet(void)
 {
     if (!acpi.hpet)
@@ -92,48 +86,18 @@ static uint64_t from_hpet(void)
         return 0;
     counter = hpet + HPET_COUNTER;
     hpet[HPET_CONFIG] = config | 1;
-    uint64_t hz = measure("HPET", read_counter, UINT32_MAX, 1000000000000000, period);
+    uint64_t hz = measure("HPET", UINT32_MAX, 1000000000000000, period);
     hpet[HPET_CONFIG] = config;
     return hz;
-}
-
-static uint32_t read_pm_port(void)
-{
-    return inl((uint16_t)acpi.pm_timer.addr);
 }
 
 /* ACPI Specification 6.5, 4.8.3.3. */
 static uint64_t from_pm_timer(void)
 {
-    uint32_t (*read)(void) = read_pm_port;
     if (!acpi.pm_timer.width || acpi.pm_timer.space > 1)
         return 0;
-    if (acpi.pm_timer.space == 0) {
-        counter = device_map(acpi.pm_timer.addr);
-        read = read_counter;
-    }
-    return measure("PM timer", read, acpi.timer_32bit ? UINT32_MAX : 0xffffff, 3579545, 1);
-}
-
-/* Counts down. The latch command makes the two bytes belong together. */
-static uint32_t read_pit(void)
-{
-    outb(PIT_COMMAND, 0x80);
-    uint32_t low = inb(PIT_CHANNEL2);
-    return -(low | (uint32_t)inb(PIT_CHANNEL2) << 8);
-}
-
-/* Channel 2 as rate generator (mode 2) with the longest period, 2^16. */
-static uint64_t from_pit(void)
-{
-    uint8_t gate = inb(PIT_GATE);
-    outb(PIT_GATE, (uint8_t)((gate & ~2U) | 1));
-    outb(PIT_COMMAND, 0xb4);
-    outb(PIT_CHANNEL2, 0);
-    outb(PIT_CHANNEL2, 0);
-    uint64_t hz = measure("PIT", read_pit, 0xffff, 1193182, 1);
-    outb(PIT_GATE, gate);
-    return hz;
+    counter = acpi.pm_timer.space == 0 ? device_map(acpi.pm_timer.addr) : NULL;
+    return measure("PM timer", acpi.timer_32bit ? UINT32_MAX : 0xffffff, 3579545, 1);
 }
 
 /*
@@ -156,11 +120,14 @@ static uint64_t measure_timer(void)
 
 void clock_init(void)
 {
-    static uint64_t (*const sources[])(void) = {from_cpuid, from_hpet, from_pm_timer, from_pit};
+    static uint64_t (*const sources[])(void) = {from_cpuid, from_hpet, from_pm_timer};
 
     for (unsigned i = 0; i < ARRAY_SIZE(sources) && !clock_frequency; i++)
         clock_frequency = sources[i]();
-    clock_frequency = clock_frequency ? clock_frequency : FALLBACK_HZ;
+    if (!clock_frequency) {
+        clock_frequency = FALLBACK_HZ;
+        print("clock: nothing to measure the TSC with, taking it for 1 GHz\n");
+    }
     if (apic_timer_ratio) {
         apic_timer(UINT64_MAX - 1); /* from the most it can count */
         uint64_t ratio = measure_timer();

@@ -1,6 +1,7 @@
 /*
  * Time: the TSC is the system time counter. Its frequency comes from CPUID leaf 0x15 if that is there and
- * complete, else it is measured against the HPET, the ACPI PM timer or the PIT.
+ * complete, else it is measured against the HPET or the ACPI PM timer. Where there is neither, it is taken for
+ * 1 GHz, with a message.
  *
  * SPDX-License-Identifier: MIT
  */

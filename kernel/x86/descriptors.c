@@ -46,6 +46,8 @@ struct pointer {
 
 void descriptors_init(void)
 {
+    static const uint8_t ist[] = {[2] = 1, [8] = 2, [18] = 3}; /* NMI, #DF, #MC */
+
     for (unsigned i = 0; i < 256; i++) {
         uint64_t stub = (uintptr_t)vector_stubs + i * VECTOR_STUB;
         idt[i] = (struct gate){
@@ -54,10 +56,7 @@ void descriptors_init(void)
             .offset2 = (uint32_t)(stub >> 32),
             .selector = SEL_KERNEL_CODE,
             .type = i == 3 || i == 4 ? GATE_USER : GATE_KERNEL, /* INT3, INTO */
-            .ist = i == 2    ? 1
-                   : i == 8  ? 2
-                   : i == 18 ? 3
-                             : 0, /* NMI, #DF, #MC */
+            .ist = i < ARRAY_SIZE(ist) ? ist[i] : 0,
         };
     }
 }
@@ -81,25 +80,19 @@ void descriptors_load(struct cpu *cpu)
 
     struct pointer gdtr = {sizeof(cpu->gdt) - 1, (uintptr_t)cpu->gdt},
                    idtr = {sizeof(idt) - 1, (uintptr_t)idt};
+    /* CS and SS stay: boot/start.S has loaded the same selectors and, as to what counts, descriptors. */
     __asm__ volatile("lgdt %0\n\t"
                      "lidt %1\n\t"
-                     "pushq %2\n\t"
-                     "lea 1f(%%rip), %%rax\n\t"
-                     "push %%rax\n\t"
-                     "lretq\n"
-                     "1:\n\t"
-                     "mov %3, %%eax\n\t"
-                     "mov %%eax, %%ss\n\t"
                      "xor %%eax, %%eax\n\t"
                      "mov %%eax, %%ds\n\t"
                      "mov %%eax, %%es\n\t"
                      "mov %%eax, %%fs\n\t"
                      "mov %%eax, %%gs\n\t"
                      "lldt %%ax\n\t"
-                     "mov %4, %%eax\n\t"
+                     "mov %2, %%eax\n\t"
                      "ltr %%ax"
                      :
-                     : "m"(gdtr), "m"(idtr), "i"(SEL_KERNEL_CODE), "i"(SEL_KERNEL_DATA), "i"(SEL_TSS)
+                     : "m"(gdtr), "m"(idtr), "i"(SEL_TSS)
                      : "rax", "memory");
 
     /* SYSRET takes SS from [63:48] + 8 and CS from [63:48] + 16. */

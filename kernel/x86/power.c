@@ -34,10 +34,7 @@ static void pause_loop(void)
 
 static _Noreturn void reset(void)
 {
-    static const struct {
-        uint16_t limit;
-        uint64_t base;
-    } __attribute__((packed)) no_idt = {0, 0};
+    static const uint8_t no_idt[10]; /* limit and base */
 
     if (is_port(&acpi.reset)) {
         outb((uint16_t)acpi.reset.addr, acpi.reset_value);

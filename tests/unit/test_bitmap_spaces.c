@@ -22,23 +22,13 @@
 
 uint64_t kernel_delta;
 
-static const struct space_pio *changed;
+static const struct space_bitmap *changed;
 static unsigned changes;
 
-void switch_io_changed(const struct space_pio *pio)
+void switch_io_changed(const struct space_bitmap *pio)
 {
     changed = pio;
     changes++;
-}
-
-void *pd_page_alloc(struct pd *payer, unsigned order)
-{
-    return page_alloc(&payer->account, order);
-}
-
-void pd_page_free(struct pd *payer, void *pages, unsigned order)
-{
-    page_free(&payer->account, pages, order);
 }
 
 static uint64_t random_state = 1;
@@ -46,8 +36,8 @@ static struct pd pd = {.account.limit = PAGES};
 
 /* One byte a selector: permissions. */
 static uint8_t pio_model[2][PIO_SELECTORS], msr_model[2][MSRS];
-static struct space_pio pio[2];
-static struct space_msr msr[2];
+static struct space_bitmap pio[2];
+static struct space_bitmap msr[2];
 
 static bool bit_set(const uint8_t *bitmap, uint64_t bit)
 {
@@ -90,7 +80,7 @@ static void pio_step(unsigned src, unsigned dst, uint64_t base, unsigned ord, un
 {
     bool granted = pio[dst].granted, other = pio[!dst].granted;
 
-    CHECK(pio_delegate(&pio[src], &pio[dst], base, ord, pmm) == NOVA_SUCCESS);
+    CHECK(bitmap_delegate(&pio[src], &pio[dst], base, ord, pmm) == NOVA_SUCCESS);
     for (uint64_t port = base; port < base + BIT(ord); port++) {
         pio_model[dst][port] = pmm & NOVA_PIO_A && pio_model[src][port];
     }
@@ -102,7 +92,7 @@ static void pio_step(unsigned src, unsigned dst, uint64_t base, unsigned ord, un
 
 static void msr_step(unsigned src, unsigned dst, uint64_t base, unsigned ord, unsigned pmm)
 {
-    CHECK(msr_delegate(&msr[src], &msr[dst], base, ord, pmm) == NOVA_SUCCESS);
+    CHECK(bitmap_delegate(&msr[src], &msr[dst], base, ord, pmm) == NOVA_SUCCESS);
     for (unsigned n = 0; n < MSRS; n++) {
         if (msr_number(n) >= base && msr_number(n) < base + BIT(ord)) {
             msr_model[dst][n] = msr_model[src][n] & pmm & (NOVA_MSR_R | NOVA_MSR_W);
@@ -115,9 +105,9 @@ static void create(void)
     memset(pio_model, 0, sizeof(pio_model));
     memset(msr_model, 0, sizeof(msr_model));
     for (unsigned i = 0; i < 2; i++) {
-        pio[i] = (struct space_pio){.space.object.pd = &pd};
-        msr[i] = (struct space_msr){.space.object.pd = &pd};
-        CHECK(pio_create(&pio[i]) == NOVA_SUCCESS && msr_create(&msr[i]) == NOVA_SUCCESS);
+        pio[i] = (struct space_bitmap){.space.object = {.type = OBJECT_PIO, .pd = &pd}};
+        msr[i] = (struct space_bitmap){.space.object = {.type = OBJECT_MSR, .pd = &pd}};
+        CHECK(bitmap_create(&pio[i]) == NOVA_SUCCESS && bitmap_create(&msr[i]) == NOVA_SUCCESS);
         CHECK(pio_equal(i) && msr_equal(i)); /* nothing is allowed */
         CHECK(phys_of(pio[i].bitmap) % (2 * PAGE_SIZE) == 0);
     }
@@ -127,8 +117,8 @@ static void create(void)
 static void destroy(void)
 {
     for (unsigned i = 0; i < 2; i++) {
-        pio_destroy(&pio[i]);
-        msr_destroy(&msr[i]);
+        bitmap_destroy(&pio[i]);
+        bitmap_destroy(&msr[i]);
     }
     CHECK(pd.account.used == 0 && pool_free() == pool_size());
 }
@@ -138,9 +128,9 @@ static void test_memory(void)
     create();
     destroy();
     pd.account.limit = 1;
-    CHECK(pio_create(&pio[0]) == NOVA_MEM_OBJ && msr_create(&msr[0]) == NOVA_SUCCESS);
-    CHECK(msr_create(&msr[1]) == NOVA_MEM_OBJ && pd.account.used == 1);
-    msr_destroy(&msr[0]);
+    CHECK(bitmap_create(&pio[0]) == NOVA_MEM_OBJ && bitmap_create(&msr[0]) == NOVA_SUCCESS);
+    CHECK(bitmap_create(&msr[1]) == NOVA_MEM_OBJ && pd.account.used == 1);
+    bitmap_destroy(&msr[0]);
     CHECK(pd.account.used == 0);
     pd.account.limit = PAGES;
     ok_checks("spaces begin without any permission, and cost 2 pages and 1");
@@ -218,7 +208,7 @@ static void test_each_msr(void)
         fill_msr(0);
         CHECK(msr_equal(0));
         for (unsigned n = 0; n < MSRS; n++) {
-            CHECK(msr_delegate(&msr[0], &msr[1], msr_number(n), 0, pmm) == NOVA_SUCCESS);
+            CHECK(bitmap_delegate(&msr[0], &msr[1], msr_number(n), 0, pmm) == NOVA_SUCCESS);
             msr_model[1][n] = (uint8_t)(msr_model[0][n] & pmm);
             if (n % 97 == 0) {
                 CHECK(msr_equal(1));

@@ -2,7 +2,7 @@
  * Grace periods: no object is destroyed while a CPU may still use a pointer that it looked up before, every
  * dead object is destroyed in the end, on its home CPU if it has one, and idle CPUs are left alone.
  *
- * Sources: core/cpu.c core/ec.c core/grace.c core/object.c core/pd.c core/sc.c core/sm.c core/timeout.c
+ * Sources: core/cpu.c core/ec.c core/grace.c core/object.c core/pd.c core/sc.c core/sm.c
  * Sources: entry/exception.c mem/pool.c mem/slab.c
  * Fakes: machine.c
  *
@@ -536,14 +536,12 @@ static void test_late(void)
     struct ec *ec = machine_thread(0, 0, 0, NULL);
     for (unsigned type = 0; type < 3; type++) {
         struct object *object = NULL;
-        struct sm *sm;
         struct sc *sc;
         pages = pool_free();
         pd = pd_create(NULL, 100);
         CHECK(object_get(&pd->object));
         if (type == 0) {
-            CHECK(sm_create(pd, 0, &sm) == NOVA_SUCCESS);
-            object = &sm->object;
+            object = &sm_create(pd, 0)->object;
         } else if (type == 1) {
             CHECK(sc_create(pd, ec, NOVA_SCD(1, 1), &sc) == NOVA_SUCCESS);
             object = &sc->object;

@@ -129,7 +129,7 @@ static void test_good(void)
     CHECK(boot_info.rsdp == INFO + old + 8);
     CHECK(boot_info.uefi_map == INFO + map + 16 && boot_info.uefi_map_size == 96);
     CHECK(boot_info.uefi_desc_size == 48 && boot_info.uefi_desc_version == 1);
-    CHECK(multiboot_low_page() == 0x9e000);
+    CHECK(boot_info.low_page == 0x9e000);
     ok_checks("a complete boot information");
 }
 
@@ -160,7 +160,7 @@ static uint64_t low_page_of(uint64_t base, uint64_t size, uint32_t type)
     put_memory(0x1000, 0x1000, 1, 40); /* found if the other one does not qualify */
     put_memory(base, size, type, 40);
     CHECK(parse());
-    return multiboot_low_page();
+    return boot_info.low_page;
 }
 
 static void test_low_page(void)
@@ -267,7 +267,7 @@ static void test_entries(void)
             pad(at, size);
             CHECK(parse());
             bool found = entry_size >= 24 && size >= 16 + entry_size;
-            CHECK(multiboot_low_page() == (found ? 0x30000 : 0x1000));
+            CHECK(boot_info.low_page == (found ? 0x30000 : 0x1000));
         }
     }
     static const uint32_t sizes[] = {0x10000, 0x7ffffff8, 0x80000000, 0xfffffff8};
@@ -277,7 +277,7 @@ static void test_entries(void)
         put32(sizes[i]);
         put32(0);
         put_memory(0x40000, 0x1000, 1, 24);
-        CHECK(parse() && multiboot_low_page() != 0x40000);
+        CHECK(parse() && boot_info.low_page != 0x40000);
     }
     ok_checks("memory maps with entries of any size");
 }
@@ -308,7 +308,7 @@ static void test_random(void)
         CHECK(boot_info.rsdp == UINT64_MAX || (boot_info.rsdp > INFO && boot_info.rsdp <= INFO + size));
         CHECK(boot_info.uefi_map == UINT64_MAX ||
               (boot_info.uefi_map > INFO && boot_info.uefi_map + boot_info.uefi_map_size <= INFO + size));
-        CHECK(multiboot_low_page() < 0xa0000 && multiboot_low_page() % PAGE_SIZE == 0);
+        CHECK(boot_info.low_page < 0xa0000 && boot_info.low_page % PAGE_SIZE == 0);
     }
     ok_checks("%u random informations", ROUNDS);
 }

@@ -66,11 +66,9 @@ static unsigned bury(void)
 ABSENT(void, ec_destroy, struct ec)
 ABSENT(void, sc_destroy, struct sc)
 ABSENT(unsigned, hst_create, struct space_hst)
-ABSENT(unsigned, pio_create, struct space_pio)
-ABSENT(unsigned, msr_create, struct space_msr)
+ABSENT(unsigned, bitmap_create, struct space_bitmap)
 ABSENT(void, hst_destroy, struct space_hst)
-ABSENT(void, pio_destroy, struct space_pio)
-ABSENT(void, msr_destroy, struct space_msr)
+ABSENT(void, bitmap_destroy, struct space_bitmap)
 
 static struct pd *root;
 static struct space_obj *spaces[SPACES];
@@ -126,7 +124,7 @@ static void destroy(void)
 {
     for (unsigned i = 0; i < SPACES; i++) {
         object_put(&spaces[i]->space.object);
-        CHECK(bury() == 1 && !owners[i]->obj && owners[i]->object.refs == 1);
+        CHECK(bury() == 1 && !owners[i]->spaces[OBJECT_OBJ] && owners[i]->object.refs == 1);
         object_put(&owners[i]->object);
         CHECK(bury() == 1);
     }
@@ -178,7 +176,7 @@ static void test_masks(void)
         delegate(0, 1, 0, 64, 3, pmm);
         for (unsigned i = 0; i < ARRAY_SIZE(object_types); i++) {
             cap c = obj_lookup(spaces[1]->tables, 64 + i);
-            unsigned perms = pmm & object_perms[object_types[i]];
+            unsigned perms = pmm & object_rights[object_types[i]].perms;
             CHECK(perms ? cap_object(c) == objects[i] && cap_perms(c) == perms : !c);
         }
         /* Rights that were lost cannot be had back. */
@@ -265,7 +263,7 @@ static void test_memory(void)
         if (status == NOVA_SUCCESS) {
             struct space_obj *obj = (struct space_obj *)object;
             unsigned tables = pages - 2;
-            CHECK(pd->obj == &obj->space && space_create(OBJECT_OBJ, pd, &object) == NOVA_ABORTED);
+            CHECK(pd->spaces[OBJECT_OBJ] == &obj->space && space_create(OBJECT_OBJ, pd, &object) == NOVA_ABORTED);
             /* Without memory, nulls can be delegated and nothing else. */
             CHECK(obj_delegate(spaces[0], obj, 0, 0, OBJ_BITS, 0) == NOVA_SUCCESS && pd->account.used == 2);
             status = obj_delegate(spaces[0], obj, 0, 0, 12, NOVA_PERM_ALL);
@@ -282,7 +280,7 @@ static void test_memory(void)
             CHECK(obj_reserve(obj, OBJ_SELECTORS) == NOVA_BAD_CAP &&
                   obj_reserve(obj, UINT64_MAX) == NOVA_BAD_CAP);
             object_put(&obj->space.object);
-            CHECK(bury() == 1 && !pd->obj);
+            CHECK(bury() == 1 && !pd->spaces[OBJECT_OBJ]);
         }
         CHECK(pd->account.used == 0);
         object_put(&pd->object);

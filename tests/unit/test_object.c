@@ -10,7 +10,6 @@
 #define _GNU_SOURCE
 #include "core/ec.h"
 #include "core/grace.h"
-#include "core/pt.h"
 #include "core/sc.h"
 #include "low.h"
 #include "nova/abi/cap.h"
@@ -43,9 +42,10 @@ static void note(const char *by, void *object)
     destroyed = object;
 }
 
-void pd_destroy(struct pd *pd)
+void page_free(struct account *account, void *pages, unsigned order)
 {
-    note("pd", pd);
+    CHECK(account == ((struct pd *)pages)->account.parent && order == 0);
+    note("pd", pages);
 }
 
 void ec_destroy(struct ec *ec)
@@ -93,7 +93,7 @@ static void test_rights(void)
 
     CHECK(ARRAY_SIZE(types) == OBJECT_TYPES);
     for (unsigned i = 0; i < OBJECT_TYPES; i++) {
-        CHECK(object_shift[types[i].type] == types[i].shift && object_perms[types[i].type] == types[i].perms);
+        CHECK(object_rights[types[i].type].shift == types[i].shift && object_rights[types[i].type].perms == types[i].perms);
         object->type = types[i].type;
         for (unsigned mask = 0; mask < MASKS; mask++) {
             cap c = cap_make(object, mask);

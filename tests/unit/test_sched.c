@@ -2,7 +2,7 @@
  * The scheduler of a CPU: priorities, round robin with budgets, SCs that wait for what they run, timers. The
  * kernel is entered as from assembly code; what runs in user mode afterwards is compared with a simple model.
  *
- * Sources: core/cpu.c core/ec.c core/grace.c core/object.c core/pd.c core/sc.c core/sm.c core/timeout.c
+ * Sources: core/cpu.c core/ec.c core/grace.c core/object.c core/pd.c core/sc.c core/sm.c
  * Sources: entry/exception.c mem/pool.c mem/slab.c
  * Fakes: machine.c
  *
@@ -503,7 +503,7 @@ static void test_timer(void)
     timeout_add(&cpu->timeouts, t, end + 1);
     sc_timer(cpu);
     CHECK(machine[0].timer_set == set);
-    timeout_cancel(t);
+    list_remove(&t->link);
     timeout_add(&cpu->timeouts, t, end - 1);
     sc_timer(cpu);
     CHECK(machine[0].timer_set == set + 1 && machine[0].timer == end - 1);
@@ -514,7 +514,7 @@ static void test_timer(void)
     sc_tick(cpu);
     CHECK(cpu->hazard == HAZARD_GRACE);
     cpu->grace.deadline = UINT64_MAX;
-    timeout_cancel(t);
+    list_remove(&t->link);
     sc_timer(cpu);
     CHECK(machine[0].timer == end);
     cpu->hazard = 0;

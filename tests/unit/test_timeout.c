@@ -2,8 +2,6 @@
  * Timeouts and the list that they are on: what is due comes out by deadline, and in the order of arrival
  * where deadlines are equal; what is cancelled never comes out.
  *
- * Sources: core/timeout.c
- *
  * SPDX-License-Identifier: MIT
  */
 
@@ -67,8 +65,8 @@ static void test_edges(void)
     list_init(&queue);
     CHECK(timeout_next(&queue) == UINT64_MAX && !timeout_expire(&queue, UINT64_MAX));
     for (unsigned i = 0; i < 3; i++) {
-        timeout_init(&t[i]);
-        timeout_cancel(&t[i]); /* was never added */
+        list_init(&t[i].link);
+        list_remove(&t[i].link); /* was never added */
     }
     timeout_add(&queue, &t[0], UINT64_MAX);
     timeout_add(&queue, &t[1], BIT(63));
@@ -80,7 +78,7 @@ static void test_edges(void)
     CHECK(!timeout_expire(&queue, UINT64_MAX - 1) && timeout_expire(&queue, UINT64_MAX) == &t[0]);
     CHECK(list_empty(&queue) && timeout_next(&queue) == UINT64_MAX);
     for (unsigned i = 0; i < 3; i++) {
-        timeout_cancel(&t[i]); /* has expired */
+        list_remove(&t[i].link); /* has expired */
         CHECK(list_empty(&t[i].link));
     }
     CHECK(list_empty(&queue));
@@ -93,11 +91,11 @@ static void test_equal(void)
 
     list_init(&queue);
     for (unsigned i = 0; i < COUNT; i++) {
-        timeout_init(&t[i]);
+        list_init(&t[i].link);
         timeout_add(&queue, &t[i], i % 2 ? 7 : 5);
     }
     for (unsigned i = 0; i < COUNT; i += 4) {
-        timeout_cancel(&t[i]);
+        list_remove(&t[i].link);
         timeout_add(&queue, &t[i], 5); /* is now the last one */
     }
     for (unsigned i = 2; i < COUNT; i += 4) {
@@ -149,7 +147,7 @@ static void test_random(void)
 
     list_init(&queue);
     for (unsigned i = 0; i < COUNT; i++) {
-        timeout_init(&timeouts[i]);
+        list_init(&timeouts[i].link);
     }
     for (unsigned round = 0; round < ROUNDS; round++) {
         unsigned i = (unsigned)(tap_random(&random_state) % COUNT);
@@ -157,7 +155,7 @@ static void test_random(void)
             now += tap_random(&random_state) % 20;
             expire_all(now);
         } else if (added[i]) {
-            timeout_cancel(&timeouts[i]);
+            list_remove(&timeouts[i].link);
             added[i] = 0;
         } else {
             added[i] = ++order;

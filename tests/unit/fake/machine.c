@@ -102,9 +102,9 @@ void machine_init(unsigned cpus)
     clock_frequency = MACHINE_HZ;
     fake_now = 1000000;
     machine_root = pd_create(NULL, PAGES);
-    add_space(&machine_root->obj, OBJECT_OBJ);
-    add_space(&machine_root->hst, OBJECT_HST);
-    add_space(&machine_root->pio, OBJECT_PIO);
+    add_space(&machine_root->spaces[OBJECT_OBJ], OBJECT_OBJ);
+    add_space(&machine_root->spaces[OBJECT_HST], OBJECT_HST);
+    add_space(&machine_root->spaces[OBJECT_PIO], OBJECT_PIO);
     cpu_count = cpus;
     for (unsigned i = 0; i < cpus; i++) {
         cpu_area_create(i, i);
@@ -246,9 +246,9 @@ _Noreturn void ipc_retry(struct cpu *cpu, struct ec *ec)
 
 /* x86/apic.c */
 
-void apic_ipi(uint32_t target, uint8_t vector)
+void apic_ipi(uint32_t target, uint32_t command)
 {
-    if (vector != VECTOR_IPI) {
+    if (command != VECTOR_IPI) {
         abort();
     }
     __atomic_fetch_add(&machine[target].asked, 1, __ATOMIC_RELAXED);
@@ -291,11 +291,6 @@ bool hst_map_kernel(struct space_hst *hst, uint64_t page, const void *kernel_pag
 void hst_unmap_kernel(struct space_hst *hst, uint64_t page, const void *kernel_page)
 {
     (void)hst, (void)page, (void)kernel_page;
-}
-
-void tlb_init(struct cpu *cpu)
-{
-    (void)cpu;
 }
 
 void tlb_serve(struct cpu *cpu)
