@@ -1,0 +1,59 @@
+/*
+ * The console, without the hardware: what clients write becomes whole lines with their names in front; what
+ * is typed goes to one of them.
+ *
+ * Each client has a ring. Lines are taken from the rings in turn, so a client that floods its own ring delays
+ * the others by one line at most, and none of its text is lost: it is told how much was taken, and its bell
+ * rings when there is room again. Root's lines come from its stream; each of them appears behind all that
+ * clients had written before it was noticed.
+ *
+ * console_write() and console_read() may be called by any thread; the rest belongs to one.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef UART_CONSOLE_H
+#define UART_CONSOLE_H
+
+#include <nova/stream.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONSOLE_RING 4096U /* bytes of a client's ring */
+#define CONSOLE_FIFO 16U   /* most characters at a time */
+
+/*
+ * A client writes; `memory` is asked for the ring of a place that has none yet. Returns bytes taken, or an
+ * error.
+ */
+long console_write(unsigned client, uint32_t generation, const char *name, const void *text, size_t length);
+
+/* A client wants input. Returns bytes, 0 if there is none for it. */
+long console_read(unsigned client, uint32_t generation, const char *name, void *text, size_t size);
+
+/* A client is there; it is gone. */
+void console_opened(unsigned client, uint32_t generation, const char *name);
+void console_closed(unsigned client);
+
+/* Where root's lines come from. */
+void console_root(struct nova_stream *stream, uint32_t bytes);
+
+/*
+ * The next characters for the line, at most CONSOLE_FIFO. After they are on their way console_sent() must be
+ * called.
+ */
+size_t console_next(char *out);
+void console_sent(void);
+
+/* A character was typed. */
+void console_typed(char c);
+
+/* Whether there is room for typed characters. */
+bool console_accepts(void);
+
+/* Given by whoever uses this: memory of CONSOLE_RING bytes or NULL; a client's bell. */
+void *console_memory(void);
+void console_ring(unsigned client);
+
+#endif

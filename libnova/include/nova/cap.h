@@ -1,0 +1,50 @@
+/**
+ * @file
+ * Capabilities of the own object space: selectors and delegation.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef NOVA_CAP_H
+#define NOVA_CAP_H
+
+#include <stdint.h>
+
+/**
+ * @addtogroup libnova_cap
+ * @{
+ */
+
+#define NOVA_CAP_NONE 0UL /**< No selector: 0 is the domain itself. */
+
+/**
+ * Takes `count` adjacent free selectors; the first is a multiple of `align`, a power of two. Returns it, or
+ * #NOVA_CAP_NONE if there are none. Low selectors come first, which keeps the kernel's tables small.
+ * Thread-safe.
+ *
+ * Example: @code
+ *   uint64_t sm = nova_cap_alloc(1, 1);
+ *   if (!sm || nova_hc_create_sm(sm, NOVA_SEL_PD, 0)) { ... }
+ * @endcode
+ */
+uint64_t nova_cap_alloc(unsigned count, unsigned align);
+
+/** Gives selectors back. What they refer to must have been dropped. Thread-safe. */
+void nova_cap_free(uint64_t first, unsigned count);
+
+/**
+ * Drops the capabilities at `count` adjacent selectors: with the last one an object dies. Needs no memory and
+ * cannot fail. Thread-safe. Example: `nova_cap_drop(sm, 1); nova_cap_free(sm, 1);`
+ */
+void nova_cap_drop(uint64_t first, unsigned count);
+
+/**
+ * Copies `count` capabilities from selector `from` on to selector `to` on, with the permissions in `mask`,
+ * replacing what is there. Returns 0 or #NOVA_ERR_MEMORY. Thread-safe. Example: `nova_cap_copy(sm, weaker, 1,
+ * NOVA_SM_CTRL_UP)`.
+ */
+int nova_cap_copy(uint64_t from, uint64_t to, unsigned count, unsigned mask);
+
+/** @} */
+
+#endif

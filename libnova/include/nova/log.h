@@ -1,0 +1,62 @@
+/**
+ * @file
+ * The log: lines of text on the console, with the name of the domain in front.
+ *
+ * Text is collected until a line is complete. It goes to the session `log` if the system has a console
+ * server, else to root. If the console server is full, the caller waits; if it is gone, text is dropped after
+ * some seconds, and the next line that gets through says how much.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef NOVA_LOG_H
+#define NOVA_LOG_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * @addtogroup libnova_log
+ * @{
+ */
+
+/**
+ * Writes formatted text (nova/format.h) of up to 1023 characters; longer text is cut off. What is written by
+ * one call stays together. Thread-safe; can be used in portal handlers and leaves the UTCB alone.
+ *
+ * Example: `nova_print("%u sessions\n", count);`
+ */
+void nova_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/** The same with an argument list. */
+void nova_print_args(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
+
+/** Writes text as it is. Example: `nova_log_write(line, length);` */
+void nova_log_write(const char *text, size_t length);
+
+/** Sends what is there of an incomplete line, for prompts. */
+void nova_log_flush(void);
+
+/**
+ * Reads what was typed at the console: up to `size` bytes, at least 1 unless the deadline has passed. Returns
+ * how many; #NOVA_ERR_TIMEOUT; #NOVA_ERR_ABSENT without a console server. One thread at a time.
+ *
+ * Example: `long n = nova_log_read(text, sizeof(text), NOVA_NEVER);`
+ */
+long nova_log_read(char *text, size_t size, uint64_t deadline);
+
+/** Size of buffers that a console server must accept: root's lines come as a stream (nova/stream.h). */
+#define NOVA_LOG_STREAM 16384U
+
+/** Operations of the service `log`, in word 0 of a message; see drivers/uart. */
+enum nova_log_op {
+    NOVA_LOG_WRITE = 1, /**< Word 1: bytes, up to 4000; then the text. Answer: error; bytes taken. Not all:
+                             wait for the bell, go on. */
+    NOVA_LOG_READ = 2   /**< Word 1: largest number of bytes. Answer: error; bytes; text. 0 bytes: wait for
+                             the bell. */
+};
+
+/** @} */
+
+#endif

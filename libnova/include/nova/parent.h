@@ -1,0 +1,88 @@
+/**
+ * @file
+ * Requests to root, the parent of all domains.
+ *
+ * A request is a call of the portal #NOVA_SEL_PARENT + (own CPU). Word 0 holds the operation, the following ones its
+ * arguments; the reply has an `enum nova_error` (sign-extended) in word 0 and results behind. Root never blocks for a
+ * caller and never trusts one: a message of the wrong length is refused with #NOVA_ERR_PROTOCOL, a bad argument with
+ * #NOVA_ERR_INVAL, and then nothing has changed.
+ *
+ * | operation | arguments | results |
+ * | --- | --- | --- |
+ * | EXIT | status | does not come back |
+ * | THREAD | cpu, UTCB slot, stack pointer, entry, flags, priority, budget in ms, selector | |
+ * | SERVE | service, portal entry, doorbell, window, pages of a session, handler selectors | |
+ * | OPEN | name (4 words), portal selector, doorbell, buffer, pages | session, CPUs |
+ * | CLOSE | session | |
+ * | RELEASE | session | |
+ * | LOG | bytes, text | |
+ * | STATE | (none) | pages of kernel memory left, ... |
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef NOVA_PARENT_H
+#define NOVA_PARENT_H
+
+#include <nova/start.h>
+
+/**
+ * @addtogroup libnova_parent
+ * @{
+ */
+
+/** Operations, in word 0. */
+enum nova_parent_op {
+    /** The domain ends. Word 1: exit status, 0 to 255. All its objects are taken away; its sessions are closed. */
+    NOVA_PARENT_EXIT = 1,
+    /**
+     * Creates an EC, and for a global thread an SC. Word 1: CPU (one of nova_info::cpus, else DENIED); 2: slot of its
+     * UTCB (nova/start.h; INVAL if above the end); 3: stack pointer; 4: entry, where all global threads of the domain
+     * start, with their stack pointer and nothing else defined; 5: flags, see `enum nova_thread_flags`; 6: priority
+     * (clamped to nova_info::priority, 0 means that); 7: budget in milliseconds (1 to 1000; 0 means 10);
+     * 8: selector for the EC (CTRL, BIND_PT), the SC goes to the one behind (CTRL). LIMIT if there are nova_info::threads
+     * already, MEMORY if the kernel memory of the domain is used up. A thread ends when the domain drops both
+     * capabilities and reports it with #NOVA_PARENT_THREAD_ENDED.
+     */
+    NOVA_PARENT_THREAD = 2,
+    /** A thread has ended: one more may be created. No arguments. */
+    NOVA_PARENT_THREAD_ENDED = 3,
+    /**
+     * Offers a service. Word 1: which one, in the order of `provides` in the system file; 2: instruction pointer of its
+     * portals; 3: selector of the semaphore that is upped when a client rings, opens, closes or dies; 4: address of the window
+     * in which session buffers appear, page-aligned, inside of the free part of the address space, room for
+     * #NOVA_SESSIONS_MAX buffers, session n at n times the size; 5: largest size of a buffer in pages (0 to 4096);
+     * 6: bits of the CPUs on which there is a handler; 7 and following: selector of the handler's EC, a local one, for
+     * each of these CPUs, lowest first. BUSY if it is offered already.
+     * The portal id of a call is the session's number in the server table | generation << 8.
+     */
+    NOVA_PARENT_SERVE = 4,
+    /**
+     * Opens a session. Words 1 to 4: name, ended by 0; 5: base of 64 free selectors: the portal of CPU n goes to base + n (CALL);
+     * 6: base of two selectors: the first names a semaphore of the client's own that the server may up and that root
+     * ups when the server is gone, the second is free: the server's doorbell goes there (UP); 7: address of the buffer
+     * in the client's pool, page-aligned; 8: its size in pages, 0 for none. Results: word 1: number in the client table;
+     * 2: bits of the CPUs. DENIED if the system file does not permit it, ABSENT if the server does not offer the
+     * service (yet), LIMIT if there are too many, INVAL if the buffer is too large or not in the pool.
+     */
+    NOVA_PARENT_OPEN = 5,
+    /** The client closes a session. Word 1: number in the client table. The server no longer sees the buffer. */
+    NOVA_PARENT_CLOSE = 6,
+    /** The server is done with a session whose client is gone, or throws the client out. Word 1: number in the server
+     * table. The place becomes free; a client that is still there finds the session GONE. */
+    NOVA_PARENT_RELEASE = 7,
+    /** Writes a line to the log, only if there is no log service (nova_info::console is 0). Word 1: bytes, up to 512; text. */
+    NOVA_PARENT_LOG = 8,
+    /** Asks for figures of the own domain. Results: word 1: threads; 2: sessions as client; 3: as server; 4: restarts. */
+    NOVA_PARENT_STATE = 9,
+};
+
+/** Flags of #NOVA_PARENT_THREAD. */
+enum nova_thread_flags {
+    NOVA_THREAD_LOCAL = 1, /**< A local thread: handler of portals, no SC. */
+    NOVA_THREAD_FPU = 2    /**< May use the FPU; only if the domain may (#NOVA_DOMAIN_FPU). */
+};
+
+/** @} */
+
+#endif

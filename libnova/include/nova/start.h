@@ -1,0 +1,141 @@
+/**
+ * @file
+ * What a protection domain finds when it starts: selectors, address space, information page, stack.
+ *
+ * Root builds all this; libnova reads it. Programs that use libnova or the C library need none of it.
+ *
+ * Address space (all of it in one page directory, so that small domains need few page tables):
+ * @code{.unparsed}
+ *   0x0000'0000'0000  unmapped
+ *   0x0000'0020'0000  information page, read-only                         NOVA_INFO_ADDR
+ *   0x0000'0020'1000  sessions that the domain opened, read-only          NOVA_CLIENT_TABLE
+ *   0x0000'0020'2000  sessions that it serves, read-only                  NOVA_SERVER_TABLE
+ *   0x0000'0021'0000  UTCBs, one page for each thread                     NOVA_UTCB_ADDR
+ *   0x0000'0040'0000  image (linked here)                                 NOVA_IMAGE_ADDR
+ *                     unmapped page
+ *                     stack of the first thread                           nova_info::stack_start
+ *                     unmapped page
+ *                     pool: all memory of the domain, read-write,         nova_info::pool_start
+ *                     in one piece; the first nova_info::pool_used bytes
+ *                     are what data segments and stack were made of
+ *                     archive of files, read-only                         nova_info::archive_start
+ *                     device memory                                       nova_info::device_start
+ *   0x0040'0000'0000  free for the domain: it maps pages of the pool      NOVA_WINDOW_ADDR
+ *                     here, with the rights that it wants, by
+ *                     ctrl_pd from its own host space to itself
+ *   0x0080'0000'0000  end                                                 NOVA_WINDOW_END
+ * @endcode
+ * The pool is never executable, so nothing that a domain writes can become code.
+ *
+ * Stack of the first thread, from its stack pointer up, as in the System V ABI for x86-64 (3.4.1): argc, argv[], 0,
+ * envp[], 0, auxiliary vector (AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_ENTRY, AT_EXECFN, AT_RANDOM with 16 random bytes,
+ * AT_HWCAP, AT_SECURE = 0, #NOVA_AT_INFO), strings. RDX is 0.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef NOVA_START_H
+#define NOVA_START_H
+
+#include <nova/manifest.h>
+
+/**
+ * @addtogroup libnova_start
+ * @{
+ */
+
+/** @name Addresses
+ * @{ */
+#define NOVA_INFO_ADDR 0x200000UL      /**< struct nova_info. */
+#define NOVA_CLIENT_TABLE 0x201000UL   /**< struct nova_session_state[NOVA_SESSIONS_MAX]. */
+#define NOVA_SERVER_TABLE 0x202000UL   /**< struct nova_session_state[NOVA_SESSIONS_MAX]. */
+#define NOVA_UTCB_ADDR 0x210000UL      /**< UTCB of thread slot 0; slot n is n pages further. */
+#define NOVA_UTCB_SLOTS 496            /**< Threads that there is room for. */
+#define NOVA_IMAGE_ADDR 0x400000UL     /**< First address of images. */
+#define NOVA_IMAGE_END 0x20000000UL    /**< They end below. */
+#define NOVA_WINDOW_ADDR 0x4000000000UL /**< Free for the domain. */
+#define NOVA_WINDOW_END 0x8000000000UL  /**< End of it. */
+/** @} */
+
+/** @name Selectors
+ * In the object space of each domain.
+ * @{ */
+#define NOVA_SEL_PD 0x0         /**< The domain itself: CREATE_PT and CREATE_SM. */
+#define NOVA_SEL_OBJ 0x1        /**< Its object space: GRANT, TAKE. */
+#define NOVA_SEL_HST 0x2        /**< Its host space: GRANT, TAKE. */
+#define NOVA_SEL_FIRST_EC 0x4   /**< EC of the first thread: CTRL, BIND_PT. */
+#define NOVA_SEL_FIRST_SC 0x5   /**< SC of the first thread: CTRL. */
+#define NOVA_SEL_INPUT 0x6      /**< Reserved. */
+#define NOVA_SEL_INTERRUPT 0x10 /**< Plus n: semaphore of the domain's n-th interrupt: DN, ASSIGN. */
+#define NOVA_SEL_PARENT 0x40    /**< Plus n: parent portal on CPU n (see nova/parent.h): CALL. */
+#define NOVA_SEL_BELL 0x80      /**< Plus n: client's doorbell of session n that the domain serves: UP. */
+#define NOVA_SEL_EVENTS 0xc0    /**< Plus 64 n: event portals of the n-th CPU that the domain may use. */
+/** @} */
+
+/** Type of the auxiliary vector's entry with the address of struct nova_info. */
+#define NOVA_AT_INFO 0x4e4f5641
+
+#define NOVA_INFO_MAGIC 0x4f464e49U /**< "INFO". */
+#define NOVA_INFO_VERSION 1U        /**< Raised with every change of the layout. */
+
+/** Information page. Read-only for the domain; it does not change while the domain runs. */
+struct nova_info {
+    uint32_t magic;              /**< #NOVA_INFO_MAGIC. */
+    uint32_t version;            /**< #NOVA_INFO_VERSION. */
+    char name[NOVA_NAME_MAX];    /**< Of the domain. */
+    uint64_t tsc_frequency;      /**< Hz of the time counter, which all deadlines are given in. */
+    int64_t wall_offset;         /**< Nanoseconds since 1970-01-01 UTC when the time counter was 0. */
+    uint64_t image_start;        /**< First address of the image. */
+    uint64_t image_end;          /**< End of it. */
+    uint64_t stack_start;        /**< Lowest address of the first thread's stack. */
+    uint64_t stack_end;          /**< End of it. */
+    uint64_t pool_start;         /**< All memory of the domain. */
+    uint64_t pool_size;          /**< Bytes. */
+    uint64_t pool_used;          /**< Bytes at its beginning that are image and stack. */
+    uint64_t archive_start;      /**< Archive of files, or 0. */
+    uint64_t archive_size;       /**< Bytes. */
+    uint64_t device_start;       /**< Device memory, one after the other in the order of the system file, or 0. */
+    uint64_t sel_free;           /**< First selector that the domain may use as it likes. */
+    uint64_t sel_end;            /**< End of them. */
+    uint64_t cpus;               /**< Bit n: may use CPU n. */
+    uint32_t cpu;                /**< CPU of the first thread. */
+    uint32_t threads;            /**< Threads that it may have, the first one included. */
+    uint32_t priority;           /**< Highest priority. */
+    uint32_t flags;              /**< `enum nova_manifest_flags`. */
+    uint32_t restarts;           /**< How often it has crashed before. */
+    uint32_t interrupts;         /**< Interrupts at #NOVA_SEL_INTERRUPT. */
+    uint8_t build_id[32];        /**< Build id of the image, filled up with 0. */
+    uint32_t build_id_size;      /**< Its length, or 0. */
+    uint32_t console;            /**< 1: there is a log service; 0: root writes the log. */
+};
+
+/** State of a session, written by root. */
+enum nova_session_phase {
+    NOVA_SESSION_FREE, /**< No session. */
+    NOVA_SESSION_OPEN, /**< Both sides are there. */
+    NOVA_SESSION_GONE  /**< The other side is gone; this side has not closed it yet. */
+};
+
+/**
+ * A session, as root shows it to either side.
+ *
+ * When the client is gone its buffer is taken away from the server; what the server sees at the same address from then
+ * on is memory of its own that belongs to nobody else. So it never faults.
+ */
+struct nova_session_state {
+    uint32_t phase;           /**< `enum nova_session_phase`; read with acquire semantics, before the rest. */
+    uint32_t generation;      /**< Raised with every new session in this place. */
+    char peer[NOVA_NAME_MAX]; /**< Name of the other domain, as the system file has it. */
+    uint64_t buffer;          /**< Address of the shared buffer on this side, or 0. */
+    uint32_t pages;           /**< Its size. */
+    uint16_t service;         /**< Server: which of its services, counted from 0. */
+    uint16_t reserved;        /**< 0. */
+    uint64_t cpus;            /**< Bit n: can be called on CPU n. */
+};
+
+_Static_assert(sizeof(struct nova_session_state) == 64, "one page holds NOVA_SESSIONS_MAX");
+_Static_assert(sizeof(struct nova_info) <= 4096, "one page");
+
+/** @} */
+
+#endif

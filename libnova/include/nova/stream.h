@@ -1,0 +1,68 @@
+/**
+ * @file
+ * Byte stream in shared memory: one producer, one consumer, neither needs to trust the other.
+ *
+ * Both indices count bytes since the beginning, modulo 2^32. Each side owns one of them and reads the other
+ * one exactly once per operation; whatever it finds there, it stays within the buffer: an index that makes no
+ * sense is #NOVA_ERR_PROTOCOL. Nobody waits here; ring a doorbell (nova/session.h) after putting something.
+ *
+ * Example: @code
+ *   nova_stream_init(s, 4096);                      // either side, once, before the other one looks
+ *   nova_stream_put(s, 4096, "hello\n", 6);         // producer
+ *   long n = nova_stream_get(s, 4096, text, 100);   // consumer
+ * @endcode
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef NOVA_STREAM_H
+#define NOVA_STREAM_H
+
+#include <stdint.h>
+
+/**
+ * @addtogroup libnova_stream
+ * @{
+ */
+
+/** The stream. `bytes`, in all functions, is the size of the memory it lies in, this header included. */
+struct nova_stream {
+    uint32_t size;               /**< Bytes of data[], a power of two. For debuggers: no function relies on
+                                        it. */
+    uint32_t lost;               /**< Bytes that the producer had to drop. Counted by the producer. */
+    _Alignas(64) uint32_t head;  /**< Bytes ever put. Written by the producer. */
+    _Alignas(64) uint32_t tail;  /**< Bytes ever taken. Written by the consumer. */
+    _Alignas(64) uint8_t data[]; /**< Byte n is at n modulo size. */
+};
+
+/**
+ * Prepares an empty stream in `bytes` bytes of memory (256 to 2^31). Not thread-safe. Returns the bytes it
+ * can hold.
+ */
+uint32_t nova_stream_init(struct nova_stream *stream, uint32_t bytes);
+
+/**
+ * Puts all of a text or nothing, so that lines stay whole.
+ *
+ * One producer at a time. Returns `length`; 0 if there is no room, and then `length` is added to
+ * nova_stream::lost; #NOVA_ERR_PROTOCOL if the consumer's index is wrong.
+ */
+long nova_stream_put(struct nova_stream *stream, uint32_t bytes, const void *text, uint32_t length);
+
+/** Takes up to `length` bytes. One consumer at a time. Returns how many, or #NOVA_ERR_PROTOCOL. */
+long nova_stream_get(struct nova_stream *stream, uint32_t bytes, void *text, uint32_t length);
+
+/** Copies up to `length` bytes without taking them. Returns as nova_stream_get(). */
+long nova_stream_peek(const struct nova_stream *stream, uint32_t bytes, void *text, uint32_t length);
+
+/** Takes `length` bytes that nova_stream_peek() has shown. */
+void nova_stream_drop(struct nova_stream *stream, uint32_t length);
+
+/**
+ * Bytes that wait for the consumer, or #NOVA_ERR_PROTOCOL. From either side; outdated as soon as it returns.
+ */
+long nova_stream_used(const struct nova_stream *stream, uint32_t bytes);
+
+/** @} */
+
+#endif

@@ -1,0 +1,103 @@
+/*
+ * What the files of libnova share.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef NOVA_INTERNAL_H
+#define NOVA_INTERNAL_H
+
+#include <nova/error.h>
+#include <nova/hypercall.h>
+#include <nova/program.h>
+#include <nova/sync.h>
+#include <nova/thread.h>
+#include <stdbool.h>
+
+/* States of a thread slot. USED threads can be DETACHED and have ENDED; both together can be reaped. */
+enum { SLOT_FREE = 0, SLOT_USED = 1, SLOT_DETACHED = 2, SLOT_ENDED = 4 };
+
+/*
+ * A lock that never spins: the holder may have a lower priority. The semaphore exists before there is a
+ * second thread.
+ */
+struct gate {
+    uint32_t count; /* who has it or waits for it */
+    uint64_t sm;
+};
+
+extern struct nova_thread nova_first_thread;
+
+/* Finds out how much thread-local storage a program without libc has. */
+void nova_tls_measure(void);
+
+/*
+ * Creates what waiting threads need. Called before there is a second thread, and not again after it has
+ * succeeded.
+ */
+int nova_sync_init(void);
+
+void nova_gate_enter(struct gate *gate);
+void nova_gate_leave(struct gate *gate);
+
+/* A thread of either kind. Threads that are done are given back with nova_thread_free(). */
+int nova_thread_make(struct nova_thread **thread, void (*entry)(void *), void *context,
+                     const struct nova_thread_options *options, unsigned flags);
+void nova_thread_free(struct nova_thread *thread);
+
+/* Assembly code: where threads and portals begin. */
+extern char nova_thread_entry[], nova_portal_entry[], nova_server_entry[];
+
+/*
+ * First of `count` clear bits in [start, end), at a multiple of align (a power of two up to 64); UINT64_MAX:
+ * none.
+ */
+uint64_t nova_bits_find(const uint64_t *bits, uint64_t start, uint64_t end, uint64_t count, uint64_t align);
+void nova_bits_set(uint64_t *bits, uint64_t first, uint64_t count, bool value);
+
+static inline bool nova_bit(const uint64_t *bits, uint64_t n)
+{
+    return bits[n / 64] >> n % 64 & 1;
+}
+
+/* Error for a status of a hypercall that creates something. */
+static inline int create_error(unsigned status)
+{
+    switch (status) {
+    case NOVA_SUCCESS:
+        return NOVA_OK;
+    case NOVA_MEM_OBJ:
+    case NOVA_MEM_CAP:
+        return NOVA_ERR_MEMORY;
+    default:
+        return NOVA_ERR_INVAL;
+    }
+}
+
+/* Calls a portal: words of the answer, or an error. */
+static inline int call_portal(uint64_t sel, unsigned words, unsigned flags)
+{
+    uint32_t mtd = NOVA_MTD_WORDS(words);
+    unsigned status;
+
+    if (words - 1 >= NOVA_UTCB_WORDS)
+        return NOVA_ERR_INVAL;
+    status = nova_hc_ipc_call(sel, &mtd, flags);
+    if (__builtin_expect(status == NOVA_SUCCESS, 1))
+        return (int)(mtd % NOVA_UTCB_WORDS + 1);
+    if (status == NOVA_TIMEOUT)
+        return NOVA_ERR_TIMEOUT;
+    return status == NOVA_BAD_CPU ? NOVA_ERR_ABSENT : NOVA_ERR_PEER;
+}
+
+static inline void set_gs_base(const void *base)
+{
+    __asm__ volatile("wrgsbase %0" : : "r"(base) : "memory");
+}
+
+static inline void set_fs_base(uint64_t base)
+{
+    __asm__ volatile("wrfsbase %0" : : "r"(base) : "memory");
+}
+
+#endif

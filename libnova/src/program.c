@@ -1,0 +1,75 @@
+/*
+ * Start and end of a program, and requests to root.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "internal.h"
+
+#include <nova/cap.h>
+#include <nova/string.h>
+
+struct nova_thread nova_first_thread;
+void (*nova_program_at_exit)(void);
+
+static const uint64_t *auxv;
+
+int nova_parent_call(uint64_t *word, unsigned count, unsigned reply)
+{
+    const struct nova_thread *self = nova_thread_self();
+    unsigned got, n = count > reply ? count : reply;
+    uint64_t *utcb = self->utcb->word, saved[NOVA_PARENT_WORDS];
+    uint32_t mtd = NOVA_MTD_WORDS(count);
+    int error = NOVA_ERR_PROTOCOL;
+
+    if (!count || !reply || n > NOVA_PARENT_WORDS)
+        return NOVA_ERR_INVAL;
+    memcpy(saved, utcb, n * sizeof(*utcb));
+    memcpy(utcb, word, count * sizeof(*utcb));
+    if (nova_hc_ipc_call(NOVA_SEL_PARENT + self->cpu, &mtd, 0) == NOVA_SUCCESS) {
+        got = mtd % NOVA_UTCB_WORDS + 1;
+        memset(word, 0, reply * sizeof(*utcb));
+        memcpy(word, utcb, (got < reply ? got : reply) * sizeof(*utcb));
+        error = (int)word[0];
+    }
+    memcpy(utcb, saved, n * sizeof(*utcb));
+    return error;
+}
+
+void nova_exit(int status)
+{
+    uint64_t word[2] = {NOVA_PARENT_EXIT, (uint64_t)status & 0xff};
+
+    if (nova_program_at_exit)
+        nova_program_at_exit();
+    nova_parent_call(word, 2, 1);
+    for (;;) /* root refused: nothing sensible is left to be done */
+        __asm__ volatile("ud2");
+}
+
+uint64_t nova_program_aux(uint64_t type)
+{
+    for (const uint64_t *at = auxv; at && at[0]; at += 2)
+        if (at[0] == type)
+            return at[1];
+    return 0;
+}
+
+void nova_program_init(const uint64_t *stack)
+{
+    struct nova_thread *t = &nova_first_thread;
+
+    *t = (struct nova_thread){.self = t,
+                              .utcb = (union nova_utcb *)NOVA_UTCB_ADDR,
+                              .sel = NOVA_SEL_FIRST_EC,
+                              .cpu = nova_info()->cpu,
+                              .state = SLOT_USED};
+    set_gs_base(t);
+    auxv = stack + 1 + stack[0] + 1;
+    while (*auxv++)
+        ;
+    t->sm = nova_cap_alloc(2, 2);
+    if (!t->sm || nova_hc_create_sm(t->sm, NOVA_SEL_PD, 0) != NOVA_SUCCESS ||
+        nova_hc_create_sm(t->sm + 1, NOVA_SEL_PD, 0) != NOVA_SUCCESS)
+        nova_exit(127);
+}

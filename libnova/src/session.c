@@ -1,0 +1,152 @@
+/*
+ * Sessions, on the client's side.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "internal.h"
+
+#include <nova/cap.h>
+#include <nova/mem.h>
+#include <nova/session.h>
+#include <nova/string.h>
+
+#define PORTALS 64U
+#define FIRST_PAUSE (NOVA_MS / 2)
+#define LONGEST_PAUSE (16 * NOVA_MS)
+
+static const struct nova_session_state *state_of(const struct nova_session *session)
+{
+    return &((const struct nova_session_state *)NOVA_CLIENT_TABLE)[session->number];
+}
+
+bool nova_session_alive(const struct nova_session *session)
+{
+    const struct nova_session_state *state = state_of(session);
+
+    return __atomic_load_n(&state->phase, __ATOMIC_ACQUIRE) == NOVA_SESSION_OPEN &&
+           state->generation == session->generation;
+}
+
+/* Selectors, bell and buffer. What is there when it fails is freed by give_back(). */
+static int prepare(struct nova_session *s, size_t size)
+{
+    int error;
+
+    *s = (struct nova_session){.portal = nova_cap_alloc(PORTALS, PORTALS), .bell = nova_cap_alloc(2, 2)};
+    if (!s->portal || !s->bell)
+        return NOVA_ERR_LIMIT;
+    error = create_error(nova_hc_create_sm(s->bell, NOVA_SEL_PD, 0));
+    if (!error && size)
+        error = nova_mem_alloc(size, &s->buffer);
+    s->size = error ? 0 : size;
+    return error;
+}
+
+static void give_back(struct nova_session *s)
+{
+    if (s->portal) {
+        nova_cap_drop(s->portal, PORTALS);
+        nova_cap_free(s->portal, PORTALS);
+    }
+    if (s->bell) {
+        nova_cap_drop(s->bell, 2);
+        nova_cap_free(s->bell, 2);
+    }
+    if (s->buffer)
+        nova_mem_free(s->buffer, s->size);
+    *s = (struct nova_session){.generation = 0};
+}
+
+/*
+ * Asks root, again and again as long as the server is not there, or has not cleaned up after former sessions.
+ */
+static int request(struct nova_session *s, const char *name, uint64_t deadline)
+{
+    for (uint64_t pause = FIRST_PAUSE;; pause = pause < LONGEST_PAUSE ? 2 * pause : pause) {
+        uint64_t word[9] = {NOVA_PARENT_OPEN}, now;
+        int error;
+
+        memcpy(word + 1, name, strlen(name));
+        word[5] = s->portal;
+        word[6] = s->bell;
+        word[7] = (uint64_t)s->buffer;
+        word[8] = s->size / NOVA_PAGE;
+        error = nova_parent_call(word, 9, 3);
+        if (!error) {
+            s->number = word[1] % NOVA_SESSIONS_MAX;
+            s->cpus = word[2];
+            s->generation = state_of(s)->generation;
+            return NOVA_OK;
+        }
+        now = nova_now();
+        if ((error != NOVA_ERR_ABSENT && error != NOVA_ERR_LIMIT) || now >= deadline)
+            return error;
+        nova_sleep_until(deadline - now < pause ? deadline : now + pause);
+    }
+}
+
+int nova_session_open(struct nova_session *session, const char *name, size_t size, uint64_t deadline)
+{
+    int error;
+
+    if (strnlen(name, NOVA_NAME_MAX) == NOVA_NAME_MAX || size % NOVA_PAGE)
+        return NOVA_ERR_INVAL;
+    error = prepare(session, size);
+    if (!error)
+        error = request(session, name, deadline);
+    if (error)
+        give_back(session);
+    return error;
+}
+
+static inline int call(const struct nova_session *session, unsigned words, unsigned flags)
+{
+    unsigned cpu = nova_thread_cpu();
+    int result = call_portal(session->portal + cpu, words, flags);
+
+    return result == NOVA_ERR_PEER && !(session->cpus >> cpu & 1) ? NOVA_ERR_ABSENT : result;
+}
+
+int nova_session_call(const struct nova_session *session, unsigned words)
+{
+    return call(session, words, 0);
+}
+
+int nova_session_call_until(const struct nova_session *session, unsigned words, uint64_t deadline)
+{
+    for (uint64_t pause = 10 * NOVA_US;; pause = pause < LONGEST_PAUSE ? 2 * pause : pause) {
+        int result = call(session, words, NOVA_CALL_TIMEOUT);
+        uint64_t now;
+        if (result != NOVA_ERR_TIMEOUT)
+            return result;
+        now = nova_now();
+        if (now >= deadline)
+            return NOVA_ERR_TIMEOUT;
+        nova_sleep_until(deadline - now < pause ? deadline : now + pause);
+    }
+}
+
+int nova_session_ring(const struct nova_session *session)
+{
+    return nova_session_alive(session) && !nova_sm_up(session->bell + 1) ? NOVA_OK : NOVA_ERR_PEER;
+}
+
+int nova_session_wait(const struct nova_session *session, uint64_t deadline)
+{
+    int error = NOVA_ERR_PEER;
+
+    if (nova_session_alive(session))
+        error = nova_sm_drain(session->bell, deadline);
+    return nova_session_alive(session) ? error : NOVA_ERR_PEER;
+}
+
+void nova_session_close(struct nova_session *session)
+{
+    uint64_t word[2] = {NOVA_PARENT_CLOSE, session->number};
+
+    if (!session->portal)
+        return;
+    nova_parent_call(word, 2, 1);
+    give_back(session);
+}

@@ -1,0 +1,92 @@
+/*
+ * Byte stream in shared memory. The size is computed from what this side knows, never read from shared
+ * memory.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include <nova/error.h>
+#include <nova/stream.h>
+#include <nova/string.h>
+
+static uint32_t capacity(uint32_t bytes)
+{
+    return bytes < 256 ? 0 : 1U << (31 - __builtin_clz(bytes - (uint32_t)sizeof(struct nova_stream)));
+}
+
+uint32_t nova_stream_init(struct nova_stream *stream, uint32_t bytes)
+{
+    stream->size = capacity(bytes);
+    stream->lost = 0;
+    stream->head = 0;
+    __atomic_store_n(&stream->tail, 0, __ATOMIC_RELEASE);
+    return stream->size;
+}
+
+/* Bytes up to the end of the ring; the rest of a text is at its beginning. */
+static uint32_t first_part(uint32_t size, uint32_t index, uint32_t length)
+{
+    uint32_t room = size - (index & (size - 1));
+
+    return length < room ? length : room;
+}
+
+long nova_stream_put(struct nova_stream *stream, uint32_t bytes, const void *text, uint32_t length)
+{
+    uint32_t size = capacity(bytes), head = __atomic_load_n(&stream->head, __ATOMIC_RELAXED);
+    uint32_t used = head - __atomic_load_n(&stream->tail, __ATOMIC_ACQUIRE), part;
+
+    if (used > size)
+        return NOVA_ERR_PROTOCOL;
+    if (length > size - used) {
+        stream->lost += length;
+        return 0;
+    }
+    if (length) {
+        part = first_part(size, head, length);
+        memcpy(stream->data + (head & (size - 1)), text, part);
+        memcpy(stream->data, (const uint8_t *)text + part, length - part);
+        __atomic_store_n(&stream->head, head + length, __ATOMIC_RELEASE);
+    }
+    return (long)length;
+}
+
+long nova_stream_peek(const struct nova_stream *stream, uint32_t bytes, void *text, uint32_t length)
+{
+    uint32_t size = capacity(bytes), tail = __atomic_load_n(&stream->tail, __ATOMIC_RELAXED);
+    uint32_t used = __atomic_load_n(&stream->head, __ATOMIC_ACQUIRE) - tail, part;
+
+    if (used > size)
+        return NOVA_ERR_PROTOCOL;
+    if (length > used)
+        length = used;
+    if (length) {
+        part = first_part(size, tail, length);
+        memcpy(text, stream->data + (tail & (size - 1)), part);
+        memcpy((uint8_t *)text + part, stream->data, length - part);
+    }
+    return (long)length;
+}
+
+void nova_stream_drop(struct nova_stream *stream, uint32_t length)
+{
+    __atomic_store_n(&stream->tail, __atomic_load_n(&stream->tail, __ATOMIC_RELAXED) + length,
+                     __ATOMIC_RELEASE);
+}
+
+long nova_stream_get(struct nova_stream *stream, uint32_t bytes, void *text, uint32_t length)
+{
+    long got = nova_stream_peek(stream, bytes, text, length);
+
+    if (got > 0)
+        nova_stream_drop(stream, (uint32_t)got);
+    return got;
+}
+
+long nova_stream_used(const struct nova_stream *stream, uint32_t bytes)
+{
+    uint32_t used =
+        __atomic_load_n(&stream->head, __ATOMIC_ACQUIRE) - __atomic_load_n(&stream->tail, __ATOMIC_ACQUIRE);
+
+    return used > capacity(bytes) ? NOVA_ERR_PROTOCOL : (long)used;
+}

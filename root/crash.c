@@ -1,0 +1,135 @@
+/*
+ * Crash records. The domain may have done anything to its memory: its stack is read word by word, through a
+ * mapping of one page that may turn out empty, and nothing found there is followed without limit.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "crash.h"
+
+#include "events.h"
+#include "log.h"
+
+#define TRACE_MAX 16
+#define PAGE_FAULT 14
+#define FAULT_PRESENT 1U
+#define FAULT_WRITE 2U
+#define FAULT_FETCH 16U
+
+const char *build_id(const struct domain *d, char *text)
+{
+    for (uint32_t i = 0; i < d->image.build_id_size; i++)
+        nova_format(text + 2 * i, 3, "%02x", d->image.build_id[i]);
+    return d->image.build_id_size ? text : "-";
+}
+
+static const char *exception_name(unsigned exception)
+{
+    static const char *const name[] = {[0] = "division by zero",
+                                       [1] = "debug exception",
+                                       [3] = "breakpoint",
+                                       [4] = "overflow",
+                                       [5] = "bound range",
+                                       [6] = "invalid instruction",
+                                       [7] = "FPU used without leave",
+                                       [11] = "segment not present",
+                                       [12] = "stack segment, or stack at no address",
+                                       [13] = "general protection",
+                                       [16] = "x87 exception",
+                                       [17] = "alignment check",
+                                       [19] = "SIMD exception",
+                                       [20] = "virtualization exception",
+                                       [21] = "control protection"};
+    const char *text = exception < sizeof(name) / sizeof(*name) ? name[exception] : NULL;
+
+    return text ? text : "unknown exception";
+}
+
+static void describe(const struct domain *d, unsigned exception, const struct nova_arch_state *s, char *text,
+                     size_t size)
+{
+    const struct nova_info *i = d->info;
+    uint64_t error = s->qual[0], address = s->qual[1];
+    const char *what = error & FAULT_FETCH ? "executing" : error & FAULT_WRITE ? "writing" : "reading";
+
+    if (exception != PAGE_FAULT)
+        nova_format(text, size, "%s", exception_name(exception));
+    else if (address < NOVA_INFO_ADDR)
+        nova_format(text, size, "NULL pointer: %s", what);
+    else if (address >= i->stack_start - PAGE_SIZE && address < i->stack_start)
+        nova_format(text, size, "stack overflow");
+    else
+        nova_format(text, size, "%s %s", what,
+                    error & FAULT_PRESENT ? "memory that does not permit it" : "memory that is not there");
+}
+
+/*
+ * Reads a word of the domain's memory, if it is there. Device memory is left alone: reading might change it.
+ */
+static bool peek(const struct domain *d, uint64_t address, uint64_t *word)
+{
+    const struct nova_info *i = d->info;
+    bool ok;
+
+    if (address % 8 || address >= USER_END ||
+        (i->device_start && address >= i->device_start && address < NOVA_WINDOW_ADDR))
+        return false;
+    nova_hc_ctrl_pd(DOMAIN_HST(d), SEL_HST, address / PAGE_SIZE, PEEK_WINDOW / PAGE_SIZE, 0, NOVA_MEM_R, 0);
+    ok = word_read(word, (const uint64_t *)(PEEK_WINDOW + address % PAGE_SIZE));
+    nova_hc_ctrl_pd(SEL_HST, SEL_HST, 0, PEEK_WINDOW / PAGE_SIZE, 0, 0, 0);
+    return ok;
+}
+
+/* Return addresses: each frame begins with the address of the one above, and the return address behind it. */
+static void report_trace(const struct domain *d, unsigned exception, const struct nova_arch_state *s)
+{
+    uint64_t frame = s->gpr[5], above, address;
+    char text[TRACE_MAX * 20 + 1];
+    unsigned count = 0;
+    size_t n = 0;
+
+    text[0] = 0;
+    /* After a jump to nowhere there is no frame yet, but the return address. */
+    if (exception == PAGE_FAULT && s->qual[0] & FAULT_FETCH && peek(d, s->gpr[4], &address)) {
+        n += nova_format(text, sizeof(text), " %#lx", address);
+        count++;
+    }
+    while (count++ < TRACE_MAX && frame && peek(d, frame, &above) && peek(d, frame + 8, &address) &&
+           address) {
+        n += nova_format(text + n, sizeof(text) - n, " %#lx", address);
+        if (above <= frame)
+            break;
+        frame = above;
+    }
+    log_root("crash %s trace%s", d->config->name, text);
+}
+
+/* The stack was all 0 at first: what has been used ends at the lowest word that is not. */
+static void report_stack(const struct domain *d)
+{
+    uint64_t size = d->config->stack_pages * PAGE_SIZE, unused = 0;
+    uint64_t start = d->pool + d->image.data_pages * PAGE_SIZE;
+    const uint64_t *stack = map_physical(start, size, NOVA_MEM_R);
+
+    while (unused < size && !stack[unused / 8])
+        unused += 8;
+    map_physical(start, size, 0);
+    log_root("crash %s stack used=%lu size=%lu", d->config->name, size - unused, size);
+}
+
+void crash_report(const struct domain *d, unsigned cpu, unsigned exception, const struct nova_arch_state *s)
+{
+    const char *name = d->config->name;
+    const uint64_t *r = s->gpr;
+    char cause[80], id[65];
+
+    describe(d, exception, s, cause, sizeof(cause));
+    log_root("crash %s build=%s cpu=%u cause=\"%s\" rip=%#lx rsp=%#lx addr=%#lx error=%#lx", name,
+             build_id(d, id), cpu, cause, s->rip, r[4], exception == PAGE_FAULT ? s->qual[1] : 0, s->qual[0]);
+    log_root("crash %s regs rax=%#lx rbx=%#lx rcx=%#lx rdx=%#lx rsi=%#lx rdi=%#lx rbp=%#lx rflags=%#lx", name,
+             r[0], r[3], r[1], r[2], r[6], r[7], r[5], s->rflags);
+    log_root("crash %s regs r8=%#lx r9=%#lx r10=%#lx r11=%#lx r12=%#lx r13=%#lx r14=%#lx r15=%#lx", name,
+             r[8], r[9], r[10], r[11], r[12], r[13], r[14], r[15]);
+    report_trace(d, exception, s);
+    report_stack(d);
+}

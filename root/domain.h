@@ -1,0 +1,83 @@
+/*
+ * Protection domains: building, ending, starting again.
+ *
+ * Main thread only, under the lock, except for domain_alive().
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef ROOT_DOMAIN_H
+#define ROOT_DOMAIN_H
+
+#include "elf.h"
+#include "session.h"
+#include "system.h"
+
+#define STATUS_CRASHED 128 /* exit status of a domain that has crashed */
+
+enum domain_state {
+    DOMAIN_OFF, /* not started yet, or nothing left of it */
+    DOMAIN_RUNNING,
+    DOMAIN_WAITING, /* starts again at `restart_at` */
+    DOMAIN_ENDED    /* for good, with `status` */
+};
+
+struct domain {
+    const struct nova_manifest_domain *config;
+    unsigned index;
+    enum domain_state state;
+    uint32_t life; /* raised with every start: requests of earlier lives are void */
+    uint32_t restarts;
+    uint64_t restart_at;
+    unsigned status;
+    bool clean;     /* the pool is all 0 */
+    uint64_t pool;  /* physical */
+    uint64_t pages; /* physical: information, tables, one that stands in for lost buffers */
+    struct nova_info *info;
+    struct nova_session_state *client_table, *server_table;
+    struct image image;
+    uint64_t entry; /* where its next global thread starts */
+    uint32_t threads;
+    struct client client[NOVA_SESSIONS_MAX];  /* sessions that it has opened */
+    struct session server[NOVA_SESSIONS_MAX]; /* sessions that it serves */
+};
+
+/* Selectors of a domain's PD and spaces. */
+#define DOMAIN_PD(d) (SEL_DOMAIN + 4UL * (d)->index)
+#define DOMAIN_OBJ(d) (DOMAIN_PD(d) + 1)
+#define DOMAIN_HST(d) (DOMAIN_PD(d) + 2)
+#define DOMAIN_PIO(d) (DOMAIN_PD(d) + 3)
+
+extern struct domain *domains; /* as many as in the manifest, in its order */
+
+/* Takes memory for all domains. */
+void domains_init(void);
+
+/* The domain, if it runs and this is its life; else null. */
+struct domain *domain_alive(unsigned index, uint32_t life);
+
+/* Whether selectors [first, first + count) are the domain's to use as it likes. */
+bool domain_selectors(const struct domain *d, uint64_t first, uint64_t count);
+
+/* Builds the domain and lets its first thread run. What is wrong if it cannot, then nothing of it is left. */
+const char *domain_start(struct domain *d);
+
+/* Takes everything away from it. Its sessions end for both sides. */
+void domain_destroy(struct domain *d);
+
+/* It has ended by itself. */
+void domain_exit(struct domain *d, unsigned status);
+
+/* A new thread: its EC goes to `sel`, its SC to the selector behind. An `enum nova_error`. */
+struct thread_config {
+    uint64_t cpu, slot, sp, flags, priority, budget, sel;
+};
+int domain_thread(struct domain *d, const struct thread_config *config);
+
+/* A thread of it had an exception: writes the record, then does what the policy says. */
+void domain_crash(struct domain *d, unsigned cpu, unsigned exception, const struct nova_arch_state *state);
+
+/* Starts what is to start now. The time of the next start, or 0. Takes the lock itself. */
+uint64_t domains_poll(void);
+
+#endif

@@ -1,0 +1,81 @@
+/*
+ * End of the system: all domains but the console go, the console gets time to write what it has, then the
+ * machine is switched off or reset. A console that does not manage loses the serial line to root.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "end.h"
+
+#include "domain.h"
+#include "log.h"
+
+#define SLEEP_RESET 0UL
+#define SLEEP_OFF 5UL
+#define LOG_MS 3000 /* for the console to write what it has */
+#define IDLE_MS 20  /* the line must be quiet for so long */
+#define POLL_MS 1
+
+static bool begun, told;
+static uint64_t give_up, quiet;
+static unsigned end_status;
+
+bool end_begun(void)
+{
+    return begun;
+}
+
+void end_system(unsigned status)
+{
+    if (told)
+        return;
+    told = true;
+    end_status = status;
+    begun = manifest.head->at_exit != NOVA_AT_EXIT_STAY;
+    for (unsigned i = 0; begun && i < manifest.head->domains; i++)
+        if (domains[i].state == DOMAIN_RUNNING && i != manifest.head->console) {
+            domain_destroy(&domains[i]);
+            domains[i].state = DOMAIN_ENDED;
+        }
+    log_root("end status=%u", status);
+    give_up = deadline_ms(LOG_MS);
+    quiet = deadline_ms(IDLE_MS);
+}
+
+void end_check(void)
+{
+    const struct nova_manifest *h = manifest.head;
+    unsigned status = 0, others = 0;
+
+    if (h->exit_domain != NOVA_MANIFEST_NONE) {
+        if (domains[h->exit_domain].state == DOMAIN_ENDED)
+            end_system(domains[h->exit_domain].status);
+        return;
+    }
+    for (unsigned i = 0; i < h->domains; i++) {
+        if (domains[i].config->services)
+            continue;
+        if (domains[i].state != DOMAIN_ENDED)
+            return;
+        others++;
+        status = domains[i].status > status ? domains[i].status : status;
+    }
+    if (others)
+        end_system(status);
+}
+
+uint64_t end_poll(void)
+{
+    if (!begun)
+        return 0;
+    if (!log_idle())
+        quiet = deadline_ms(IDLE_MS);
+    if (now() >= give_up) {
+        log_to_serial();
+        log_root("end status=%u", end_status);
+    } else if (now() < quiet) {
+        return deadline_ms(POLL_MS);
+    }
+    nova_hc_ctrl_hw(manifest.head->at_exit == NOVA_AT_EXIT_RESET ? SLEEP_RESET : SLEEP_OFF, NOVA_HW_SLEEP);
+    panic("the machine cannot be switched off");
+}

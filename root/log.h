@@ -1,0 +1,46 @@
+/*
+ * Root's lines and, without a console domain, those of all domains.
+ *
+ * Lines go to the serial port COM1 as long as no console domain runs. Once one does they go into a stream in
+ * memory that it shares with root: what does not fit is dropped, counted, and reported when there is room
+ * again. Root never waits for the console.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef ROOT_LOG_H
+#define ROOT_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SERIAL_PORT 0x3f8
+#define LOG_STREAM_PAGES 4
+#define LOG_TEXT_MAX 512
+
+/* A line `[root] text`. */
+void log_root(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A line, or several, of a domain; what is not printable is replaced. */
+void log_domain(const char *name, const char *text, size_t size);
+
+/* Writes to the serial port at once, whoever owns it. For panics. */
+void log_direct(const char *text);
+
+/* The console domain starts: from now on lines wait for it in the stream. */
+void log_to_console(void);
+
+/* It has ended: what is in the stream, and all further lines, go to the serial port. */
+void log_to_serial(void);
+
+/* Physical address of the stream. */
+uint64_t log_stream(void);
+
+/* What to up when something is in the stream: a selector, or 0. */
+void log_set_bell(uint64_t sel);
+
+/* Whether all has been taken from the stream and the serial line is idle. */
+bool log_idle(void);
+
+#endif

@@ -1,0 +1,108 @@
+/*
+ * The parent protocol: lengths and ranges are checked here, the work is done elsewhere.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "parent.h"
+
+#include "domain.h"
+#include "log.h"
+
+#define LINE_MAX 512U
+#define BUDGET_MS 10U
+#define BUDGET_MAX 1000U
+
+static int op_exit(struct domain *d, uint64_t *word)
+{
+    if (word[1] > 255)
+        return NOVA_ERR_INVAL;
+    domain_exit(d, (unsigned)word[1]);
+    return NOVA_OK;
+}
+
+static int op_thread(struct domain *d, uint64_t *word)
+{
+    uint64_t cpu = word[1], flags = word[5], priority = word[6], budget = word[7];
+    bool local = flags & NOVA_THREAD_LOCAL, fpu = flags & NOVA_THREAD_FPU;
+    struct thread_config t = {.cpu = cpu, .slot = word[2], .sp = word[3], .sel = word[8]};
+
+    if (flags & ~(uint64_t)(NOVA_THREAD_LOCAL | NOVA_THREAD_FPU) || t.slot >= NOVA_UTCB_SLOTS ||
+        budget > BUDGET_MAX || word[4] >= USER_END || !domain_selectors(d, t.sel, local ? 1 : 2))
+        return NOVA_ERR_INVAL;
+    if (cpu >= NOVA_CPUS_MAX || !(d->config->cpus & 1UL << cpu) ||
+        (fpu && !(d->config->flags & NOVA_DOMAIN_FPU)))
+        return NOVA_ERR_DENIED;
+    t.priority = priority && priority < d->config->priority ? priority : d->config->priority;
+    t.budget = budget ? budget : BUDGET_MS;
+    t.flags = (local ? 0U : NOVA_EC_GLOBAL) | (fpu ? NOVA_EC_FPU : 0U);
+    if (!local)
+        d->entry = word[4];
+    return domain_thread(d, &t);
+}
+
+static int op_thread_ended(struct domain *d, uint64_t *word)
+{
+    (void)word;
+    if (d->threads < 2)
+        return NOVA_ERR_INVAL;
+    d->threads--;
+    return NOVA_OK;
+}
+
+static int op_log(struct domain *d, uint64_t *word)
+{
+    if (word[1] > LINE_MAX)
+        return NOVA_ERR_PROTOCOL;
+    if (manifest.head->console != NOVA_MANIFEST_NONE)
+        return NOVA_ERR_DENIED;
+    log_domain(d->config->name, (const char *)(word + 2), word[1]);
+    return NOVA_OK;
+}
+
+static int op_state(struct domain *d, uint64_t *word)
+{
+    word[1] = d->threads;
+    word[2] = word[3] = 0;
+    for (unsigned i = 0; i < NOVA_SESSIONS_MAX; i++) {
+        word[2] += d->client[i].open;
+        word[3] += d->server[i].open;
+    }
+    word[4] = d->restarts;
+    return NOVA_OK;
+}
+
+/*
+ * Operations by number: how many words a message has (at least, if it says itself how many follow), and its
+ * reply.
+ */
+static const struct {
+    int (*function)(struct domain *d, uint64_t *word);
+    uint8_t words, reply;
+} operations[] = {
+    [NOVA_PARENT_EXIT] = {op_exit, 2, 1},
+    [NOVA_PARENT_THREAD] = {op_thread, 9, 1},
+    [NOVA_PARENT_THREAD_ENDED] = {op_thread_ended, 1, 1},
+    [NOVA_PARENT_SERVE] = {session_serve, 7, 1},
+    [NOVA_PARENT_OPEN] = {session_open, 9, 3},
+    [NOVA_PARENT_CLOSE] = {session_close, 2, 1},
+    [NOVA_PARENT_RELEASE] = {session_release, 2, 1},
+    [NOVA_PARENT_LOG] = {op_log, 2, 1},
+    [NOVA_PARENT_STATE] = {op_state, 1, 5},
+};
+
+unsigned parent_request(struct domain *d, uint64_t *word, unsigned words)
+{
+    uint64_t op = word[0];
+    unsigned expected = op < sizeof(operations) / sizeof(*operations) ? operations[op].words : 0;
+    int error = NOVA_ERR_PROTOCOL;
+
+    if (op == NOVA_PARENT_SERVE && words >= expected)
+        expected += count_bits(word[6]);
+    if (op == NOVA_PARENT_LOG && words >= expected && word[1] <= LINE_MAX)
+        expected += (unsigned)(word[1] + 7) / 8;
+    if (expected && words == expected)
+        error = operations[op].function(d, word);
+    word[0] = (uint64_t)(int64_t)error;
+    return error ? 1 : operations[op].reply;
+}

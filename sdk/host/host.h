@@ -1,0 +1,94 @@
+/*
+ * nova-host: runs the image of a program as a Linux process, by standing in for the microhypervisor and for root.
+ *
+ *   host.c     loads the image, builds what nova/start.h promises, catches hypercalls
+ *   kernel.c   the microhypervisor: semaphores, portals, capabilities, host space
+ *   parent.c   root: threads, log, sessions
+ *
+ * The image runs unchanged, in this process. Its `syscall` instructions are caught by a seccomp filter that looks at the
+ * instruction pointer only; SIGSYS then carries the registers. Objects are under one lock.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef NOVA_HOST_H
+#define NOVA_HOST_H
+
+#include <nova/abi/cap.h>
+#include <nova/abi/hypercall.h>
+#include <nova/abi/utcb.h>
+#include <nova/error.h>
+#include <nova/parent.h>
+#include <nova/start.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <ucontext.h>
+
+#define PAGE 4096UL
+#define SELECTORS 65536U
+
+enum type { EC, SC, PT, SM };
+
+/* A kernel object. Freed with the last capability and the last use. */
+struct object {
+    enum type type;
+    unsigned references;
+    bool dead;
+    /* SM */
+    uint64_t count;
+    pthread_cond_t upped;
+    /* EC; SC refers to its EC, PT to its handler */
+    struct object *ec;
+    uint64_t *utcb;
+    unsigned cpu;
+    bool local, fpu;
+    uint64_t sp, ip;
+    clockid_t clock;
+    /* a call of a local EC */
+    bool busy, called, replied;
+    uint64_t call_ip, call_id;
+    uint32_t call_mtd;
+    /* PT */
+    uint64_t id;
+};
+
+/* The domain. */
+extern struct host {
+    pthread_mutex_t lock;
+    pthread_cond_t ipc;             /* state of a call has changed */
+    struct object *cap[SELECTORS];
+    struct nova_info *info;         /* writable views of what the program sees read-only */
+    struct nova_session_state *client, *server;
+    int memory;                     /* file of the pool */
+    unsigned threads;
+} host;
+
+extern _Thread_local struct object *host_self;
+
+/* host.c */
+_Noreturn void host_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+uint64_t host_ticks(void);
+uint64_t host_tick_ns(uint64_t ticks);
+void host_thread(struct object *ec);
+/* Ends the calling thread, from within a hypercall. */
+_Noreturn void host_thread_end(void);
+void host_log(const char *text, size_t length);
+
+/* kernel.c: a hypercall; changes the registers. With the lock held. */
+void kernel_call(greg_t *registers);
+struct object *kernel_object(enum type type);
+void kernel_put(struct object *object);
+/* Puts an object (or NULL) at a selector. */
+void kernel_set(uint64_t selector, struct object *object);
+struct object *kernel_get(uint64_t selector, enum type type);
+void kernel_up(struct object *semaphore);
+int kernel_map(uint64_t from, uint64_t to, uint64_t pages, unsigned rights);
+/* Waits until a local EC is called; then continues there. */
+void kernel_wait_call(struct object *ec, greg_t *registers);
+
+/* parent.c: a request; gives the words of the reply. With the lock held. */
+unsigned parent_request(uint64_t *word, unsigned words);
+
+#endif

@@ -1,0 +1,160 @@
+/*
+ * Writes the manifest (nova/manifest.h) of a checked system.
+ *
+ * The result depends on nothing but the system: no time, no path of the host, unused bytes are 0. Every
+ * number has been checked against the width of its field.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "image.h"
+
+#include <string.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structures are written as they are");
+
+uint32_t crc32_ieee(const uint8_t *data, size_t size)
+{
+    uint32_t crc = UINT32_MAX;
+
+    for (size_t i = 0; i < size; i++) {
+        crc ^= data[i];
+        for (unsigned bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (0xedb88320U & (0U - (crc & 1)));
+    }
+    return ~crc;
+}
+
+/* Strings are put behind each other; the size comes before the memory. */
+struct strings {
+    char *data; /* NULL while counting */
+    size_t size;
+};
+
+static void add_string(struct strings *strings, const char *text)
+{
+    size_t size = strlen(text) + 1;
+
+    if (strings->data)
+        memcpy(strings->data + strings->size, text, size);
+    strings->size += size;
+}
+
+static void add_words(struct strings *strings, const struct words *words)
+{
+    for (size_t i = 0; i < words->count; i++)
+        add_string(strings, words->word[i]);
+}
+
+/* The program's name comes first; both tables are filled for domain d if there is an entry for it. */
+static void add_domain_strings(struct strings *strings, const struct domain *d,
+                               struct nova_manifest_domain *entry)
+{
+    size_t args = strings->size, env;
+
+    add_string(strings, d->name);
+    add_words(strings, &d->args);
+    env = strings->size;
+    add_words(strings, &d->env);
+    if (entry) {
+        entry->args = (uint32_t)args;
+        entry->args_size = (uint32_t)(env - args);
+        entry->env = (uint32_t)env;
+        entry->env_size = (uint32_t)(strings->size - env);
+    }
+}
+
+static void put_name(char *to, const char *name)
+{
+    memcpy(to, name, strlen(name));
+}
+
+static void put_domain(struct nova_manifest_domain *entry, const struct domain *d)
+{
+    put_name(entry->name, d->name);
+    entry->image = (uint16_t)d->image_file->module;
+    entry->archive = d->archive_file ? (uint16_t)d->archive_file->module : NOVA_MANIFEST_NONE;
+    entry->policy = (uint8_t)d->policy;
+    entry->priority = (uint8_t)d->priority;
+    entry->restarts = d->policy == NOVA_POLICY_RESTART ? (uint16_t)d->restarts : 0;
+    entry->flags = (d->fpu ? NOVA_DOMAIN_FPU : 0U) | (d->keyboard ? NOVA_DOMAIN_CONSOLE : 0U);
+    entry->backoff_ms = d->policy == NOVA_POLICY_RESTART ? d->backoff_ms : 0;
+    entry->cpus = d->cpus;
+    entry->pages = (uint32_t)pages_of(d->memory);
+    entry->kernel_pages = (uint32_t)pages_of(d->kernel_memory);
+    entry->stack_pages = (uint32_t)pages_of(d->stack);
+    entry->threads = d->threads;
+    entry->service = (uint16_t)d->first_service;
+    entry->services = (uint16_t)d->service_count;
+}
+
+uint8_t *make_manifest(struct system *s, size_t *size)
+{
+    size_t connects = 0, resources = 0, connect = 0, resource = 0;
+    struct strings strings = {0};
+    struct nova_manifest *head;
+    struct nova_manifest_domain *domain;
+    struct nova_manifest_service *service;
+    struct nova_manifest_connect *c;
+    struct nova_manifest_resource *r;
+
+    for (size_t i = 0; i < s->domain_count; i++) {
+        connects += s->domains[i].connection_count;
+        resources += s->domains[i].resource_count;
+        add_domain_strings(&strings, &s->domains[i], NULL);
+    }
+    *size = sizeof(*head) + s->domain_count * sizeof(*domain) + s->service_count * sizeof(*service) +
+            connects * sizeof(*c) + resources * sizeof(*r) + strings.size;
+    head = arena_get(&s->arena, *size);
+    domain = (struct nova_manifest_domain *)(head + 1);
+    service = (struct nova_manifest_service *)(domain + s->domain_count);
+    c = (struct nova_manifest_connect *)(service + s->service_count);
+    r = (struct nova_manifest_resource *)(c + connects);
+    strings = (struct strings){.data = (char *)(r + resources)};
+
+    for (size_t i = 0; i < s->domain_count; i++) {
+        const struct domain *d = &s->domains[i];
+
+        put_domain(&domain[i], d);
+        add_domain_strings(&strings, d, &domain[i]);
+        domain[i].connect = (uint16_t)connect;
+        domain[i].connects = (uint16_t)d->connection_count;
+        domain[i].resource = (uint16_t)resource;
+        domain[i].resources = (uint16_t)d->resource_count;
+        for (size_t j = 0; j < d->connection_count; j++, connect++) {
+            put_name(c[connect].name, d->connections[j].local);
+            c[connect].domain = (uint16_t)i;
+            c[connect].service = (uint16_t)d->connections[j].target;
+            c[connect].sessions = (uint16_t)d->connections[j].sessions;
+        }
+        for (size_t j = 0; j < d->resource_count; j++, resource++) {
+            r[resource] = (struct nova_manifest_resource){
+                .domain = (uint16_t)i,
+                .kind = d->resources[j].kind,
+                .flags = d->resources[j].flags,
+                .first = d->resources[j].first,
+                .count = d->resources[j].count,
+            };
+        }
+    }
+    for (size_t i = 0; i < s->service_count; i++) {
+        put_name(service[i].name, s->services[i]->name);
+        service[i].domain = (uint16_t)s->services[i]->domain;
+    }
+    *head = (struct nova_manifest){
+        .magic = NOVA_MANIFEST_MAGIC,
+        .version = NOVA_MANIFEST_VERSION,
+        .size = (uint32_t)*size,
+        .domains = (uint16_t)s->domain_count,
+        .services = (uint16_t)s->service_count,
+        .connects = (uint16_t)connects,
+        .resources = (uint16_t)resources,
+        .strings = (uint32_t)strings.size,
+        .modules = (uint16_t)s->file_count,
+        .console = s->console_domain == NONE ? NOVA_MANIFEST_NONE : (uint16_t)s->console_domain,
+        .exit_domain = s->until_domain == NONE ? NOVA_MANIFEST_NONE : (uint16_t)s->until_domain,
+        .at_exit = s->at_exit,
+    };
+    head->checksum = crc32_ieee((const uint8_t *)head, *size);
+    return (uint8_t *)head;
+}

@@ -1,0 +1,111 @@
+# Host tools: nova-image and the scripts around it, templates, man pages, completion. Included by
+# sdk/Makefile.am.
+#
+# SPDX-License-Identifier: MIT
+
+tool_CFLAGS = -std=c17 -Wall -Wextra -Werror -Wconversion -Wshadow $(AM_CFLAGS)
+
+toolsdir = $(bindir)
+toolsdatadir = $(datadir)/nova
+toolslibdir = $(libdir)/nova
+completiondir = $(datadir)/bash-completion/completions
+
+# From the folder of the tools to the rest, so that the installed SDK can be moved.
+to_prefix = `realpath -ms --relative-to='$(bindir)' '$(exec_prefix)'`
+to_libdir = `realpath -ms --relative-to='$(bindir)' '$(libdir)/nova'`
+to_datadir = `realpath -ms --relative-to='$(bindir)' '$(toolsdatadir)'`
+
+tools_PROGRAMS = tools/nova-image
+toolslib_PROGRAMS = tools/nova-terminal
+tools_nova_image_SOURCES = \
+	tools/image/check.c \
+	tools/image/elf.c \
+	tools/image/files.c \
+	tools/image/image.h \
+	tools/image/iso.c \
+	tools/image/keys.c \
+	tools/image/main.c \
+	tools/image/manifest.c \
+	tools/image/names.c \
+	tools/image/parse.c \
+	tools/image/parse.h \
+	tools/image/report.c \
+	tools/image/support.c \
+	tools/image/value.c
+tools_nova_image_CPPFLAGS = -D_DEFAULT_SOURCE -DRELATIVE_LIBDIR=\"$(to_libdir)\" \
+	-I$(top_srcdir)/libnova/include
+tools_nova_image_CFLAGS = $(tool_CFLAGS)
+
+# The part of nova-run that is no shell script.
+tools_nova_terminal_SOURCES = tools/terminal/terminal.c
+tools_nova_terminal_CPPFLAGS = -D_DEFAULT_SOURCE
+tools_nova_terminal_CFLAGS = $(tool_CFLAGS)
+
+nova_scripts = \
+	tools/nova-config \
+	tools/nova-gdb \
+	tools/nova-new \
+	tools/nova-run \
+	tools/nova-symbolize
+tools_SCRIPTS = $(nova_scripts)
+toolsdata_DATA = tools/nova-env
+
+$(nova_scripts) tools/nova-env: %: %.in Makefile
+	@$(MKDIR_P) $(@D)
+	$(AM_V_GEN)sed -e 's|@''VERSION@|$(PACKAGE_VERSION)|g' -e "s|@""TO_PREFIX@|$(to_prefix)|g" \
+		-e "s|@""TO_LIBDIR@|$(to_libdir)|g" -e "s|@""TO_DATADIR@|$(to_datadir)|g" $< >$@.new
+	@case $@ in */nova-env) ;; *) chmod +x $@.new ;; esac
+	@mv -f $@.new $@
+
+# Shells look for one file for each command.
+completions = $(nova_scripts:tools/%=tools/completion/%) tools/completion/nova-image
+completion_DATA = $(completions)
+
+$(completions): tools/completion.bash
+	@$(MKDIR_P) $(@D)
+	$(AM_V_GEN)cp $(srcdir)/tools/completion.bash $@ && chmod u+w $@
+
+nova_templates = \
+	templates/libc/Makefile \
+	templates/libc/NAME.c \
+	templates/libc/NAME.nova \
+	templates/libc/README.md \
+	templates/libc/dot.gitignore \
+	templates/libc/tests/NAME.t \
+	templates/libc-service/Makefile \
+	templates/libc-service/NAME-client.c \
+	templates/libc-service/NAME.c \
+	templates/libc-service/NAME.h \
+	templates/libc-service/NAME.nova \
+	templates/libc-service/README.md \
+	templates/libc-service/dot.gitignore \
+	templates/libc-service/tests/NAME.t \
+	templates/libc-service/tests/unit.c \
+	templates/none/Makefile \
+	templates/none/NAME.c \
+	templates/none/NAME.nova \
+	templates/none/README.md \
+	templates/none/dot.gitignore \
+	templates/none/tests/NAME.t \
+	templates/none-service/Makefile \
+	templates/none-service/NAME-client.c \
+	templates/none-service/NAME.c \
+	templates/none-service/NAME.h \
+	templates/none-service/NAME.nova \
+	templates/none-service/README.md \
+	templates/none-service/dot.gitignore \
+	templates/none-service/tests/NAME.t \
+	templates/none-service/tests/unit.c
+nobase_dist_toolsdata_DATA = $(nova_templates)
+
+dist_man_MANS = \
+	man/nova-config.1 \
+	man/nova-gdb.1 \
+	man/nova-image.1 \
+	man/nova-new.1 \
+	man/nova-run.1 \
+	man/nova-symbolize.1 \
+	man/nova-system.5
+
+EXTRA_DIST += tools/completion.bash tools/nova-env.in $(nova_scripts:=.in)
+CLEANFILES += $(nova_scripts) tools/nova-env $(completions)

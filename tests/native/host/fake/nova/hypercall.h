@@ -1,0 +1,19 @@
+/*
+ * Host tests: the hypercalls that the tested code makes are functions of the test.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef FAKE_HYPERCALL_H
+#define FAKE_HYPERCALL_H
+
+#include <nova/abi/cap.h>
+#include <nova/abi/hypercall.h>
+#include <nova/abi/utcb.h>
+#include <stdint.h>
+
+unsigned nova_hc_ipc_call(uint64_t pt, uint32_t *mtd, unsigned flags);
+unsigned nova_hc_ctrl_pd(uint64_t src, uint64_t dst, uint64_t ssb, uint64_t dsb, unsigned ord, unsigned pmm,
+                         uint32_t mad);
+
+#endif

@@ -1,0 +1,256 @@
+/*
+ * The console server without the hardware: lines stay whole and in order, whatever clients do; input goes to
+ * one of them.
+ *
+ * Sources: drivers/uart/console.c libnova/src/format.c libnova/src/stream.c
+ * Fakes: sync.c
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "tap.h"
+
+#include "uart/console.h"
+
+#include <nova/error.h>
+#include <nova/start.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CLIENTS 20U
+
+struct nova_info fake_info;
+
+static uint64_t seed = 2024;
+static char out[1 << 22];
+static size_t length;
+static unsigned rings[NOVA_SESSIONS_MAX];
+static bool no_memory;
+
+static uint32_t rnd(uint32_t n)
+{
+    return (uint32_t)(tap_random(&seed) % n);
+}
+
+void *console_memory(void)
+{
+    return no_memory ? NULL : malloc(CONSOLE_RING);
+}
+
+void console_ring(unsigned client)
+{
+    rings[client]++;
+}
+
+/* Sends up to `limit` pieces; true if nothing is left. */
+static bool drain(unsigned limit)
+{
+    size_t n = 1;
+
+    while (limit-- && n) {
+        n = console_next(out + length);
+        CHECK(n <= CONSOLE_FIFO);
+        length += n;
+        console_sent();
+    }
+    return !n;
+}
+
+static bool sent(const char *text)
+{
+    bool same = drain(100000) && length == strlen(text) && !memcmp(out, text, length);
+
+    if (!same)
+        printf("# got: <%.*s>\n", (int)length, out);
+    length = 0;
+    return same;
+}
+
+static void write_text(unsigned n, const char *name, const char *text)
+{
+    char padded[NOVA_NAME_MAX] = {0};
+
+    strncpy(padded, name, sizeof(padded) - 1);
+    CHECK(console_write(n, 1, padded, text, strlen(text)) == (long)strlen(text));
+}
+
+static void simple(void)
+{
+    char text[100], name[NOVA_NAME_MAX] = "one";
+
+    write_text(1, "one", "hello\n");
+    ok(sent("[one] hello\r\n"), "a line");
+    write_text(1, "one", "a\n\nb");
+    ok(sent("[one] a\r\n[one] \r\n"), "several lines; a partial one waits");
+    write_text(2, "two", "x\n");
+    write_text(1, "one", "c\n");
+    ok(sent("[two] x\r\n[one] bc\r\n"), "lines of two clients do not mix");
+    write_text(1, "one", "\033[2J\rfake\x7f\n");
+    ok(sent("[one] ?[2J?fake?\r\n"), "control characters are not sent");
+    write_text(1, "one", "> ");
+    ok(sent("") && console_read(1, 1, name, text, sizeof(text)) == 0 && sent("[one] > "),
+       "a prompt is shown when input is wanted");
+    for (const char *c = "lx\bs\r"; *c; c++)
+        console_typed(*c);
+    ok(sent("lx\b \bs\r\n"), "what is typed is shown");
+    ok(rings[1] == 1 && console_read(1, 1, name, text, sizeof(text)) == 3 && !memcmp(text, "ls\n", 3),
+       "and read as a line");
+    strcpy(name, "two");
+    ok(console_read(2, 1, name, text, sizeof(text)) == 0, "others read nothing");
+    for (const char *c = "\035nyes\r"; *c; c++)
+        console_typed(*c);
+    ok(console_read(2, 1, name, text, 2) == 2 && console_read(2, 1, name, text, sizeof(text)) == 2 &&
+           !memcmp(text, "s\n", 2),
+       "the keyboard goes to the next one");
+    drain(1000);
+    length = 0;
+    write_text(1, "one", "rest");
+    console_closed(1);
+    strcpy(name, "new");
+    ok(console_write(1, 2, name, "n\n", 2) == 0, "a new client in the same place has to wait");
+    ok(sent("[one] rest\r\n"), "until the rest of the old one is sent");
+    ok(console_write(1, 2, name, "n\n", 2) == 2 && sent("[new] n\r\n"), "then it can write");
+    console_closed(1);
+    console_closed(2);
+    no_memory = true;
+    ok(console_write(60, 1, name, "n\n", 2) == NOVA_ERR_MEMORY, "without memory there is an error");
+    no_memory = false;
+}
+
+static void long_line(void)
+{
+    char text[6000], name[NOVA_NAME_MAX] = "long";
+    long n;
+
+    memset(text, 'x', sizeof(text));
+    n = console_write(3, 1, name, text, sizeof(text));
+    ok(n == CONSOLE_RING && console_write(3, 1, name, text, 1) == 0, "a full ring takes no more");
+    rings[3] = 0;
+    drain(100000);
+    ok(length == CONSOLE_RING + 9 && rings[3] == 1,
+       "a line that is too long is broken; the bell rings for room");
+    length = 0;
+    console_closed(3);
+}
+
+/* Clients write pieces of numbered lines of random length; a slow line; root in between. */
+static void load(void)
+{
+    static struct {
+        char text[300], name[NOVA_NAME_MAX];
+        size_t length, at;
+        unsigned number, seen;
+    } client[CLIENTS];
+    const uint32_t bytes = 4096;
+    struct nova_stream *stream = aligned_alloc(64, bytes);
+    unsigned root_sent = 0, root_seen = 0, good = 0;
+    char line[100];
+
+    nova_stream_init(stream, bytes);
+    console_root(stream, bytes);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        snprintf(client[i].name, sizeof(client[i].name), "client%u", i);
+    for (unsigned step = 0; step < 60000; step++) {
+        unsigned i = rnd(CLIENTS);
+        if (client[i].at == client[i].length) {
+            client[i].length = (size_t)snprintf(client[i].text, 300, "%u %u %0*u end\n", i, client[i].number,
+                                                (int)rnd(150), 7);
+            client[i].at = 0;
+            client[i].number++;
+        }
+        size_t part = 1 + rnd((uint32_t)(client[i].length - client[i].at));
+        long n = console_write(i, 5, client[i].name, client[i].text + client[i].at, part);
+        CHECK(n >= 0 && n <= (long)part);
+        client[i].at += (size_t)n;
+        if (!rnd(50)) {
+            int size = snprintf(line, sizeof(line), "[root] %u end\n", root_sent);
+            root_sent += nova_stream_put(stream, bytes, line, (uint32_t)size) > 0;
+        }
+        drain(rnd(6));
+    }
+    for (unsigned i = 0; i < CLIENTS; i++)
+        if (client[i].at < client[i].length) {
+            CHECK(console_write(i, 5, client[i].name, client[i].text + client[i].at,
+                                client[i].length - client[i].at) > 0);
+            client[i].number -= console_write(i, 5, client[i].name, "", 0) != 0;
+        }
+    CHECK(drain(10000000));
+    for (char *at = out; at < out + length;) {
+        char *end = memchr(at, '\n', (size_t)(out + length - at));
+        unsigned i, j, number, seven;
+        if (!CHECK(end && end[-1] == '\r'))
+            break;
+        end[-1] = '\0';
+        if (sscanf(at, "[client%u] %u %u %u end", &i, &j, &number, &seven) == 4 && !strcmp(end - 5, " end")) {
+            CHECK(i == j && i < CLIENTS && seven == 7 && number == client[i].seen);
+            client[i].seen++;
+            good++;
+        } else if (CHECK(sscanf(at, "[root] %u end", &number) == 1)) {
+            CHECK(number == root_seen);
+            root_seen++;
+        }
+        at = end + 1;
+    }
+    for (unsigned i = 0; i < CLIENTS; i++)
+        CHECK(client[i].seen == client[i].number);
+    CHECK(root_seen == root_sent && root_sent > 100 && good > 1000);
+    ok_checks("%u lines of %u clients and %u of root, all whole and in order", good, CLIENTS, root_sent);
+    length = 0;
+
+    for (unsigned i = 0; i < CLIENTS; i++)
+        console_write(i, 5, client[i].name, "before\n", 7);
+    nova_stream_put(stream, bytes, "[root] after\n", 13);
+    drain(3);
+    console_write(4, 5, client[4].name, "behind\n", 7);
+    drain(100000);
+    out[length] = '\0';
+    ok(strstr(out, "[root] after") > strstr(out, "[client19] before") &&
+           strstr(out, "[root] after") > strstr(out, "[client3] before"),
+       "root's line comes behind what was written before it");
+    length = 0;
+    stream->head += 100000;
+    ok(drain(100), "a stream that makes no sense does not stop the console");
+    console_root(NULL, 0);
+    free(stream);
+}
+
+static void garbage(void)
+{
+    char text[5000], name[NOVA_NAME_MAX];
+
+    memset(name, 'n', sizeof(name)); /* not ended */
+    for (unsigned i = 0; i < 20000; i++) {
+        unsigned n = rnd(NOVA_SESSIONS_MAX);
+        for (unsigned k = 0; k < 64; k++)
+            text[rnd(sizeof(text))] = (char)rnd(256);
+        switch (rnd(6)) {
+        case 0:
+            console_opened(n, rnd(3), name);
+            break;
+        case 1:
+            console_closed(n);
+            break;
+        case 2:
+            console_read(n, rnd(3), name, text, rnd(100));
+            break;
+        case 3:
+            if (console_accepts())
+                console_typed((char)rnd(256));
+            break;
+        default:
+            CHECK(console_write(n, rnd(3), name, text, rnd(5000)) >= 0);
+        }
+        drain(rnd(3));
+        length = 0;
+    }
+    ok_checks("random calls");
+}
+
+int main(void)
+{
+    simple();
+    long_line();
+    load();
+    garbage();
+    return tap_done();
+}

@@ -1,0 +1,227 @@
+/*
+ * Damaged system files, images and archives: nova-image finds errors or makes a manifest that root accepts;
+ * nothing else.
+ *
+ *   fuzz FOLDER SYSTEM.nova
+ *
+ * Built with AddressSanitizer and UBSan. Every byte of the system file is replaced in many ways, every length
+ * and every line tried; then random changes, always the same ones. Prints TAP.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "../../sdk/tools/image/image.h"
+#include "../unit/tap.h"
+#include "root_view.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *folder;
+static FILE *nowhere;
+static unsigned accepted;
+
+/* One system file, through all that nova-image does but the boot image itself. */
+static void try_text(const char *name, const char *text, size_t length)
+{
+    const struct machine machine = {.memory = 512U << 20, .cpus = 4};
+    const struct search search = {.folders = &folder, .count = 1};
+    const char *const forms[] = {"text", "dot", "json", "table"};
+    struct system s = {.name = name};
+    size_t size, lines = 1;
+    uint8_t *manifest;
+
+    for (size_t i = 0; i < length; i++)
+        lines += text[i] == '\n';
+    parse_system(&s, text, length);
+    check_system(&s, &machine, &search);
+    for (size_t i = 0; i < s.issue_count; i++)
+        CHECK(s.issues[i].line >= 1 && s.issues[i].line <= lines);
+    print_issues(&s, nowhere);
+    if (!s.errors) {
+        accepted++;
+        manifest = make_manifest(&s, &size);
+        CHECK(!root_manifest(manifest, size, machine.cpus, machine.memory - RESERVED_MEMORY));
+        for (unsigned i = 0; i < 4; i++)
+            CHECK(print_report(&s, &machine, forms[i], nowhere));
+    }
+    CHECK(s.errors || s.domain_count);
+    system_free(&s);
+}
+
+static void replaced_bytes(const char *name, const struct file *file)
+{
+    static const char bytes[] = "\0\xff\n\r\t #=[]\"'\\*,-:+0xAz";
+    char *text = malloc(file->size);
+
+    for (size_t i = 0; i < file->size; i++) {
+        memcpy(text, file->data, file->size);
+        for (unsigned bit = 0; bit < 8; bit++) {
+            text[i] = (char)(file->data[i] ^ 1 << bit);
+            try_text(name, text, file->size);
+        }
+        for (size_t j = 0; j < sizeof(bytes) - 1; j++) {
+            text[i] = bytes[j];
+            try_text(name, text, file->size);
+        }
+    }
+    free(text);
+    ok_checks("every byte replaced: errors, or a manifest that root accepts");
+}
+
+/* The text ends where its memory does, so that reading on is found. */
+static void lengths(const char *name, const struct file *file)
+{
+    for (size_t length = 0; length <= file->size; length++) {
+        char *text = malloc(length ? length : 1);
+
+        memcpy(text, file->data, length);
+        try_text(name, text, length);
+        free(text);
+    }
+    ok_checks("every length");
+}
+
+/* Each line is left out once, and is there twice once. */
+static void lines(const char *name, const struct file *file)
+{
+    char *text = malloc(2 * file->size);
+    const char *data = (const char *)file->data;
+
+    for (size_t start = 0, end; start < file->size; start = end) {
+        const char *newline = memchr(data + start, '\n', file->size - start);
+
+        end = newline ? (size_t)(newline - data) + 1 : file->size;
+        memcpy(text, data, start);
+        memcpy(text + start, data + end, file->size - end);
+        try_text(name, text, file->size - (end - start));
+        memcpy(text, data, end);
+        memcpy(text + end, data + start, file->size - start);
+        try_text(name, text, file->size + (end - start));
+    }
+    free(text);
+    ok_checks("every line left out, every line twice");
+}
+
+static uint64_t random_state = 0x9e3779b97f4a7c15U;
+
+static size_t random_below(size_t limit)
+{
+    return (size_t)(tap_random(&random_state) % limit);
+}
+
+/* Pieces of the file are copied over other places, a few times each. */
+static void random_changes(const char *name, const struct file *file)
+{
+    char *text = malloc(file->size);
+
+    for (unsigned round = 0; round < 10000; round++) {
+        memcpy(text, file->data, file->size);
+        for (size_t changes = 1 + random_below(4); changes; changes--) {
+            size_t length = 1 + random_below(24), from = random_below(file->size - length);
+
+            memcpy(text + random_below(file->size - length), file->data + from, length);
+        }
+        try_text(name, text, file->size);
+    }
+    free(text);
+    ok_checks("pieces copied over others");
+}
+
+/* What nova-image accepts, root accepts, and both see the same size. */
+static void try_image(uint8_t *data, size_t size)
+{
+    struct arena arena = {0};
+    struct file file = {.data = data, .size = size};
+    uint64_t pages;
+    const char *error;
+
+    check_image(&arena, &file);
+    CHECK(file.is_image == !file.error);
+    error = root_image(data, size, &pages);
+    if (file.is_image) {
+        CHECK(!error);
+        CHECK(pages == file.written_pages);
+    }
+    arena_free(&arena);
+}
+
+static void images(const struct file *file)
+{
+    for (size_t i = 0; i < 0x800; i++) {
+        uint8_t *data = malloc(file->size);
+
+        memcpy(data, file->data, file->size);
+        for (unsigned bit = 0; bit < 8; bit++) {
+            data[i] = (uint8_t)(file->data[i] ^ 1 << bit);
+            try_image(data, file->size);
+        }
+        data[i] = 0xff;
+        try_image(data, file->size);
+        free(data);
+    }
+    for (size_t length = 0; length < 0x800; length++) {
+        uint8_t *data = malloc(length ? length : 1);
+
+        memcpy(data, file->data, length);
+        try_image(data, length);
+        free(data);
+    }
+    ok_checks("images: every byte of the headers, every length; what passes, root accepts");
+}
+
+static void archives(const struct file *file)
+{
+    for (size_t i = 0; i < file->size; i++) {
+        struct arena arena = {0};
+        struct file copy = {.data = malloc(file->size), .size = file->size};
+
+        memcpy(copy.data, file->data, file->size);
+        for (unsigned bit = 0; bit < 8; bit++) {
+            copy.data[i] = (uint8_t)(file->data[i] ^ 1 << bit);
+            copy.error = NULL;
+            copy.is_archive = false;
+            check_archive(&arena, &copy);
+            CHECK(copy.is_archive == !copy.error);
+            if (i < 512)
+                CHECK(!copy.is_archive || i >= 148);
+        }
+        free(copy.data);
+        arena_free(&arena);
+    }
+    ok_checks("archives: every byte");
+}
+
+int main(int argc, char **argv)
+{
+    struct arena arena = {0};
+    struct file *system, *image, *archive;
+
+    if (argc != 3) {
+        fprintf(stderr, "usage: fuzz FOLDER SYSTEM.nova\n");
+        return 2;
+    }
+    folder = argv[1];
+    nowhere = fopen("/dev/null", "w");
+    system = read_file(&arena, argv[2]);
+    image = read_file(&arena, arena_print(&arena, "%s/good.elf", folder));
+    archive = read_file(&arena, arena_print(&arena, "%s/good.tar", folder));
+    if (!nowhere || system->error || image->error || archive->error) {
+        printf("Bail out! A file is missing.\n");
+        return 2;
+    }
+    try_text(argv[2], (const char *)system->data, system->size);
+    ok(accepted == 1, "the undamaged system file is accepted");
+    try_image(image->data, image->size);
+    ok_checks("the undamaged image is seen the same way by root");
+    replaced_bytes(argv[2], system);
+    lengths(argv[2], system);
+    lines(argv[2], system);
+    random_changes(argv[2], system);
+    ok(accepted > 1000, "%u damaged files were still good", accepted);
+    images(image);
+    archives(archive);
+    fclose(nowhere);
+    arena_free(&arena);
+    return tap_done();
+}
