@@ -9,6 +9,7 @@ driver_scripts = cc/nova-cc cc/nova-tool
 cc_data = cc/nova.specs
 
 bin_SCRIPTS = cc/nova-cc
+dist_man_MANS += cc/nova-cc.1
 aclocaldir = $(datadir)/aclocal
 aclocal_DATA = cc/nova.m4
 cmakedir = $(datadir)/nova/cmake

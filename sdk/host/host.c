@@ -1,8 +1,9 @@
 /*
  * Start of nova-host: loads the image, builds what nova/start.h promises, and catches hypercalls.
  *
- * Threads of the program run with their own FS and GS bases, so a signal handler must first of all bring back the FS base that
- * the host's C library needs: it lies at the bottom of the alternate signal stack, which is aligned to its size.
+ * Threads of the program run with their own FS and GS bases, so a signal handler must first of all bring
+ * back the FS base that the host's C library needs: it lies at the bottom of the alternate signal stack,
+ * which is aligned to its size.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -33,7 +34,7 @@
 #define POOL 0x800000000UL
 #define STRINGS 65536UL
 
-struct host host = { .lock = PTHREAD_MUTEX_INITIALIZER, .ipc = PTHREAD_COND_INITIALIZER };
+struct host host = {.lock = PTHREAD_MUTEX_INITIALIZER, .ipc = PTHREAD_COND_INITIALIZER};
 
 static _Thread_local sigjmp_buf end_of_thread;
 static const char *image_path;
@@ -49,7 +50,7 @@ static struct options {
     const char *archive, *name;
     char **environment;
     int environments;
-} options = { .memory = 16, .cpus = 3, .stack = 256, .threads = 64 };
+} options = {.memory = 16, .cpus = 3, .stack = 256, .threads = 64};
 
 _Noreturn void host_die(const char *format, ...)
 {
@@ -122,7 +123,10 @@ static const char *cause_of(int signal, const siginfo_t *info)
 {
     if (signal == SIGSEGV)
         return info->si_code == SEGV_ACCERR ? "page fault: no permission" : "page fault: nothing mapped";
-    return signal == SIGILL ? "invalid opcode" : signal == SIGFPE ? "divide error" : signal == SIGBUS ? "bus error" : "trap";
+    return signal == SIGILL   ? "invalid opcode"
+           : signal == SIGFPE ? "divide error"
+           : signal == SIGBUS ? "bus error"
+                              : "trap";
 }
 
 /* A crash of the program: a report, and then the host's own way to die, for debuggers. */
@@ -133,9 +137,9 @@ static void on_crash(int signal, siginfo_t *info, void *context)
 
     if (rip >= NOVA_IMAGE_ADDR && rip < NOVA_IMAGE_END)
         leave_program();
-    dprintf(2, "[host] crash %s cause=\"%s\" rip=%#llx rsp=%#llx addr=%p\n", host.info->name, cause_of(signal, info),
-            (unsigned long long)rip, (unsigned long long)r[REG_RSP], info->si_addr);
-    sigaction(signal, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
+    dprintf(2, "[host] crash %s cause=\"%s\" rip=%#llx rsp=%#llx addr=%p\n", host.info->name,
+            cause_of(signal, info), (unsigned long long)rip, (unsigned long long)r[REG_RSP], info->si_addr);
+    sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
 }
 
 static void *alternate_new(void)
@@ -146,7 +150,7 @@ static void *alternate_new(void)
     if (area == MAP_FAILED)
         host_die("no memory for a thread");
     ((struct bottom *)aligned)->fs = read_fs();
-    if (sigaltstack(&(stack_t){ .ss_sp = aligned, .ss_size = ALTERNATE }, NULL))
+    if (sigaltstack(&(stack_t){.ss_sp = aligned, .ss_size = ALTERNATE}, NULL))
         host_die("sigaltstack: %s", strerror(errno));
     return area;
 }
@@ -169,7 +173,7 @@ void host_thread_end(void)
 static void *live(void *argument)
 {
     struct object *ec = argument;
-    greg_t r[NGREG] = { [REG_RIP] = (greg_t)ec->ip, [REG_RSP] = (greg_t)ec->sp };
+    greg_t r[NGREG] = {[REG_RIP] = (greg_t)ec->ip, [REG_RSP] = (greg_t)ec->sp};
     void *volatile area = alternate_new();
 
     host_self = ec;
@@ -183,7 +187,7 @@ static void *live(void *argument)
     }
     kernel_put(host_self);
     pthread_mutex_unlock(&host.lock);
-    sigaltstack(&(stack_t){ .ss_flags = SS_DISABLE }, NULL);
+    sigaltstack(&(stack_t){.ss_flags = SS_DISABLE}, NULL);
     munmap(area, 2 * ALTERNATE);
     return NULL;
 }
@@ -209,14 +213,19 @@ static void catch_hypercalls(void)
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, instruction_pointer)),
         BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, (uint32_t)NOVA_IMAGE_END, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP)
-    };
-    struct sock_fprog program = { sizeof(filter) / sizeof(filter[0]), filter };
-    static const int crashes[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP };
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP)};
+    struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
+    static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
 
-    sigaction(SIGSYS, &(struct sigaction){ .sa_sigaction = on_syscall, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER }, NULL);
+    sigaction(
+        SIGSYS,
+        &(struct sigaction){.sa_sigaction = on_syscall, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER},
+        NULL);
     for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++)
-        sigaction(crashes[i], &(struct sigaction){ .sa_sigaction = on_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER }, NULL);
+        sigaction(
+            crashes[i],
+            &(struct sigaction){.sa_sigaction = on_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER},
+            NULL);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
         host_die("this kernel has no seccomp filters: %s", strerror(errno));
 }
@@ -270,8 +279,8 @@ static void read_build_id(const char *file, size_t size, const Elf64_Phdr *p)
     const Elf64_Nhdr *note = (const Elf64_Nhdr *)(file + p->p_offset);
 
     if (p->p_offset > size || p->p_filesz > size - p->p_offset || p->p_filesz < sizeof(*note) + 4 ||
-        note->n_type != NT_GNU_BUILD_ID || note->n_namesz != 4 || note->n_descsz > sizeof(host.info->build_id) ||
-        p->p_filesz < sizeof(*note) + 4 + note->n_descsz)
+        note->n_type != NT_GNU_BUILD_ID || note->n_namesz != 4 ||
+        note->n_descsz > sizeof(host.info->build_id) || p->p_filesz < sizeof(*note) + 4 + note->n_descsz)
         return;
     host.info->build_id_size = note->n_descsz;
     memcpy(host.info->build_id, (const char *)(note + 1) + 4, note->n_descsz);
@@ -284,15 +293,15 @@ static const Elf64_Ehdr *load_image(void)
     const Elf64_Ehdr *e = (const Elf64_Ehdr *)file;
     const Elf64_Phdr *p = (const Elf64_Phdr *)(file + (size >= sizeof(*e) ? e->e_phoff : 0));
 
-    if (size < sizeof(*e) || memcmp(e->e_ident, ELFMAG, SELFMAG) || e->e_machine != EM_X86_64 || e->e_type != ET_EXEC ||
-        e->e_phentsize != sizeof(*p) || e->e_phoff > size || e->e_phnum > (size - e->e_phoff) / sizeof(*p))
+    if (size < sizeof(*e) || memcmp(e->e_ident, ELFMAG, SELFMAG) || e->e_machine != EM_X86_64 ||
+        e->e_type != ET_EXEC || e->e_phentsize != sizeof(*p) || e->e_phoff > size ||
+        e->e_phnum > (size - e->e_phoff) / sizeof(*p))
         host_die("%s: not an image for a protection domain", image_path);
-    for (unsigned i = 0; i < e->e_phnum; i++) {
+    for (unsigned i = 0; i < e->e_phnum; i++)
         if (p[i].p_type == PT_LOAD)
             load_segment(file, size, &p[i]);
         else if (p[i].p_type == PT_NOTE)
             read_build_id(file, size, &p[i]);
-    }
     return e;
 }
 
@@ -353,8 +362,10 @@ static void build_memory(void)
     host.memory = memfd_create("nova-pool", MFD_CLOEXEC);
     if (host.memory < 0 || ftruncate(host.memory, (off_t)info->pool_size))
         host_die("memfd_create: %s", strerror(errno));
-    map_at(info->pool_start, info->pool_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, host.memory);
-    map_at(info->stack_start, info->stack_end - info->stack_start, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    map_at(info->pool_start, info->pool_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+           host.memory);
+    map_at(info->stack_start, info->stack_end - info->stack_start, PROT_READ | PROT_WRITE,
+           MAP_PRIVATE | MAP_ANONYMOUS, -1);
     map_at(NOVA_UTCB_ADDR, NOVA_UTCB_SLOTS * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
     if (options.archive) {
         size_t size;
@@ -363,7 +374,8 @@ static void build_memory(void)
 
         info->archive_start = at;
         info->archive_size = size;
-        if (mremap((void *)(uintptr_t)data, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)at) != (void *)at)
+        if (mremap((void *)(uintptr_t)data, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)at) !=
+            (void *)at)
             host_die("%s: cannot be mapped", options.archive);
     }
 }
@@ -400,9 +412,17 @@ static uint64_t build_stack(const Elf64_Ehdr *e, int argc, char **argv)
         }
         *at++ = 0;
     }
-    memcpy(at, (uint64_t[]){ AT_PHDR, NOVA_IMAGE_ADDR + e->e_phoff, AT_PHENT, e->e_phentsize, AT_PHNUM, e->e_phnum, AT_PAGESZ,
-                             PAGE, AT_ENTRY, e->e_entry, AT_EXECFN, name, AT_RANDOM, (uint64_t)random, AT_HWCAP,
-                             getauxval(AT_HWCAP), AT_SECURE, 0, NOVA_AT_INFO, NOVA_INFO_ADDR, AT_NULL, 0 },
+    memcpy(at, (uint64_t[]){AT_PHDR,      NOVA_IMAGE_ADDR + e->e_phoff,
+                            AT_PHENT,     e->e_phentsize,
+                            AT_PHNUM,     e->e_phnum,
+                            AT_PAGESZ,    PAGE,
+                            AT_ENTRY,     e->e_entry,
+                            AT_EXECFN,    name,
+                            AT_RANDOM,    (uint64_t)random,
+                            AT_HWCAP,     getauxval(AT_HWCAP),
+                            AT_SECURE,    0,
+                            NOVA_AT_INFO, NOVA_INFO_ADDR,
+                            AT_NULL,      0},
            22 * sizeof(uint64_t));
     return (uint64_t)stack;
 }
@@ -448,7 +468,8 @@ static uint64_t number(const char *text, uint64_t least, uint64_t most)
     errno = 0;
     value = strtoul(text, &end, 10);
     if (errno || end == text || *end || value < least || value > most)
-        host_die("%s: not a number from %llu to %llu", text, (unsigned long long)least, (unsigned long long)most);
+        host_die("%s: not a number from %llu to %llu", text, (unsigned long long)least,
+                 (unsigned long long)most);
     return value;
 }
 

@@ -1,12 +1,13 @@
 /*
- * nova-host: runs the image of a program as a Linux process, by standing in for the microhypervisor and for root.
+ * nova-host: runs the image of a program as a Linux process, by standing in for the microhypervisor and for
+ * root.
  *
  *   host.c     loads the image, builds what nova/start.h promises, catches hypercalls
  *   kernel.c   the microhypervisor: semaphores, portals, capabilities, host space
  *   parent.c   root: threads, log, sessions
  *
- * The image runs unchanged, in this process. Its `syscall` instructions are caught by a seccomp filter that looks at the
- * instruction pointer only; SIGSYS then carries the registers. Objects are under one lock.
+ * The image runs unchanged, in this process. Its `syscall` instructions are caught by a seccomp filter that
+ * looks at the instruction pointer only; SIGSYS then carries the registers. Objects are under one lock.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -35,6 +36,7 @@ enum type { EC, SC, PT, SM };
 struct object {
     enum type type;
     unsigned references;
+    unsigned capabilities; /* of the references */
     bool dead;
     /* SM */
     uint64_t count;
@@ -57,11 +59,11 @@ struct object {
 /* The domain. */
 extern struct host {
     pthread_mutex_t lock;
-    pthread_cond_t ipc;             /* state of a call has changed */
+    pthread_cond_t ipc; /* state of a call has changed */
     struct object *cap[SELECTORS];
-    struct nova_info *info;         /* writable views of what the program sees read-only */
+    struct nova_info *info; /* writable views of what the program sees read-only */
     struct nova_session_state *client, *server;
-    int memory;                     /* file of the pool */
+    int memory; /* file of the pool */
     unsigned threads;
 } host;
 

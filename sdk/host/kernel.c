@@ -1,5 +1,6 @@
 /*
- * The microhypervisor as far as libnova uses it: see nova/hypercall.h. One lock; waiting is on condition variables.
+ * The microhypervisor as far as libnova uses it: see nova/hypercall.h. One lock; waiting is on condition
+ * variables.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -41,11 +42,13 @@ void kernel_set(uint64_t selector, struct object *o)
 {
     struct object *old = host.cap[selector];
 
-    if (o)
+    if (o) {
         o->references++;
+        o->capabilities++;
+    }
     host.cap[selector] = o;
-    /* An EC dies when only its thread holds it. */
-    if (old && old->type == EC && old->references == 2) {
+    /* A thread dies with the last capability of its EC. */
+    if (old && !--old->capabilities && old->type == EC) {
         old->dead = true;
         pthread_cond_broadcast(&host.ipc);
     }
@@ -187,10 +190,12 @@ int kernel_map(uint64_t from, uint64_t to, uint64_t pages, unsigned rights)
     void *at = (void *)(to * PAGE);
 
     if (!protection)
-        return mmap(at, pages * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != at;
+        return mmap(at, pages * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+                    0) != at;
     if (from * PAGE < pool || from * PAGE - pool + pages * PAGE > host.info->pool_size)
         return -1;
-    return mmap(at, pages * PAGE, protection, MAP_SHARED | MAP_FIXED, host.memory, (off_t)(from * PAGE - pool)) != at;
+    return mmap(at, pages * PAGE, protection, MAP_SHARED | MAP_FIXED, host.memory,
+                (off_t)(from * PAGE - pool)) != at;
 }
 
 static unsigned control_domain(uint64_t source, uint64_t target, uint64_t from, uint64_t to)
@@ -260,7 +265,7 @@ static unsigned control_time(uint64_t selector, greg_t *ticks)
     if (!o)
         return NOVA_BAD_CAP;
     if (clock_gettime(o->ec->clock, &t))
-        t = (struct timespec){ 0 };
+        t = (struct timespec){0};
     *ticks = (greg_t)((unsigned __int128)((uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec) *
                       host.info->tsc_frequency / 1000000000);
     return NOVA_SUCCESS;

@@ -9,3 +9,4 @@ host_nova_host_CPPFLAGS = -I$(top_srcdir)/libnova/include
 host_nova_host_CFLAGS = -std=gnu17 -Wall -Wextra -Werror -Wconversion -Wshadow $(AM_CFLAGS) -pthread
 host_nova_host_LDFLAGS = -pthread
 host/host_nova_host-host.$(OBJEXT): override CFLAGS += -fno-stack-protector
+dist_man_MANS += host/nova-host.1

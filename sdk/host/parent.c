@@ -1,6 +1,6 @@
 /*
- * Root, for one domain: see nova/parent.h. Sessions lead back to the program itself, whatever name it asks for: it is client
- * and server, each side with its own view, so both can be tested in one process.
+ * Root, for one domain: see nova/parent.h. Sessions lead back to the program itself, whatever name it asks
+ * for: it is client and server, each side with its own view, so both can be tested in one process.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -32,7 +32,8 @@ static int thread(const uint64_t *word)
 
     if (cpu >= NOVA_CPUS_MAX || !(host.info->cpus >> cpu & 1))
         return NOVA_ERR_DENIED;
-    if (word[2] >= NOVA_UTCB_SLOTS || selector + 1 >= SELECTORS || host.cap[selector] || host.cap[selector + 1])
+    if (word[2] >= NOVA_UTCB_SLOTS || selector + 1 >= SELECTORS || host.cap[selector] ||
+        host.cap[selector + 1])
         return NOVA_ERR_INVAL;
     if (host.threads >= host.info->threads)
         return NOVA_ERR_LIMIT;
@@ -109,7 +110,8 @@ static int open_session(uint64_t *word)
 
     if (!service.offered)
         return NOVA_ERR_ABSENT;
-    while (n < NOVA_SESSIONS_MAX && (host.client[n].phase != NOVA_SESSION_FREE || host.server[n].phase != NOVA_SESSION_FREE))
+    while (n < NOVA_SESSIONS_MAX &&
+           (host.client[n].phase != NOVA_SESSION_FREE || host.server[n].phase != NOVA_SESSION_FREE))
         n++;
     if (n == NOVA_SESSIONS_MAX)
         return NOVA_ERR_LIMIT;
@@ -118,7 +120,7 @@ static int open_session(uint64_t *word)
     if (word[8] && kernel_map(word[7] / PAGE, window_of(n) / PAGE, word[8], NOVA_MEM_R | NOVA_MEM_W))
         return NOVA_ERR_INVAL;
     bell->references++;
-    sessions[n] = (struct session){ true, word[5], word[7], word[8], bell };
+    sessions[n] = (struct session){true, word[5], word[7], word[8], bell};
     kernel_set(NOVA_SEL_BELL + n, bell);
     kernel_set(word[6] + 1, service.bell);
     show(&host.client[n], NOVA_SESSION_OPEN, word[7], word[8]);
@@ -154,7 +156,8 @@ static void disconnect(unsigned n)
         kernel_set(s->portals + cpu, NULL);
     kernel_set(NOVA_SEL_BELL + n, NULL);
     if (s->pages)
-        mmap((void *)window_of(n), s->pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        mmap((void *)window_of(n), s->pages * PAGE, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
 
 static int close_session(uint64_t n)
@@ -188,10 +191,9 @@ static int release_session(uint64_t n)
 unsigned parent_request(uint64_t *word, unsigned words)
 {
     static const uint8_t least[] = {
-        [NOVA_PARENT_EXIT] = 2, [NOVA_PARENT_THREAD] = 9,  [NOVA_PARENT_THREAD_ENDED] = 1, [NOVA_PARENT_SERVE] = 8,
-        [NOVA_PARENT_OPEN] = 9, [NOVA_PARENT_CLOSE] = 2,   [NOVA_PARENT_RELEASE] = 2,      [NOVA_PARENT_LOG] = 2,
-        [NOVA_PARENT_STATE] = 1
-    };
+        [NOVA_PARENT_EXIT] = 2,    [NOVA_PARENT_THREAD] = 9, [NOVA_PARENT_THREAD_ENDED] = 1,
+        [NOVA_PARENT_SERVE] = 8,   [NOVA_PARENT_OPEN] = 9,   [NOVA_PARENT_CLOSE] = 2,
+        [NOVA_PARENT_RELEASE] = 2, [NOVA_PARENT_LOG] = 2,    [NOVA_PARENT_STATE] = 1};
     unsigned reply = 1;
     int error = NOVA_ERR_PROTOCOL;
 

@@ -61,7 +61,7 @@ static long read_clock(long clock, uint64_t *ns)
 
 static struct timespec split(uint64_t ns)
 {
-    return (struct timespec){ .tv_sec = (time_t)(ns / NOVA_S), .tv_nsec = (long)(ns % NOVA_S) };
+    return (struct timespec){.tv_sec = (time_t)(ns / NOVA_S), .tv_nsec = (long)(ns % NOVA_S)};
 }
 
 SYSCALL(clock_gettime)
@@ -108,7 +108,7 @@ SYSCALL(times)
     struct tms *tms = (struct tms *)a[0];
 
     if (tms)
-        *tms = (struct tms){ .tms_utime = (clock_t)(program_time() / (NOVA_S / 100)) };
+        *tms = (struct tms){.tms_utime = (clock_t)(program_time() / (NOVA_S / 100))};
     return (long)(nova_now() / (NOVA_S / 100));
 }
 

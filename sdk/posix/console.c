@@ -1,6 +1,6 @@
 /*
- * Reading and writing: descriptors 0 to 2 are the console as long as part `files` does not say otherwise; everything else
- * belongs to that part.
+ * Reading and writing: descriptors 0 to 2 are the console as long as part `files` does not say otherwise;
+ * everything else belongs to that part.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -89,6 +89,6 @@ SYSCALL(ioctl)
         return -EBADF;
     if (a[1] != TIOCGWINSZ)
         return -ENOTTY;
-    *size = (struct winsize){ 0 };
+    *size = (struct winsize){0};
     return 0;
 }

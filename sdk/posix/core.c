@@ -92,8 +92,8 @@ void posix_thread_free(struct posix_thread *thread)
 }
 
 /*
- * Threads that libnova makes say nothing when they end, but their stacks are used again: a record belongs to the place of
- * the thread-local storage.
+ * Threads that libnova makes say nothing when they end, but their stacks are used again: a record belongs to
+ * the place of the thread-local storage.
  */
 int posix_tid_for(void *area)
 {
@@ -150,9 +150,9 @@ void posix_random(void *buffer, size_t size)
 long posix_error(int error)
 {
     static const signed char table[] = {
-        [-NOVA_ERR_INVAL] = EINVAL,   [-NOVA_ERR_MEMORY] = ENOMEM, [-NOVA_ERR_LIMIT] = EAGAIN,
-        [-NOVA_ERR_DENIED] = EACCES,  [-NOVA_ERR_ABSENT] = ENOENT, [-NOVA_ERR_PEER] = EPIPE,
-        [-NOVA_ERR_TIMEOUT] = ETIMEDOUT, [-NOVA_ERR_BUSY] = EBUSY, [-NOVA_ERR_PROTOCOL] = EPROTO,
+        [-NOVA_ERR_INVAL] = EINVAL,      [-NOVA_ERR_MEMORY] = ENOMEM, [-NOVA_ERR_LIMIT] = EAGAIN,
+        [-NOVA_ERR_DENIED] = EACCES,     [-NOVA_ERR_ABSENT] = ENOENT, [-NOVA_ERR_PEER] = EPIPE,
+        [-NOVA_ERR_TIMEOUT] = ETIMEDOUT, [-NOVA_ERR_BUSY] = EBUSY,    [-NOVA_ERR_PROTOCOL] = EPROTO,
         [-NOVA_ERR_INTERRUPTED] = EINTR,
     };
 

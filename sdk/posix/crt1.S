@@ -1,6 +1,6 @@
 /*
- * Start of a program with libc: libnova first, so that all else can use it; then the C library's start, which runs constructors
- * and main.
+ * Start of a program with libc: libnova first, so that all else can use it; then the C library's start,
+ * which runs constructors and main.
  *
  * SPDX-License-Identifier: MIT
  */

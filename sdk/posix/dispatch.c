@@ -1,6 +1,6 @@
 /*
- * The door: all system calls of the C library come here and go to handlers by number. Handlers are weak references: what
- * is not linked answers ENOSYS.
+ * The door: all system calls of the C library come here and go to handlers by number. Handlers are weak
+ * references: what is not linked answers ENOSYS.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -9,18 +9,23 @@
 #include <sys/syscall.h>
 
 /* The system calls that some part of the layer handles. */
-#define CALLS(X) \
-    X(read) X(write) X(open) X(close) X(stat) X(fstat) X(lstat) X(poll) X(lseek) X(mmap) X(mprotect) X(munmap) X(brk) \
-    X(rt_sigaction) X(rt_sigprocmask) X(ioctl) X(pread64) X(pwrite64) X(readv) X(writev) X(access) X(pipe) X(select) \
-    X(sched_yield) X(mremap) X(madvise) X(dup) X(dup2) X(pause) X(nanosleep) X(getpid) X(exit) X(uname) X(fcntl) \
-    X(fsync) X(fdatasync) X(truncate) X(ftruncate) X(getcwd) X(chdir) X(fchdir) X(rename) X(mkdir) X(rmdir) X(link) \
-    X(unlink) X(symlink) X(readlink) X(chmod) X(fchmod) X(umask) X(gettimeofday) X(times) \
-    X(getuid) X(getgid) X(geteuid) X(getegid) X(getppid) X(rt_sigpending) X(rt_sigsuspend) \
-    X(sigaltstack) X(gettid) X(tkill) X(kill) X(time) X(futex) X(sched_setaffinity) X(sched_getaffinity) \
-    X(getdents64) X(set_tid_address) X(clock_gettime) X(clock_getres) X(clock_nanosleep) X(exit_group) X(openat) \
-    X(mkdirat) X(newfstatat) X(unlinkat) X(renameat) X(linkat) X(symlinkat) X(readlinkat) X(fchmodat) X(faccessat) \
-    X(pselect6) X(ppoll) X(set_robust_list) X(get_robust_list) X(utimensat) X(dup3) X(pipe2) X(preadv) X(pwritev) \
-    X(prlimit64) X(getrandom) X(getcpu) X(sysinfo) X(statfs) X(fstatfs)
+#define CALLS(X)                                                                                             \
+    X(read)                                                                                                  \
+    X(write) X(open) X(close) X(stat) X(fstat) X(lstat) X(poll) X(lseek) X(mmap) X(mprotect) X(munmap) X(    \
+        brk) X(rt_sigaction) X(rt_sigprocmask) X(ioctl) X(pread64) X(pwrite64) X(readv) X(writev) X(access)  \
+        X(pipe) X(select) X(sched_yield) X(mremap) X(madvise) X(dup) X(dup2) X(pause) X(nanosleep) X(getpid) \
+            X(exit) X(uname) X(fcntl) X(fsync) X(fdatasync) X(truncate) X(ftruncate) X(getcwd) X(chdir)      \
+                X(fchdir) X(rename) X(mkdir) X(rmdir) X(link) X(unlink) X(symlink) X(readlink) X(chmod)      \
+                    X(fchmod) X(umask) X(gettimeofday) X(times) X(getuid) X(getgid) X(geteuid) X(getegid)    \
+                        X(getppid) X(rt_sigpending) X(rt_sigsuspend) X(sigaltstack) X(gettid) X(tkill)       \
+                            X(kill) X(time) X(futex) X(sched_setaffinity) X(sched_getaffinity) X(getdents64) \
+                                X(set_tid_address) X(clock_gettime) X(clock_getres) X(clock_nanosleep)       \
+                                    X(exit_group) X(openat) X(mkdirat) X(newfstatat) X(unlinkat) X(renameat) \
+                                        X(linkat) X(symlinkat) X(readlinkat) X(fchmodat) X(faccessat)        \
+                                            X(pselect6) X(ppoll) X(set_robust_list) X(get_robust_list)       \
+                                                X(utimensat) X(dup3) X(pipe2) X(preadv) X(pwritev)           \
+                                                    X(prlimit64) X(getrandom) X(getcpu) X(sysinfo) X(statfs) \
+                                                        X(fstatfs)
 
 typedef long handler(const long *a);
 
@@ -28,13 +33,13 @@ typedef long handler(const long *a);
 CALLS(DECLARE)
 
 #define ENTRY(name) [SYS_##name] = nova_sys_##name,
-static handler *const handlers[] = { CALLS(ENTRY) };
+static handler *const handlers[] = {CALLS(ENTRY)};
 
 long __nova_syscall(long number, long a, long b, long c, long d, long e, long f);
 
 long __nova_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
-    const long arguments[6] = { a, b, c, d, e, f };
+    const long arguments[6] = {a, b, c, d, e, f};
     unsigned long index = (unsigned long)number;
     long result = -ENOSYS;
 

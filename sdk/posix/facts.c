@@ -47,16 +47,19 @@ static long limit_stack(const struct rlimit *new)
     return 0;
 }
 
-/* Limits are what the system file says; those on heap and stack can be made smaller. Part `files` has that of open files. */
+/*
+ * Limits are what the system file says; those on heap and stack can be made smaller. Part `files` has that
+ * of open files.
+ */
 SYSCALL(prlimit64)
 {
-    static struct rlimit data = { RLIM_INFINITY, RLIM_INFINITY };
+    static struct rlimit data = {RLIM_INFINITY, RLIM_INFINITY};
     const struct rlimit *new = (const struct rlimit *)a[2];
     struct rlimit *old = (struct rlimit *)a[3];
-    struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+    struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
     long result = 0;
 
-    if ((a[0] && a[0] != 1) || a[1] < 0 || a[1] >= RLIM_NLIMITS || (new && new->rlim_cur > new->rlim_max))
+    if ((a[0] && a[0] != 1) || a[1] < 0 || a[1] >= RLIM_NLIMITS || (new &&new->rlim_cur > new->rlim_max))
         return -EINVAL;
     if (a[1] == RLIMIT_NOFILE && posix_file_limit)
         return posix_file_limit(new, old);
@@ -70,9 +73,9 @@ SYSCALL(prlimit64)
         limit.rlim_cur = limit.rlim_max = nova_info()->threads;
     else if (a[1] == RLIMIT_CORE)
         limit.rlim_cur = limit.rlim_max = 0;
-    if (new && a[1] == RLIMIT_STACK) {
+    if (new &&a[1] == RLIMIT_STACK) {
         result = limit_stack(new);
-    } else if (new && a[1] == RLIMIT_DATA && new->rlim_max <= data.rlim_max) {
+    } else if (new &&a[1] == RLIMIT_DATA &&new->rlim_max <= data.rlim_max) {
         data = *new;
         posix_data_limit = new->rlim_cur;
     } else if (new) {
@@ -98,7 +101,10 @@ SYSCALL(sysinfo)
     return 0;
 }
 
-/* There are no users. One and the same number keeps programs from believing that they run with another's rights. */
+/*
+ * There are no users. One and the same number keeps programs from believing that they run with another's
+ * rights.
+ */
 SYSCALL(getuid)
 {
     (void)a;

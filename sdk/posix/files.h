@@ -1,6 +1,6 @@
 /*
- * Files: a tree of nodes in memory. Its root is the read-only archive that the system gives the program; /tmp and /dev/shm are
- * writable, /dev has a few devices. One lock for all of it.
+ * Files: a tree of nodes in memory. Its root is the read-only archive that the system gives the program;
+ * /tmp and /dev/shm are writable, /dev has a few devices. One lock for all of it.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -16,26 +16,26 @@
 enum device { DEVICE_NONE, DEVICE_CONSOLE, DEVICE_NULL, DEVICE_ZERO, DEVICE_RANDOM };
 
 struct node {
-    uint32_t mode;          /* S_IFDIR, S_IFREG, S_IFLNK, S_IFCHR, S_IFIFO and permissions, which nobody enforces */
+    uint32_t mode; /* S_IFDIR, S_IFREG, S_IFLNK, S_IFCHR, S_IFIFO and permissions, which nobody enforces */
     uint32_t links;
-    uint32_t uses;          /* open files and working directory */
-    uint8_t readonly;       /* from the archive */
-    uint8_t mapped;         /* its memory is known outside: it stays where it is */
+    uint32_t uses;    /* open files and working directory */
+    uint8_t readonly; /* from the archive */
+    uint8_t mapped;   /* its memory is known outside: it stays where it is */
     uint8_t device;
     uint64_t number;
     struct timespec accessed, modified, changed;
-    char *data;             /* contents, target of a symbolic link */
+    char *data; /* contents, target of a symbolic link */
     uint64_t size;
-    uint64_t capacity;      /* bytes of memory behind data, 0 in the archive */
+    uint64_t capacity; /* bytes of memory behind data, 0 in the archive */
     struct entry *first, **last;
     struct node *parent;
-    uint64_t cookie;        /* of the last entry */
+    uint64_t cookie; /* of the last entry */
 };
 
 struct entry {
     struct entry *next;
     struct node *node;
-    uint64_t cookie;        /* rising: position for readers of the directory */
+    uint64_t cookie; /* rising: position for readers of the directory */
     uint16_t length;
     char name[];
 };
@@ -47,7 +47,7 @@ struct place {
     struct node *node;
     const char *name;
     size_t length;
-    bool slash;             /* the path ended with one */
+    bool slash; /* the path ended with one */
 };
 
 extern struct nova_mutex files_lock;
@@ -71,7 +71,7 @@ void files_free(void *memory, size_t size);
 struct pipe;
 struct file {
     uint32_t uses;
-    int flags;              /* O_ACCMODE, O_APPEND, O_NONBLOCK */
+    int flags; /* O_ACCMODE, O_APPEND, O_NONBLOCK */
     uint64_t offset;
     struct node *node;
     struct pipe *pipe;
@@ -87,6 +87,29 @@ long pipe_transfer(struct file *file, void *buffer, size_t size, bool write);
 unsigned pipe_ready(const struct file *file);
 
 struct file *files_get(int fd);
+/* One user of an open file less. */
+void files_drop(struct file *file);
+extern uint32_t files_mask;
+
+/* Around every call: the lock, and what is made at the first one. leave hands its argument through. */
+void files_enter(void);
+long files_leave(long result);
+/* The arguments of an *at call; the second one gives -ENOENT for what is not there. */
+long files_at(long fd, long path, bool follow, struct place *place);
+long files_node_at(long fd, long path, bool follow, struct node **node);
+/* A new node at a place that is free. */
+long files_create(const struct place *place, uint32_t mode, struct node **made);
+
+static inline bool file_writable(const struct file *file)
+{
+    return (file->flags & O_ACCMODE) != O_RDONLY;
+}
+
+static inline bool file_readable(const struct file *file)
+{
+    return (file->flags & O_ACCMODE) != O_WRONLY;
+}
+
 /* Reads what was typed; at least a byte unless the deadline passes. */
 long console_read(char *buffer, size_t size, uint64_t deadline);
 bool console_ready(void);

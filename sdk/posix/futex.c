@@ -52,8 +52,8 @@ uint64_t posix_deadline(const struct timespec *relative)
 }
 
 /*
- * Locks with priority inheritance. All threads of a program have the same priority, so nobody ever has one to inherit, and
- * what remains is a lock that knows its owner.
+ * Locks with priority inheritance. All threads of a program have the same priority, so nobody ever has one
+ * to inherit, and what remains is a lock that knows its owner.
  */
 static long lock_owned(uint32_t *word, const struct timespec *until, int try)
 {
@@ -63,7 +63,8 @@ static long lock_owned(uint32_t *word, const struct timespec *until, int try)
 
     if (until) {
         int64_t left = until->tv_sec < INT32_MAX * 4L
-                           ? until->tv_sec * (int64_t)NOVA_S + until->tv_nsec - nova_wall_clock() : INT64_MAX / 2;
+                           ? until->tv_sec * (int64_t)NOVA_S + until->tv_nsec - nova_wall_clock()
+                           : INT64_MAX / 2;
 
         deadline = nova_now() + (uint64_t)(left > 0 ? left : 0);
     }
@@ -74,13 +75,15 @@ static long lock_owned(uint32_t *word, const struct timespec *until, int try)
         if ((value & OWNER) == self)
             return -EDEADLK;
         if (!(value & OWNER)) {
-            if (__atomic_compare_exchange_n(word, &value, self | (value & ~OWNER) | waited, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+            if (__atomic_compare_exchange_n(word, &value, self | (value & ~OWNER) | waited, 0,
+                                            __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
                 return 0;
             continue;
         }
         if (try)
             return -EAGAIN;
-        if (!(value & WAITERS) && !__atomic_compare_exchange_n(word, &value, value | WAITERS, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        if (!(value & WAITERS) && !__atomic_compare_exchange_n(word, &value, value | WAITERS, 0,
+                                                               __ATOMIC_RELAXED, __ATOMIC_RELAXED))
             continue;
         result = posix_wait(word, value | WAITERS, deadline);
         if (result == -ETIMEDOUT || result == -EINTR)

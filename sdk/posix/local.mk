@@ -16,8 +16,11 @@ posix_time_sources = \
 	posix/clock.c
 posix_files_sources = \
 	posix/files.c \
+	posix/names.c \
 	posix/nscd.c \
 	posix/poll.c \
+	posix/status.c \
+	posix/transfer.c \
 	posix/tree.c
 posix_headers = \
 	posix/files.h \

@@ -1,5 +1,6 @@
 /*
- * Memory: mmap and relatives on windows of libnova. A page without rights is really absent. Nothing is ever executable.
+ * Memory: mmap and relatives on windows of libnova. A page without rights is really absent. Nothing is ever
+ * executable.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -23,7 +24,10 @@ static int in_pool(const void *address)
     return (uintptr_t)address - nova_info()->pool_start < nova_info()->pool_size;
 }
 
-/* Rights of libnova for those of POSIX; 0 and -EACCES for what there is not. There is no write-only memory. */
+/*
+ * Rights of libnova for those of POSIX; 0 and -EACCES for what there is not. There is no write-only
+ * memory.
+ */
 static long rights_of(long protection, unsigned *rights)
 {
     *rights = (protection & PROT_WRITE) ? NOVA_MEM_R | NOVA_MEM_W : (protection & PROT_READ) ? NOVA_MEM_R : 0;
@@ -131,7 +135,8 @@ SYSCALL(mremap)
     void *address;
     int error;
 
-    if ((a[0] & (long)(NOVA_PAGE - 1)) || !old_size || !size || size < (size_t)a[2] || (a[3] & ~MREMAP_MAYMOVE))
+    if ((a[0] & (long)(NOVA_PAGE - 1)) || !old_size || !size || size < (size_t)a[2] ||
+        (a[3] & ~MREMAP_MAYMOVE))
         return -EINVAL;
     if (size <= old_size) {
         if (size < old_size)

@@ -1,6 +1,7 @@
 /*
- * Look-up of users and groups without a name service: the C library then reads /etc/passwd and /etc/group, if there are such
- * files. This answers as musl's own does on a system without local sockets: an empty stream, and nothing found.
+ * Look-up of users and groups without a name service: the C library then reads /etc/passwd and /etc/group,
+ * if there are such files. This answers as musl's own does on a system without local sockets: an empty
+ * stream, and nothing found.
  *
  * SPDX-License-Identifier: MIT
  */

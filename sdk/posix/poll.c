@@ -238,13 +238,14 @@ SYSCALL(ppoll)
 
     if (timeout && !posix_timespec_valid(timeout))
         return -EINVAL;
-    return wait_masked((struct pollfd *)a[0], (unsigned long)a[1], posix_deadline(timeout), (const uint64_t *)a[3]);
+    return wait_masked((struct pollfd *)a[0], (unsigned long)a[1], posix_deadline(timeout),
+                       (const uint64_t *)a[3]);
 }
 
 static long select_masked(int count, fd_set *sets[3], uint64_t deadline, const uint64_t *mask)
 {
-    static const short events[3] = { POLLIN, POLLOUT, POLLPRI };
-    static const short found[3] = { POLLIN | POLLHUP | POLLERR, POLLOUT | POLLERR, POLLPRI };
+    static const short events[3] = {POLLIN, POLLOUT, POLLPRI};
+    static const short found[3] = {POLLIN | POLLHUP | POLLERR, POLLOUT | POLLERR, POLLPRI};
     struct pollfd fds[FD_SETSIZE];
     unsigned long used = 0;
     long result;
@@ -258,7 +259,7 @@ static long select_masked(int count, fd_set *sets[3], uint64_t deadline, const u
         for (int s = 0; s < 3; s++)
             wanted |= sets[s] && FD_ISSET(fd, sets[s]) ? events[s] : 0;
         if (wanted)
-            fds[used++] = (struct pollfd){ .fd = (int)fd, .events = wanted };
+            fds[used++] = (struct pollfd){.fd = (int)fd, .events = wanted};
     }
     result = wait_masked(fds, used, deadline, mask);
     if (result < 0)
@@ -282,7 +283,7 @@ static long select_masked(int count, fd_set *sets[3], uint64_t deadline, const u
 
 SYSCALL(pselect6)
 {
-    fd_set *sets[3] = { (fd_set *)a[1], (fd_set *)a[2], (fd_set *)a[3] };
+    fd_set *sets[3] = {(fd_set *)a[1], (fd_set *)a[2], (fd_set *)a[3]};
     const struct timespec *timeout = (const struct timespec *)a[4];
     const long *mask = (const long *)a[5];
 
@@ -293,14 +294,14 @@ SYSCALL(pselect6)
 
 SYSCALL(select)
 {
-    fd_set *sets[3] = { (fd_set *)a[1], (fd_set *)a[2], (fd_set *)a[3] };
+    fd_set *sets[3] = {(fd_set *)a[1], (fd_set *)a[2], (fd_set *)a[3]};
     const struct timeval *timeout = (const struct timeval *)a[4];
     struct timespec relative;
 
     if (timeout) {
         if (timeout->tv_sec < 0 || timeout->tv_usec < 0 || timeout->tv_usec > 999999)
             return -EINVAL;
-        relative = (struct timespec){ .tv_sec = timeout->tv_sec, .tv_nsec = timeout->tv_usec * 1000 };
+        relative = (struct timespec){.tv_sec = timeout->tv_sec, .tv_nsec = timeout->tv_usec * 1000};
     }
     return select_masked((int)a[0], sets, posix_deadline(timeout ? &relative : 0), 0);
 }

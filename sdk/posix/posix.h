@@ -1,7 +1,8 @@
 /*
- * What the parts of the POSIX layer share. A handler nova_sys_NAME takes the six arguments of the system call and gives
- * its result, or a negative error number. Parts of the layer that a program does not need are not linked: references to
- * them from the core are weak, and objects of the C library that need a part name it (sdk/libc/families).
+ * What the parts of the POSIX layer share. A handler nova_sys_NAME takes the six arguments of the system
+ * call and gives its result, or a negative error number. Parts of the layer that a program does not need are
+ * not linked: references to them from the core are weak, and objects of the C library that need a part name
+ * it (sdk/libc/families).
  *
  * SPDX-License-Identifier: MIT
  */
@@ -20,25 +21,25 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#define SYSCALL(name) \
-    long nova_sys_##name(const long *a); \
+#define SYSCALL(name)                                                                                        \
+    long nova_sys_##name(const long *a);                                                                     \
     long nova_sys_##name(const long *a)
 #define WEAK __attribute__((weak))
 
 /* A thread that has entered the C library. */
 struct posix_thread {
-    struct posix_thread *next;  /* All threads; posix_thread_lock. */
+    struct posix_thread *next; /* All threads; posix_thread_lock. */
     struct nova_thread *thread;
     int tid;
-    volatile int *clear_tid;    /* Set to 0 and woken when the thread is gone. */
-    uint64_t pending;           /* Signals, bit n - 1. */
+    volatile int *clear_tid; /* Set to 0 and woken when the thread is gone. */
+    uint64_t pending;        /* Signals, bit n - 1. */
     uint64_t mask;
-    void *stack;                /* Alternate signal stack. */
+    void *stack; /* Alternate signal stack. */
     size_t stack_size;
-    void *area;                 /* Of a thread of libnova's: its thread-local storage. */
-    void *unmap;                /* Stack to give back at the end. */
+    void *area;  /* Of a thread of libnova's: its thread-local storage. */
+    void *unmap; /* Stack to give back at the end. */
     size_t unmap_size;
-    int (*entry)(void *);       /* What a new thread does. */
+    int (*entry)(void *); /* What a new thread does. */
     void *argument;
 };
 
@@ -87,7 +88,10 @@ void posix_random(void *buffer, size_t size);
 /* How far the heap of brk() may grow, in bytes. */
 extern uint64_t posix_data_limit;
 
-/* Descriptors; part `files`. map gives the address of a shared file's memory, or fills a private copy at `copy`. */
+/*
+ * Descriptors; part `files`. map gives the address of a shared file's memory, or fills a private copy at
+ * `copy`.
+ */
 long posix_file_io(int fd, void *buffer, size_t size, int write) WEAK;
 long posix_file_close(int fd) WEAK;
 long posix_file_seek(int fd, long offset, int whence) WEAK;

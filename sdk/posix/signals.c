@@ -1,6 +1,7 @@
 /*
- * Signals within the domain: a thread takes those sent to it when it returns from a system call or is about to wait in one.
- * What the CPU raises (page faults and the like) is no signal but a crash with a report by root.
+ * Signals within the domain: a thread takes those sent to it when it returns from a system call or is about
+ * to wait in one. What the CPU raises (page faults and the like) is no signal but a crash with a report by
+ * root.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -73,9 +74,9 @@ static void call_on(uintptr_t top, void (*handler)(int, siginfo_t *, void *), in
     __asm__ volatile("mov %%rsp, %%rbx\n\tmov %[top], %%rsp\n\tcall *%[handler]\n\tmov %%rbx, %%rsp"
                      : "+D"(number), "+S"(info), "+d"(context), [top] "+r"(top), [handler] "+r"(handler)
                      :
-                     : "rax", "rbx", "rcx", "r8", "r9", "r10", "r11", "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3",
-                       "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13",
-                       "xmm14", "xmm15");
+                     : "rax", "rbx", "rcx", "r8", "r9", "r10", "r11", "memory", "cc", "xmm0", "xmm1", "xmm2",
+                       "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
+                       "xmm13", "xmm14", "xmm15");
 }
 
 static int on_alternate(const struct posix_thread *self)
@@ -98,7 +99,8 @@ static void run(struct posix_thread *self, int signal)
     if (action.flags & SA_RESETHAND && !ignores(signal))
         actions[signal - 1].handler = 0;
     nova_mutex_unlock(&lock);
-    if (action.handler == (void (*)(int, siginfo_t *, void *))(void *)SIG_IGN || (!action.handler && ignored_by_default(signal)))
+    if (action.handler == (void (*)(int, siginfo_t *, void *))(void *)SIG_IGN ||
+        (!action.handler && ignored_by_default(signal)))
         return;
     if (!action.handler)
         default_action(signal);
@@ -187,10 +189,9 @@ SYSCALL(kill)
     if (a[0] != 1 && a[0] != 0 && a[0] != -1)
         return -ESRCH;
     nova_mutex_lock(&posix_thread_lock);
-    for (struct posix_thread *t = posix_threads; signal && t && target->mask & bit(signal); t = t->next) {
+    for (struct posix_thread *t = posix_threads; signal && t && target->mask & bit(signal); t = t->next)
         if (!(t->mask & bit(signal)))
             target = t;
-    }
     post(target, signal);
     nova_mutex_unlock(&posix_thread_lock);
     return 0;
@@ -271,20 +272,20 @@ SYSCALL(sigaltstack)
     struct posix_thread *self = posix_self();
     const stack_t *new = (const stack_t *)a[0];
     stack_t *old = (stack_t *)a[1];
-    stack_t was = {
-        .ss_sp = self->stack,
-        .ss_size = self->stack_size,
-        .ss_flags = !self->stack ? SS_DISABLE : on_alternate(self) ? SS_ONSTACK : 0
-    };
+    stack_t was = {.ss_sp = self->stack,
+                   .ss_size = self->stack_size,
+                   .ss_flags = !self->stack         ? SS_DISABLE
+                               : on_alternate(self) ? SS_ONSTACK
+                                                    : 0};
 
     if (new) {
         if (was.ss_flags == SS_ONSTACK)
             return -EPERM;
         if (new->ss_flags & ~SS_DISABLE)
             return -EINVAL;
-        if (!(new->ss_flags & SS_DISABLE) && new->ss_size < MINSIGSTKSZ)
+        if (!(new->ss_flags &SS_DISABLE) && new->ss_size < MINSIGSTKSZ)
             return -ENOMEM;
-        self->stack = new->ss_flags & SS_DISABLE ? 0 : new->ss_sp;
+        self->stack = new->ss_flags &SS_DISABLE ? 0 : new->ss_sp;
         self->stack_size = self->stack ? new->ss_size : 0;
     }
     if (old)

@@ -1,6 +1,7 @@
 /*
- * Thread control blocks of the C library for threads that it does not make itself: handlers of portals and threads of
- * libnova. With it they can call everything in the C library. Compiled with musl's internal headers.
+ * Thread control blocks of the C library for threads that it does not make itself: handlers of portals and
+ * threads of libnova. With it they can call everything in the C library. Compiled with musl's internal
+ * headers.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -81,5 +82,5 @@ uint64_t posix_tcb_init(void *area)
         libc.need_locks = 1;
     if (posix_tl_unlock)
         posix_tl_unlock();
-    return (uint64_t)new;
+    return (uint64_t) new;
 }

@@ -1,13 +1,15 @@
 /*
  * Threads of the C library: made with the stack and the thread pointer that it has prepared.
  *
- * The end of a thread has two steps. A thread cannot give back the stack it runs on, and who joins it waits until *clear_tid is
- * 0 and then unmaps the stack: so both happen in libnova's last function, on another stack.
+ * The end of a thread has two steps. A thread cannot give back the stack it runs on, and who joins it waits
+ * until *clear_tid is 0 and then unmaps the stack: so both happen in libnova's last function, on another
+ * stack.
  *
  * SPDX-License-Identifier: MIT
  */
 
 #include "posix.h"
+#include <sched.h>
 
 const char nova_link_threads __attribute__((used)) = 0;
 
@@ -17,7 +19,8 @@ static uint32_t round_robin;
 static uint32_t next_cpu(void)
 {
     uint64_t cpus = nova_info()->cpus;
-    unsigned skip = __atomic_add_fetch(&round_robin, 1, __ATOMIC_RELAXED) % (unsigned)__builtin_popcountll(cpus);
+    unsigned skip =
+        __atomic_add_fetch(&round_robin, 1, __ATOMIC_RELAXED) % (unsigned)__builtin_popcountll(cpus);
 
     while (skip--)
         cpus &= cpus - 1;
@@ -58,20 +61,23 @@ static void begin(void *argument)
     end(0, 0);
 }
 
-long __nova_clone(int (*entry)(void *), void *stack, int flags, void *argument, int *tid, void *tls, int *clear);
+long __nova_clone(int (*entry)(void *), void *stack, int flags, void *argument, int *tid, void *tls,
+                  int *clear);
 
-/* The C library's only use of clone() is to make threads. */
-long __nova_clone(int (*entry)(void *), void *stack, int flags, void *argument, int *tid, void *tls, int *clear)
+/* Threads only: what asks for anything else wants a process. */
+long __nova_clone(int (*entry)(void *), void *stack, int flags, void *argument, int *tid, void *tls,
+                  int *clear)
 {
     struct nova_thread_options options = {
-        .cpu = next_cpu(), .detached = 1, .stack = (void *)((uintptr_t)stack & ~15UL), .fs = (uint64_t)tls
-    };
-    struct posix_thread *thread = posix_thread_new();
+        .cpu = next_cpu(), .detached = 1, .stack = (void *)((uintptr_t)stack & ~15UL), .fs = (uint64_t)tls};
+    struct posix_thread *thread;
     struct nova_thread *made;
     int result;
     int error;
 
-    (void)flags;
+    if (!(flags & CLONE_THREAD))
+        return -ENOSYS;
+    thread = posix_thread_new();
     if (!thread)
         return -EAGAIN;
     thread->entry = entry;
@@ -106,7 +112,10 @@ SYSCALL(sched_yield)
     return 0;
 }
 
-/* Threads cannot move: what asks for the CPU where the thread is has been done already, anything else cannot be. */
+/*
+ * Threads cannot move: what asks for the CPU where the thread is has been done already, anything else
+ * cannot be.
+ */
 SYSCALL(sched_setaffinity)
 {
     const uint64_t *mask = (const uint64_t *)a[2];

@@ -62,7 +62,7 @@ struct timespec files_time(void)
 {
     uint64_t now = (uint64_t)nova_wall_clock();
 
-    return (struct timespec){ .tv_sec = (time_t)(now / NOVA_S), .tv_nsec = (long)(now % NOVA_S) };
+    return (struct timespec){.tv_sec = (time_t)(now / NOVA_S), .tv_nsec = (long)(now % NOVA_S)};
 }
 
 struct node *files_node(uint32_t mode)
@@ -182,7 +182,7 @@ static long walk(struct node *at, const char *path, bool follow, struct place *p
         return -ENAMETOOLONG;
     if (*path == '/')
         at = files_root;
-    *place = (struct place){ .directory = at, .node = at, .name = "." };
+    *place = (struct place){.directory = at, .node = at, .name = "."};
     for (;;) {
         const char *name = path + strspn(path, "/");
         size_t length = strcspn(name, "/");
@@ -194,7 +194,9 @@ static long walk(struct node *at, const char *path, bool follow, struct place *p
         if (!place->node)
             return -ENOENT;
         if (S_ISLNK(place->node->mode)) {
-            long result = depth < LINKS_MAX ? walk(place->directory, place->node->data, true, place, depth + 1) : -ELOOP;
+            long result = depth < LINKS_MAX
+                              ? walk(place->directory, place->node->data, true, place, depth + 1)
+                              : -ELOOP;
 
             if (result)
                 return result;
@@ -206,7 +208,7 @@ static long walk(struct node *at, const char *path, bool follow, struct place *p
             return -ENOTDIR;
         if (length > NAME_MAX)
             return -ENAMETOOLONG;
-        *place = (struct place){ .directory = at, .name = name, .length = length, .slash = *path == '/' };
+        *place = (struct place){.directory = at, .name = name, .length = length, .slash = *path == '/'};
         if (length == 1 && name[0] == '.') {
             place->node = at;
         } else if (length == 2 && name[0] == '.' && name[1] == '.') {
@@ -215,7 +217,8 @@ static long walk(struct node *at, const char *path, bool follow, struct place *p
             place->entry = lookup(at, name, length);
             place->node = place->entry ? place->entry->node : 0;
         }
-        if (!path[strspn(path, "/")] && place->node && S_ISLNK(place->node->mode) && (follow || place->slash)) {
+        if (!path[strspn(path, "/")] && place->node && S_ISLNK(place->node->mode) &&
+            (follow || place->slash)) {
             bool slash = place->slash;
             long result = depth < LINKS_MAX ? walk(at, place->node->data, true, place, depth + 1) : -ELOOP;
 
@@ -233,7 +236,10 @@ long files_find(struct node *from, const char *path, bool follow, struct place *
     return walk(from ? from : files_working, path, follow, place, 0);
 }
 
-/* A node with a name below the root, its directories made as needed; NULL without memory or if the path is in use. */
+/*
+ * A node with a name below the root, its directories made as needed; NULL without memory or if the path is
+ * in use.
+ */
 static struct node *plant(const char *path, uint32_t mode, bool readonly)
 {
     struct node *at = files_root;
@@ -284,8 +290,8 @@ static uint64_t octal(const char *text, size_t size)
 
 /* POSIX ustar header, 512 bytes. */
 struct header {
-    char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100], magic[6], version[2],
-        user[32], group[32], major[8], minor[8], prefix[155], pad[12];
+    char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100], magic[6],
+        version[2], user[32], group[32], major[8], minor[8], prefix[155], pad[12];
 };
 
 static bool good(const struct header *header)
@@ -300,10 +306,10 @@ static bool good(const struct header *header)
 
 static void plant_member(const struct header *header, const char *data, uint64_t size)
 {
-    char path[sizeof(header->prefix) + sizeof(header->name) + 2] = { 0 };
+    char path[sizeof(header->prefix) + sizeof(header->name) + 2] = {0};
     uint32_t mode = (uint32_t)octal(header->mode, sizeof(header->mode)) & 0777;
     size_t length = strnlen(header->prefix, sizeof(header->prefix));
-    char target[sizeof(header->link) + 1] = { 0 };
+    char target[sizeof(header->link) + 1] = {0};
     struct node *node = 0;
     struct place place;
 

@@ -1,4 +1,7 @@
-/* Cancellation of a thread that waits, of one that is to wait, cleanup handlers, robust mutexes. SPDX-License-Identifier: MIT */
+/*
+ * Cancellation of a thread that waits, of one that is to wait, cleanup handlers, robust mutexes.
+ * SPDX-License-Identifier: MIT
+ */
 #include "check.h"
 #include <pthread.h>
 #include <semaphore.h>
@@ -68,7 +71,7 @@ static void *die_with_lock(void *argument)
 
 int main(void)
 {
-    void *(*functions[])(void *) = { wait_semaphore, wait_condition, wait_time, refuse };
+    void *(*functions[])(void *) = {wait_semaphore, wait_condition, wait_time, refuse};
     pthread_mutexattr_t attributes;
     pthread_mutex_t robust;
     pthread_t thread;
@@ -87,7 +90,8 @@ int main(void)
     CHECK(cleaned == 10);
     CHECK(!pthread_mutex_lock(&lock) && !pthread_mutex_unlock(&lock));
 
-    CHECK(!pthread_mutexattr_init(&attributes) && !pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST));
+    CHECK(!pthread_mutexattr_init(&attributes) &&
+          !pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST));
     CHECK(!pthread_mutex_init(&robust, &attributes));
     CHECK(!pthread_create(&thread, NULL, die_with_lock, &robust) && !pthread_join(thread, NULL));
     CHECK(pthread_mutex_lock(&robust) == EOWNERDEAD);

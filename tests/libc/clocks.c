@@ -5,7 +5,7 @@
 
 static double seconds(clockid_t clock)
 {
-    struct timespec t = { 0 };
+    struct timespec t = {0};
 
     CHECK(!clock_gettime(clock, &t) && t.tv_nsec >= 0 && t.tv_nsec < 1000000000);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
@@ -13,10 +13,10 @@ static double seconds(clockid_t clock)
 
 int main(void)
 {
-    struct timespec request = { .tv_nsec = 30000000 };
+    struct timespec request = {.tv_nsec = 30000000};
     struct timespec then;
     struct timeval now;
-    struct tm tm = { 0 };
+    struct tm tm = {0};
     double before = seconds(CLOCK_MONOTONIC);
     double last = before;
     time_t when = 1700000000;
@@ -36,7 +36,7 @@ int main(void)
     then.tv_nsec %= 1000000000;
     CHECK(!clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &then, NULL));
     CHECK(seconds(CLOCK_MONOTONIC) >= (double)then.tv_sec + (double)then.tv_nsec / 1e9);
-    CHECK(clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){ .tv_nsec = 1000000000 }, NULL) == EINVAL);
+    CHECK(clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = 1000000000}, NULL) == EINVAL);
     CHECK(!gettimeofday(&now, NULL) && now.tv_sec > 1500000000 && now.tv_usec < 1000000);
     CHECK(time(NULL) - now.tv_sec <= 2);
     CHECK(seconds(CLOCK_THREAD_CPUTIME_ID) > 0 && clock() != (clock_t)-1);

@@ -1,4 +1,7 @@
-/* Files in memory: the read-only root, /tmp, devices, directories, links, descriptors, pipes, poll. SPDX-License-Identifier: MIT */
+/*
+ * Files in memory: the read-only root, /tmp, devices, directories, links, descriptors, pipes, poll.
+ * SPDX-License-Identifier: MIT
+ */
 #include "check.h"
 #include <dirent.h>
 #include <fcntl.h>
@@ -37,11 +40,13 @@ static void names(void)
     DIR *directory;
     unsigned found = 0;
 
-    CHECK(!mkdir("/tmp/d", 0755) && !chdir("/tmp/d") && getcwd(text, sizeof(text)) && !strcmp(text, "/tmp/d"));
+    CHECK(!mkdir("/tmp/d", 0755) && !chdir("/tmp/d") && getcwd(text, sizeof(text)) &&
+          !strcmp(text, "/tmp/d"));
     CHECK_ERROR(mkdir("/tmp/d", 0755), EEXIST);
     CHECK(!link("../file", "hard") && !stat("hard", &a) && !stat("/tmp/./d/../file", &b));
     CHECK(a.st_ino == b.st_ino && a.st_nlink == 2 && a.st_size == 19 && S_ISREG(a.st_mode));
-    CHECK(!symlink("../file", "soft") && !lstat("soft", &a) && S_ISLNK(a.st_mode) && !stat("soft", &a) && a.st_size == 19);
+    CHECK(!symlink("../file", "soft") && !lstat("soft", &a) && S_ISLNK(a.st_mode) && !stat("soft", &a) &&
+          a.st_size == 19);
     CHECK(readlink("soft", text, sizeof(text)) == 7 && !memcmp(text, "../file", 7));
     CHECK(!symlink("loop", "loop"));
     CHECK_ERROR(open("loop", O_RDONLY), ELOOP);
@@ -55,7 +60,9 @@ static void names(void)
     CHECK(directory != NULL);
     for (struct dirent *e; directory && (e = readdir(directory));)
         found += !strcmp(e->d_name, "renamed") || !strcmp(e->d_name, "soft") || !strcmp(e->d_name, "loop") ||
-                 !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ? 1 : 100;
+                         !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")
+                     ? 1
+                     : 100;
     CHECK(found == 5 && !closedir(directory));
     CHECK(!unlink("renamed") && !unlink("soft") && !unlink("loop") && !chdir("/") && !rmdir("/tmp/d"));
     CHECK_ERROR(unlink("/dev/null"), EROFS);
@@ -69,17 +76,20 @@ static void descriptors(void)
     int other;
 
     CHECK(fd >= 0 && write(fd, "abcdef", 6) == 6 && lseek(fd, 2, SEEK_SET) == 2 && read(fd, text, 2) == 2);
-    CHECK(!strcmp(text, "cd") && pwrite(fd, "X", 1, 0) == 1 && pread(fd, text, 3, 0) == 3 && !strcmp(text, "Xbc"));
+    CHECK(!strcmp(text, "cd") && pwrite(fd, "X", 1, 0) == 1 && pread(fd, text, 3, 0) == 3 &&
+          !strcmp(text, "Xbc"));
     CHECK(!ftruncate(fd, 10000) && pread(fd, text, 1, 9999) == 1 && !text[0]);
     other = dup(fd);
     CHECK(other > fd && lseek(other, 0, SEEK_CUR) == 4 && dup2(fd, 77) == 77 && !close(77) && !close(other));
-    CHECK(fcntl(fd, F_GETFL) == O_RDWR && !fcntl(fd, F_SETFD, FD_CLOEXEC) && fcntl(fd, F_GETFD) == FD_CLOEXEC);
+    CHECK(fcntl(fd, F_GETFL) == O_RDWR && !fcntl(fd, F_SETFD, FD_CLOEXEC) &&
+          fcntl(fd, F_GETFD) == FD_CLOEXEC);
     CHECK_ERROR(open("/tmp/data", O_RDWR | O_CREAT | O_EXCL, 0600), EEXIST);
     CHECK(!unlink("/tmp/data") && pread(fd, text, 1, 0) == 1 && text[0] == 'X');
     CHECK(!close(fd));
     CHECK_ERROR(read(fd, text, 1), EBADF);
     CHECK((fd = open("/dev/zero", O_RDONLY)) >= 0 && read(fd, text, 8) == 8 && !text[7] && !close(fd));
-    CHECK((fd = open("/dev/null", O_RDWR)) >= 0 && write(fd, text, 8) == 8 && !read(fd, text, 8) && !close(fd));
+    CHECK((fd = open("/dev/null", O_RDWR)) >= 0 && write(fd, text, 8) == 8 && !read(fd, text, 8) &&
+          !close(fd));
     CHECK(!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur >= 64);
 }
 
@@ -98,7 +108,7 @@ static void *writer(void *argument)
 
 static void pipes(void)
 {
-    struct timeval short_time = { .tv_usec = 5000 };
+    struct timeval short_time = {.tv_usec = 5000};
     struct pollfd poll_for;
     unsigned char byte;
     pthread_t thread;
@@ -109,7 +119,7 @@ static void pipes(void)
     long sum = 0;
 
     CHECK(!pipe(fds));
-    poll_for = (struct pollfd){ .fd = fds[0], .events = POLLIN };
+    poll_for = (struct pollfd){.fd = fds[0], .events = POLLIN};
     CHECK(poll(&poll_for, 1, 5) == 0);
     FD_ZERO(&set);
     FD_SET(fds[0], &set);

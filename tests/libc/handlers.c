@@ -1,4 +1,7 @@
-/* Portal handlers and threads of libnova can call the C library: errno, stdio, malloc, locks. SPDX-License-Identifier: MIT */
+/*
+ * Portal handlers and threads of libnova can call the C library: errno, stdio, malloc, locks.
+ * SPDX-License-Identifier: MIT
+ */
 #include "check.h"
 #include <nova/error.h>
 #include <nova/portal.h>
@@ -44,7 +47,7 @@ static void work(void *context)
 
 int main(void)
 {
-    static struct nova_portal portal = { .serve = serve, .context = &total };
+    static struct nova_portal portal = {.serve = serve, .context = &total};
     struct nova_thread *handler;
     struct nova_thread *thread[3];
     int number = 7;
@@ -54,7 +57,8 @@ int main(void)
     for (uint64_t i = 0; i < 100; i++) {
         nova_message()[0] = i;
         nova_message()[1] = 2 * i;
-        CHECK(nova_portal_call(portal.sel, 2) == 2 && nova_message()[0] == 3 * i && nova_message()[1] == 101 + i);
+        CHECK(nova_portal_call(portal.sel, 2) == 2 && nova_message()[0] == 3 * i &&
+              nova_message()[1] == 101 + i);
     }
     CHECK(total == 100);
     for (int round = 0; round < 20; round++) {

@@ -1,4 +1,7 @@
-/* malloc and mmap: contents, growth, holes, exhaustion, and that nothing executable is handed out. SPDX-License-Identifier: MIT */
+/*
+ * malloc and mmap: contents, growth, holes, exhaustion, and that nothing executable is handed out.
+ * SPDX-License-Identifier: MIT
+ */
 #define _GNU_SOURCE
 #include "check.h"
 #include <stdint.h>
@@ -9,7 +12,7 @@
 
 static void churn(void)
 {
-    void *piece[64] = { 0 };
+    void *piece[64] = {0};
     unsigned state = 1;
 
     for (int i = 0; i < 20000; i++) {
@@ -71,7 +74,8 @@ int main(void)
     CHECK(p != MAP_FAILED && !strcmp(p, "kept") && !p[7 * PAGE]);
     p = mremap(p, 8 * PAGE, PAGE, MREMAP_MAYMOVE);
     CHECK(p != MAP_FAILED && !strcmp(p, "kept") && !munmap(p, PAGE));
-    CHECK(mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == EACCES);
+    CHECK(mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED &&
+          errno == EACCES);
     CHECK_ERROR((long)mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), EINVAL);
     CHECK_ERROR((long)mmap(NULL, 1UL << 60, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), ENOMEM);
     churn();

@@ -1,4 +1,7 @@
-/* Signals within the program: raise, masks, handlers with information, alternate stacks, waits that are interrupted. SPDX-License-Identifier: MIT */
+/*
+ * Signals within the program: raise, masks, handlers with information, alternate stacks, waits that are
+ * interrupted. SPDX-License-Identifier: MIT
+ */
 #include "check.h"
 #include <pthread.h>
 #include <setjmp.h>
@@ -40,8 +43,8 @@ static void *blocked(void *argument)
 
 int main(void)
 {
-    struct sigaction action = { .sa_handler = handler };
-    stack_t alternate = { .ss_sp = stack, .ss_size = sizeof(stack) };
+    struct sigaction action = {.sa_handler = handler};
+    stack_t alternate = {.ss_sp = stack, .ss_size = sizeof(stack)};
     pthread_t thread;
     sigset_t set;
     sigset_t pending;
@@ -54,12 +57,12 @@ int main(void)
     CHECK(!kill(getpid(), SIGUSR1) && count == 3);
     CHECK_ERROR(kill(4711, 0), ESRCH);
 
-    action = (struct sigaction){ .sa_sigaction = detailed, .sa_flags = SA_SIGINFO };
+    action = (struct sigaction){.sa_sigaction = detailed, .sa_flags = SA_SIGINFO};
     CHECK(!sigaction(SIGUSR2, &action, NULL) && !raise(SIGUSR2) && last == SIGUSR2);
     CHECK(signal(SIGUSR2, SIG_IGN) != SIG_ERR && !(last = 0) && !raise(SIGUSR2) && !last);
     CHECK(!raise(SIGCHLD));
 
-    action = (struct sigaction){ .sa_handler = handler, .sa_flags = SA_ONSTACK | SA_RESETHAND };
+    action = (struct sigaction){.sa_handler = handler, .sa_flags = SA_ONSTACK | SA_RESETHAND};
     CHECK(!sigaltstack(&alternate, NULL) && !sigaction(SIGUSR2, &action, NULL) && !raise(SIGUSR2));
     CHECK(where - (uintptr_t)stack < sizeof(stack));
     CHECK(!sigaction(SIGUSR2, NULL, &action) && action.sa_handler == SIG_DFL);
@@ -72,7 +75,7 @@ int main(void)
         }
     }
 
-    action = (struct sigaction){ .sa_handler = handler };
+    action = (struct sigaction){.sa_handler = handler};
     CHECK(!sigaction(SIGUSR1, &action, NULL) && !pipe(fds) && !pthread_create(&thread, NULL, blocked, NULL));
     usleep(20000);
     CHECK(!pthread_kill(thread, SIGUSR1) && !pthread_join(thread, &result) && result);

@@ -16,7 +16,8 @@ int main(int argc, char **argv)
     CHECK(argc >= 1 && argv[argc] == NULL);
     CHECK(snprintf(text, sizeof(text), "%d %5.2f %s %#x %lld", 42, 3.14159, "text", 255, -1LL) == 21);
     CHECK(!strcmp(text, "42  3.14 text 0xff -1"));
-    CHECK(sscanf("17 2.5 word", "%d %lf %s", &n, &d, text) == 3 && n == 17 && d == 2.5 && !strcmp(text, "word"));
+    CHECK(sscanf("17 2.5 word", "%d %lf %s", &n, &d, text) == 3 && n == 17 && d == 2.5 &&
+          !strcmp(text, "word"));
     f = open_memstream(&memory, &size);
     CHECK(f && fprintf(f, "%ls", L"wide") == 4 && !fclose(f) && size == 4 && !strcmp(memory, "wide"));
     free(memory);

@@ -1,4 +1,7 @@
-/* Threads: create and join many, thread-local storage, mutexes, condition variables, keys, detached ones. SPDX-License-Identifier: MIT */
+/*
+ * Threads: create and join many, thread-local storage, mutexes, condition variables, keys, detached ones.
+ * SPDX-License-Identifier: MIT
+ */
 #include "check.h"
 #include <pthread.h>
 #include <sched.h>
@@ -92,14 +95,14 @@ int main(void)
 
     CHECK(!sem_init(&done, 0, 0) && !pthread_attr_init(&attributes));
     CHECK(!pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED));
-    for (int i = 0; i < 50; i++) {
+    for (int i = 0; i < 50; i++)
         while (pthread_create(&thread[0], &attributes, detached, NULL))
             sched_yield();
-    }
     for (int i = 0; i < 50; i++)
         CHECK(!sem_wait(&done));
 
-    CHECK(thrd_create(&other, c11, &one) == thrd_success && thrd_join(other, &one) == thrd_success && one == 2);
+    CHECK(thrd_create(&other, c11, &one) == thrd_success && thrd_join(other, &one) == thrd_success &&
+          one == 2);
 
     clock_gettime(CLOCK_REALTIME, &soon);
     soon.tv_nsec += 20000000;
