@@ -19,24 +19,23 @@ static bool within(uint64_t offset, uint64_t bytes, size_t size)
     return offset <= size && bytes <= size - offset;
 }
 
-static const char *add_segment(const Elf64_Phdr *p, size_t size, struct image *image)
+static const char *add_segment(const Elf64_Ehdr *e, const Elf64_Phdr *p, size_t size, struct image *image)
 {
     struct image_segment *s = &image->segment[image->segments];
     bool write = p->p_flags & PF_W, execute = p->p_flags & PF_X;
+    uint64_t headers = e->e_phnum * sizeof(*p);
 
     if (image->segments == IMAGE_SEGMENTS)
         return "too many segments";
     if (!(p->p_flags & PF_R) || (write && execute))
         return "a segment is not readable, or both writable and executable";
-    if (p->p_filesz > p->p_memsz || !within(p->p_offset, p->p_filesz, size))
-        return "a segment is not in the file";
+    if (p->p_filesz > p->p_memsz || !within(p->p_offset, p->p_filesz, size) ||
+        (!write && p->p_filesz != p->p_memsz))
+        return "a segment is not in the file, or a read-only one not in the file as a whole";
     if (p->p_vaddr % PAGE_SIZE != p->p_offset % PAGE_SIZE)
         return "a segment is not aligned";
-    if (p->p_vaddr < NOVA_IMAGE_ADDR || p->p_vaddr >= NOVA_IMAGE_END ||
-        p->p_memsz > NOVA_IMAGE_END - p->p_vaddr)
+    if (p->p_vaddr < NOVA_IMAGE_ADDR || !within(p->p_vaddr, p->p_memsz, NOVA_IMAGE_END))
         return "a segment is outside of the range for images";
-    if (!write && p->p_filesz != p->p_memsz)
-        return "a read-only segment is not in the file as a whole";
 
     s->skip = p->p_vaddr % PAGE_SIZE;
     s->start = p->p_vaddr - s->skip;
@@ -49,6 +48,12 @@ static const char *add_segment(const Elf64_Phdr *p, size_t size, struct image *i
     image->end = s->start + s->pages * PAGE_SIZE;
     image->data_pages += write ? s->pages : 0;
     image->segments++;
+    if (execute && e->e_entry - p->p_vaddr < p->p_filesz)
+        image->entry = e->e_entry;
+    if (!image->phdr && e->e_phoff >= p->p_offset && within(e->e_phoff - p->p_offset, headers, p->p_filesz)) {
+        image->phdr = p->p_vaddr + (e->e_phoff - p->p_offset);
+        image->phnum = e->e_phnum;
+    }
     return NULL;
 }
 
@@ -93,27 +98,6 @@ static const char *check_header(const Elf64_Ehdr *e, size_t size)
     return NULL;
 }
 
-/* Entry point and address of the program headers, from the segments. */
-static const char *find_addresses(const Elf64_Ehdr *e, struct image *image)
-{
-    uint64_t bytes = (uint64_t)e->e_phnum * sizeof(Elf64_Phdr);
-    bool entry = false;
-
-    for (unsigned i = 0; i < image->segments; i++) {
-        const struct image_segment *s = &image->segment[i];
-        uint64_t offset = e->e_phoff - s->offset, end = s->skip + s->size;
-
-        if (e->e_entry >= s->start + s->skip && e->e_entry < s->start + end)
-            entry |= s->perm & NOVA_MEM_XU;
-        if (e->e_phoff >= s->offset && offset < end && bytes <= end - offset && !image->phdr) {
-            image->phdr = s->start + offset;
-            image->phnum = e->e_phnum;
-        }
-    }
-    image->entry = e->e_entry;
-    return entry ? NULL : "the entry point is not in an executable segment";
-}
-
 const char *image_check(const void *file, size_t size, struct image *image)
 {
     const char *error;
@@ -129,7 +113,7 @@ const char *image_check(const void *file, size_t size, struct image *image)
 
         __builtin_memcpy(&p, (const uint8_t *)file + e.e_phoff + i * sizeof(p), sizeof(p));
         if (p.p_type == PT_LOAD && p.p_memsz)
-            error = add_segment(&p, size, image);
+            error = add_segment(&e, &p, size, image);
         else if (p.p_type == PT_INTERP || p.p_type == PT_DYNAMIC)
             error = "not a static executable";
         else if (p.p_type == PT_GNU_STACK && p.p_flags & PF_X)
@@ -137,5 +121,5 @@ const char *image_check(const void *file, size_t size, struct image *image)
         else if (p.p_type == PT_NOTE && !image->build_id_size)
             find_build_id(file, size, &p, image);
     }
-    return error ? error : find_addresses(&e, image);
+    return error || image->entry ? error : "the entry point is not in an executable segment";
 }

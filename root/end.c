@@ -5,8 +5,6 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "end.h"
-
 #include "domain.h"
 #include "log.h"
 

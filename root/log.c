@@ -17,7 +17,7 @@
 #define POLLS 1000000   /* a line that does not exist must not stop root */
 
 static struct nova_stream *stream;
-static uint64_t stream_address, bell;
+static uint64_t bell;
 static uint32_t lost; /* lines that did not fit */
 static bool console;
 
@@ -102,7 +102,7 @@ void log_domain(const char *name, const char *text, size_t size)
 void log_to_console(void)
 {
     if (!stream)
-        stream = root_pages(LOG_STREAM_PAGES, &stream_address);
+        stream = root_alloc(STREAM_BYTES);
     nova_stream_init(stream, STREAM_BYTES);
     console = true;
 }
@@ -121,7 +121,7 @@ void log_to_serial(void)
 
 uint64_t log_stream(void)
 {
-    return stream_address;
+    return (uint64_t)stream - PHYSICAL_BASE;
 }
 
 void log_set_bell(uint64_t sel)

@@ -9,7 +9,6 @@
 
 #include "boot.h"
 #include "domain.h"
-#include "end.h"
 #include "events.h"
 #include "log.h"
 #include "system.h"

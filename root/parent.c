@@ -4,10 +4,10 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "parent.h"
-
 #include "domain.h"
 #include "log.h"
+
+#include <nova/parent.h>
 
 #define LINE_MAX 512U
 #define BUDGET_MS 10U
@@ -65,8 +65,8 @@ static int op_state(struct domain *d, uint64_t *word)
     word[1] = d->threads;
     word[2] = word[3] = 0;
     for (unsigned i = 0; i < NOVA_SESSIONS_MAX; i++) {
-        word[2] += d->client[i].open;
-        word[3] += d->server[i].open;
+        word[2] += d->client_table[i].phase != NOVA_SESSION_FREE;
+        word[3] += d->server_table[i].phase != NOVA_SESSION_FREE;
     }
     word[4] = d->restarts;
     return NOVA_OK;

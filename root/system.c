@@ -6,7 +6,6 @@
 
 #include "system.h"
 
-#include "clock.h"
 #include "log.h"
 
 const struct nova_hip *hip;
@@ -49,9 +48,9 @@ unsigned delegate_range(uint64_t src, uint64_t dst, uint64_t ssb, uint64_t dsb, 
     return NOVA_SUCCESS;
 }
 
-void drop(uint64_t sel)
+void revoke(uint64_t space, uint64_t first, uint64_t count)
 {
-    revoke(sel_obj, sel);
+    delegate_range(space, space, first, first, count, BUFFER_ORDER, 0, 0);
 }
 
 void take(uint64_t obj, uint64_t from, uint64_t to, unsigned perm)
@@ -84,15 +83,20 @@ void *map_physical(uint64_t start, uint64_t bytes, unsigned perm)
     return physical(start);
 }
 
-void *root_pages(uint64_t pages, uint64_t *address)
+uint64_t pages_alloc(uint64_t pages)
 {
     uint64_t start = memory_alloc(&memory, pages);
 
     if (!start)
-        panic("no memory");
-    if (address)
-        *address = start;
-    return memset(map_physical(start, pages * PAGE_SIZE, NOVA_MEM_R | NOVA_MEM_W), 0, pages * PAGE_SIZE);
+        panic("no memory in one piece");
+    return start;
+}
+
+void *root_alloc(uint64_t bytes)
+{
+    uint64_t pages = (bytes + PAGE_SIZE - 1) / PAGE_SIZE;
+
+    return memset(map_physical(pages_alloc(pages), bytes, NOVA_MEM_R | NOVA_MEM_W), 0, pages * PAGE_SIZE);
 }
 
 void panic(const char *what)
