@@ -13,10 +13,13 @@
 #include "log.h"
 #include "stack.h"
 
+#include <cpuid.h>
+#include <nova/parent.h>
+
 #define OBJ_ORDER 18
 #define HST_ORDER 31
-#define CPUID_RDRAND (1U << 30) /* ECX of leaf 1 */
 #define RANDOM_TRIES 100
+#define BUDGET_MS 10U
 #define BACKOFF_MAX 3600000UL
 
 struct domain *domains;
@@ -112,48 +115,38 @@ static bool fill_info(struct domain *d)
     return at + device_pages * PAGE_SIZE <= NOVA_WINDOW_ADDR;
 }
 
-/* Features of the CPU: ECX and EDX of CPUID leaf 1. */
-static uint32_t cpu_features(uint32_t *c)
-{
-    uint32_t a = 1, b, d;
-
-    *c = 0;
-    __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(*c), "=d"(d));
-    return d;
-}
-
 /* 16 bytes; false if the CPU has none to give. */
 static bool random_bytes(uint64_t *word)
 {
-    uint32_t features;
     unsigned n = 0;
-    uint8_t ok;
 
-    cpu_features(&features);
-    for (unsigned tries = 0; features & CPUID_RDRAND && n < 2 && tries < RANDOM_TRIES; tries++) {
-        __asm__ volatile("rdrand %0; setc %1" : "=r"(word[n]), "=qm"(ok) : : "cc");
+    for (unsigned tries = 0; n < 2 && tries < RANDOM_TRIES; tries++) {
+        bool ok;
+
+        __asm__ volatile("rdrand %0" : "=r"(word[n]), "=@ccc"(ok));
         n += ok;
     }
     return n == 2;
 }
 
-/* Copies data segments into the pool, which is mapped; builds the stack behind them. The stack pointer, or 0. */
+/* Copies data segments into the pool, builds the stack behind them. The stack pointer, or 0. */
 static uint64_t fill_pool(struct domain *d)
 {
     const struct nova_manifest_domain *c = d->config;
     const uint8_t *file = physical(module[c->image].start);
     uint8_t *pool = physical(d->pool);
     uint64_t random[2];
-    uint32_t features;
+    uint32_t a, b, features, hwcap; /* CPUID leaf 1 */
     struct stack_content content = {.args = {manifest.strings + c->args, c->args_size},
                                     .env = {manifest.strings + c->env, c->env_size},
                                     .phdr = d->image.phdr,
                                     .phnum = d->image.phnum,
                                     .entry = d->image.entry,
-                                    .hwcap = cpu_features(&features),
-                                    .info = NOVA_INFO_ADDR,
-                                    .random = random_bytes(random) ? (uint8_t *)random : NULL};
+                                    .info = NOVA_INFO_ADDR};
 
+    __cpuid(1, a, b, features, hwcap);
+    content.hwcap = hwcap;
+    content.random = features & bit_RDRND && random_bytes(random) ? (uint8_t *)random : NULL;
     for (unsigned i = 0; i < d->image.segments; i++) {
         const struct image_segment *s = &d->image.segment[i];
 
@@ -264,25 +257,30 @@ static bool create_spaces(struct domain *d)
            give(obj, obj, NOVA_SEL_OBJ, space) || give(hst, obj, NOVA_SEL_HST, space);
 }
 
-int domain_thread(struct domain *d, const struct thread_config *t)
+int domain_thread(struct domain *d, const uint64_t *word)
 {
-    bool global = t->flags & NOVA_EC_GLOBAL;
-    uint64_t events = NOVA_SEL_EVENTS + 64UL * count_bits(d->config->cpus & ((1UL << t->cpu) - 1));
-    unsigned status;
+    uint64_t cpu = word[1], priority = word[6], budget = word[7], sel = word[8],
+             highest = d->config->priority;
+    uint64_t events = NOVA_SEL_EVENTS + 64UL * count_bits(d->config->cpus & ((1UL << cpu) - 1));
+    unsigned global = word[5] & NOVA_THREAD_LOCAL ? 0 : NOVA_EC_GLOBAL, status;
 
     if (d->threads >= d->config->threads)
         return NOVA_ERR_LIMIT;
-    status = nova_hc_create_ec(SEL_NEW, DOMAIN_PD(d), NOVA_UTCB_ADDR + t->slot * PAGE_SIZE, (unsigned)t->cpu,
-                               t->sp, events, (unsigned)t->flags);
+    priority = priority && priority < highest ? priority : highest;
+    status = nova_hc_create_ec(SEL_NEW, DOMAIN_PD(d), NOVA_UTCB_ADDR + word[2] * PAGE_SIZE, (unsigned)cpu,
+                               word[3], events, global | (word[5] & NOVA_THREAD_FPU ? NOVA_EC_FPU : 0U));
     if (status)
         return error_of(status);
-    status = give(SEL_NEW, DOMAIN_OBJ(d), t->sel, NOVA_EC_CTRL | NOVA_EC_BIND_PT);
+    if (global)
+        d->entry = word[4];
+    status = give(SEL_NEW, DOMAIN_OBJ(d), sel, NOVA_EC_CTRL | NOVA_EC_BIND_PT);
     if (!status && global)
-        status = nova_hc_create_sc(SEL_NEW_SC, DOMAIN_PD(d), SEL_NEW, NOVA_SCD(t->priority, t->budget));
+        status = nova_hc_create_sc(SEL_NEW_SC, DOMAIN_PD(d), SEL_NEW,
+                                   NOVA_SCD(priority, budget ? budget : BUDGET_MS));
     if (!status && global)
-        status = hand_over(SEL_NEW_SC, DOMAIN_OBJ(d), t->sel + 1, NOVA_SC_CTRL);
+        status = hand_over(SEL_NEW_SC, DOMAIN_OBJ(d), sel + 1, NOVA_SC_CTRL);
     if (status)
-        revoke(DOMAIN_OBJ(d), t->sel, 1);
+        revoke(DOMAIN_OBJ(d), sel, 1);
     else
         d->threads++;
     drop(SEL_NEW);
@@ -296,11 +294,10 @@ static const char *build(struct domain *d)
     const struct nova_manifest_domain *c = d->config;
     const struct boot_module *file = &module[c->image];
     const char *error = image_check(physical(file->start), file->end - file->start, &d->image);
-    struct thread_config first = {.cpu = (uint64_t)__builtin_ctzl(c->cpus),
-                                  .flags = NOVA_EC_GLOBAL | (c->flags & NOVA_DOMAIN_FPU ? NOVA_EC_FPU : 0U),
-                                  .priority = c->priority,
-                                  .budget = 10,
-                                  .sel = NOVA_SEL_FIRST_EC};
+    uint64_t first[] = {[1] = (uint64_t)__builtin_ctzl(c->cpus),
+                        [4] = d->image.entry,
+                        [5] = c->flags & NOVA_DOMAIN_FPU ? NOVA_THREAD_FPU : 0,
+                        [8] = NOVA_SEL_FIRST_EC};
 
     if (error)
         return error;
@@ -308,15 +305,14 @@ static const char *build(struct domain *d)
         return "its memory does not suffice for data and stack";
     if (!fill_info(d))
         return "its address space does not suffice";
-    first.sp = fill_pool(d);
-    if (!first.sp)
+    first[3] = fill_pool(d);
+    if (!first[3])
         return "its stack does not suffice for its arguments";
-    d->entry = d->image.entry;
     memcpy(d->build_id, "-", 2);
     for (uint32_t i = 0; i < d->image.build_id_size; i++)
         nova_format(d->build_id + 2 * i, 3, "%02x", d->image.build_id[i]);
     if (create_spaces(d) || map_memory(d) || give_resources(d) || create_portals(d) ||
-        domain_thread(d, &first))
+        domain_thread(d, first))
         return "its kernel memory does not suffice, or a resource is not there";
     return NULL;
 }

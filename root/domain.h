@@ -10,7 +10,6 @@
 #define ROOT_DOMAIN_H
 
 #include "elf.h"
-#include "session.h"
 #include "system.h"
 
 #define INFO_PAGES 3       /* information and two tables; a page that stands in for lost buffers is behind */
@@ -20,6 +19,20 @@ enum domain_state {
     DOMAIN_RUNNING,
     DOMAIN_WAITING, /* starts at `restart_at` */
     DOMAIN_ENDED    /* for good, with `status` */
+};
+
+/* The server's side of a session. The rest is what the server sees: its nova_session_state. */
+struct session {
+    struct domain *client; /* null: gone, or it is root */
+    unsigned number;       /* in the client's table */
+    unsigned service;
+    uint64_t portals, bell; /* selectors in the client's object space */
+};
+
+/* The client's side. */
+struct client {
+    unsigned connect;        /* what permits it */
+    struct session *session; /* null: the server is gone */
 };
 
 struct domain {
@@ -65,14 +78,25 @@ void domain_destroy(struct domain *d);
 /* It has ended by itself. */
 void domain_exit(struct domain *d, unsigned status);
 
-/* A new thread: its EC goes to `sel`, its SC to the selector behind. An `enum nova_error`. */
-struct thread_config {
-    uint64_t cpu, slot, sp, flags, priority, budget, sel;
-};
-int domain_thread(struct domain *d, const struct thread_config *config);
+/* A new thread, from the words of a checked NOVA_PARENT_THREAD. An `enum nova_error`. */
+int domain_thread(struct domain *d, const uint64_t *word);
 
 /* A thread of it had an exception: writes the record, then does what the policy says. */
 void domain_crash(struct domain *d, unsigned cpu, unsigned exception, const struct nova_arch_state *state);
+
+/* -- session.c: sessions between domains. Under the lock. -- */
+
+/*
+ * Operations of nova/parent.h, with the words of the message, of which OPEN overwrites 1 and 2 with its
+ * results. They return `enum nova_error`.
+ */
+int session_serve(struct domain *server, uint64_t *word);
+int session_open(struct domain *client, uint64_t *word);
+int session_close(struct domain *client, uint64_t *word);
+int session_release(struct domain *server, uint64_t *word);
+
+/* The domain has ended: its clients find their sessions gone, its servers lose its buffers. */
+void sessions_end(struct domain *d);
 
 /* -- crash.c -- */
 
@@ -96,7 +120,7 @@ void end_system(unsigned status);
 /* Whether nothing is to be started any more. */
 bool end_begun(void);
 
-/* Switches the machine off once the log is out. The time to be called again, or 0. */
+/* Once that is so: switches the machine off when the log is out. The time to be called again. */
 uint64_t end_poll(void);
 
 /* Starts what is to start now. The time of the next start, or 0. Takes the lock itself. */

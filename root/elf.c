@@ -60,37 +60,35 @@ static const char *add_segment(const Elf64_Ehdr *e, const Elf64_Phdr *p, size_t 
 /* Takes the build id from a segment of notes, if it is there and well-formed. */
 static void find_build_id(const uint8_t *file, size_t size, const Elf64_Phdr *p, struct image *image)
 {
-    uint64_t at = p->p_offset, end = p->p_offset + p->p_filesz;
+    uint64_t at = p->p_offset, end = at + p->p_filesz, name, desc;
+    Elf64_Nhdr n;
 
-    if (!within(p->p_offset, p->p_filesz, size))
+    if (!within(at, p->p_filesz, size))
         return;
-    while (end - at >= sizeof(Elf64_Nhdr)) {
-        Elf64_Nhdr n;
-        uint64_t name, desc;
-
+    for (; end - at >= sizeof(n); at += desc) {
         __builtin_memcpy(&n, file + at, sizeof(n));
-        at += sizeof(n);
         name = (n.n_namesz + 3UL) & ~3UL;
         desc = (n.n_descsz + 3UL) & ~3UL;
+        at += sizeof(n);
         if (name + desc > end - at)
             return;
-        if (n.n_type == NT_GNU_BUILD_ID && n.n_namesz == 4 && !__builtin_memcmp(file + at, "GNU", 4) &&
+        at += name;
+        if (n.n_type == NT_GNU_BUILD_ID && n.n_namesz == 4 && !__builtin_memcmp(file + at - 4, "GNU", 4) &&
             n.n_descsz <= sizeof(image->build_id)) {
-            __builtin_memcpy(image->build_id, file + at + 4, n.n_descsz);
+            __builtin_memcpy(image->build_id, file + at, n.n_descsz);
             image->build_id_size = n.n_descsz;
             return;
         }
-        at += name + desc;
     }
 }
 
 static const char *check_header(const Elf64_Ehdr *e, size_t size)
 {
-    if (__builtin_memcmp(e->e_ident, ELFMAG, SELFMAG) != 0)
-        return "not an ELF file";
-    if (e->e_ident[EI_CLASS] != ELFCLASS64 || e->e_ident[EI_DATA] != ELFDATA2LSB || e->e_machine != EM_X86_64)
-        return "not for x86-64";
-    if (e->e_ident[EI_VERSION] != EV_CURRENT || e->e_version != EV_CURRENT || e->e_type != ET_EXEC)
+    static const uint8_t ident[] = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT};
+
+    if (__builtin_memcmp(e->e_ident, ident, sizeof(ident)) || e->e_machine != EM_X86_64)
+        return "not an ELF file for x86-64";
+    if (e->e_version != EV_CURRENT || e->e_type != ET_EXEC)
         return "not a static executable";
     if (e->e_phentsize != sizeof(Elf64_Phdr) || !e->e_phnum ||
         !within(e->e_phoff, (uint64_t)e->e_phnum * sizeof(Elf64_Phdr), size))

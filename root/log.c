@@ -28,7 +28,7 @@ static void serial_write(const char *text, size_t size)
 
         while (!(in8(LINE_STATUS) & LINE_READY) && --polls)
             __builtin_ia32_pause();
-        if (text[i] == '\n' && (!i || text[i - 1] != '\r'))
+        if (text[i] == '\n')
             out8(SERIAL_PORT, '\r');
         out8(SERIAL_PORT, (uint8_t)text[i]);
     }
@@ -47,18 +47,13 @@ static bool write(const char *text, size_t size)
     return !console || nova_stream_put(stream, STREAM_BYTES, text, (uint32_t)size) > 0;
 }
 
-static void report_lost(void)
+/* Puts a whole line, or counts it; those that were lost before are reported first. */
+static void put(const char *text, size_t size)
 {
     char report[64];
 
     if (lost && write(report, nova_format(report, sizeof(report), "[root] %u lines lost\n", lost)))
         lost = 0;
-}
-
-/* Puts a whole line, or counts it. */
-static void put(const char *text, size_t size)
-{
-    report_lost();
     if (lost || !write(text, size))
         lost++;
     if (bell)
@@ -116,7 +111,6 @@ void log_to_serial(void)
     console = false;
     while (stream && (n = nova_stream_get(stream, STREAM_BYTES, text, sizeof(text))) > 0)
         serial_write(text, (size_t)n);
-    report_lost();
 }
 
 uint64_t log_stream(void)

@@ -7,8 +7,8 @@
 #include "memory.h"
 
 /*
- * Makes [start, end) free, or not. The ranges that it touches are replaced by what they make up together, or by
- * what remains of them on both sides. False if the table is full.
+ * Makes [start, end) free, or not. The ranges that it touches are replaced by what they make up together, or
+ * by what remains of them on both sides. False if the table is full.
  */
 static bool set(struct memory *m, uint64_t start, uint64_t end, bool free)
 {
@@ -60,12 +60,11 @@ uint64_t memory_alloc(struct memory *m, uint64_t pages)
     if (!pages || pages > UINT64_MAX / PAGE_SIZE)
         return 0;
     for (unsigned i = m->ranges; i-- > 0;) {
-        uint64_t start;
+        const struct range *r = &m->range[i];
+        uint64_t start = (r->end - bytes) & -align;
 
-        if (m->range[i].end - m->range[i].start < bytes)
-            continue;
-        start = (m->range[i].end - bytes) & ~(align - 1);
-        if (start >= m->range[i].start && start && memory_remove(m, start, start + bytes))
+        if (r->end - r->start >= bytes && start >= r->start && start &&
+            memory_remove(m, start, start + bytes))
             return start;
     }
     return 0;

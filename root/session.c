@@ -11,8 +11,6 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "session.h"
-
 #include "domain.h"
 #include "log.h"
 
@@ -55,7 +53,10 @@ static bool take_bell(const struct domain *d, uint64_t from, uint64_t to)
 
     take(DOMAIN_OBJ(d), from, to, NOVA_SM_CTRL_UP);
     status = nova_hc_ctrl_sm(to, 0, NOVA_SM_UP);
-    return status == NOVA_SUCCESS || status == NOVA_OVRFLOW;
+    if (status == NOVA_SUCCESS || status == NOVA_OVRFLOW)
+        return true;
+    drop(to);
+    return false;
 }
 
 /* Who sees a phase may read the rest. */
@@ -267,14 +268,14 @@ int session_open(struct domain *client, uint64_t *word)
     if (n == NOVA_SESSIONS_MAX || place == NOVA_SESSIONS_MAX ||
         sessions_under(client, connect) >= manifest.connect[connect].sessions)
         return NOVA_ERR_LIMIT;
+    if (!take_bell(client, bell, bell_of(client, n)))
+        return NOVA_ERR_INVAL;
     s = &d->server[place];
     state = &d->server_table[place];
     *s =
         (struct session){.client = client, .number = n, .service = service, .portals = portals, .bell = bell};
     client->client[n] = (struct client){.connect = connect, .session = s};
-    status = take_bell(client, bell, bell_of(client, n)) ? NOVA_SUCCESS : NOVA_BAD_CAP;
-    if (!status)
-        status = enter(s, client->config->name, client->pool + (buffer - client->info->pool_start), pages);
+    status = enter(s, client->config->name, client->pool + (buffer - client->info->pool_start), pages);
     if (!status)
         status = connect_sides(s, state);
     if (status) {

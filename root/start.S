@@ -35,8 +35,9 @@ worker_entry:
         .size   worker_entry, . - worker_entry
 
         /*
-         * Portals of the handlers and of the guard: RDI = portal identifier, RSI = MTD. The C function returns
-         * the MTD of the reply. RSP is the same at each entry, because the reply is always made from here.
+         * Portals of the handlers and of the guard: RDI = portal identifier, RSI = MTD. The C function
+         * returns the MTD of the reply. RSP is the same at each entry, because the reply is always made from
+         * here.
          */
         .globl  portal_entry
         .type   portal_entry, @function

@@ -135,8 +135,8 @@ extern int64_t wall_clock;
 void clock_init(void);
 
 /*
- * Seconds since 1970-01-01 UTC, for years 2000 to 2099, from the registers of the clock: binary numbers or BCD,
- * and 24 or 12 hours.
+ * Seconds since 1970-01-01 UTC, for years 2000 to 2099, from the registers of the clock: binary numbers or
+ * BCD, and 24 or 12 hours.
  */
 int64_t clock_seconds(const uint8_t *reg);
 
