@@ -12,68 +12,59 @@
 
 #define MEMORY_AVAILABLE 1
 
-static uint32_t get32(const uint8_t *p)
+/* A tag, and an entry of the memory map, wherever they lie. */
+struct tag {
+    uint32_t type, size;
+    uint32_t word[2]; /* module: start and end; memory map: size of an entry, version */
+    char rest[];      /* module: command line; memory map: entries */
+} __attribute__((packed));
+
+struct memory_entry {
+    uint64_t start, bytes;
+    uint32_t type, reserved;
+} __attribute__((packed));
+
+static bool add_module(struct boot *boot, const struct tag *tag)
 {
-    uint32_t v;
+    size_t length = tag->size - sizeof(*tag);
 
-    __builtin_memcpy(&v, p, sizeof(v));
-    return v;
-}
-
-static uint64_t get64(const uint8_t *p)
-{
-    uint64_t v;
-
-    __builtin_memcpy(&v, p, sizeof(v));
-    return v;
-}
-
-static bool add_module(struct boot *boot, const uint8_t *tag, uint32_t size)
-{
-    struct boot_module *m = &boot->module[boot->modules];
-
-    if (boot->modules == sizeof(boot->module) / sizeof(*m) || size < 17 || tag[size - 1] != 0)
+    if (boot->modules == BOOT_MODULES || tag->size <= sizeof(*tag) || tag->rest[length - 1])
         return false;
-    *m = (struct boot_module){get32(tag + 8), get32(tag + 12), (const char *)tag + 16};
-    boot->modules++;
-    return m->start <= m->end;
+    boot->module[boot->modules++] = (struct boot_module){tag->word[0], tag->word[1], tag->rest};
+    return tag->word[0] <= tag->word[1];
 }
 
 bool boot_parse(const void *info, size_t size, struct boot *boot)
 {
-    const uint8_t *p = info;
+    const struct tag *tag;
 
     *boot = (struct boot){.modules = 0};
-    for (size_t at = 8; at + 8 <= size;) {
-        uint32_t type = get32(p + at), bytes = get32(p + at + 4);
-
-        if (bytes < 8 || bytes > size - at)
+    for (size_t at = 8; at + 8 <= size; at += (tag->size + 7UL) & ~7UL) {
+        tag = (const void *)((const char *)info + at);
+        if (tag->size < 8 || tag->size > size - at)
             return false;
-        if (type == TAG_END)
-            return boot->modules != 0 && boot->map;
-        if (type == TAG_MODULE && !add_module(boot, p + at, bytes))
+        if (tag->type == TAG_END)
+            return boot->modules && boot->map;
+        if (tag->type == TAG_MODULE && !add_module(boot, tag))
             return false;
-        if (type == TAG_MEMORY_MAP && bytes >= 16) {
-            boot->map = p + at + 16;
-            boot->map_size = bytes - 16;
-            boot->map_entry = get32(p + at + 8);
-            if (boot->map_entry < 24)
+        if (tag->type == TAG_MEMORY_MAP) {
+            if (tag->size < sizeof(*tag) || tag->word[0] < sizeof(struct memory_entry))
                 return false;
+            boot->map = tag;
         }
-        at += (bytes + 7UL) & ~7UL;
     }
     return false;
 }
 
 bool boot_memory(const struct boot *boot, unsigned n, struct range *memory)
 {
-    uint64_t at = (uint64_t)n * boot->map_entry, start, end;
+    uint64_t at = (uint64_t)n * boot->map->word[0];
+    const struct memory_entry *e = (const void *)(boot->map->rest + at);
 
-    if (at + 24 > boot->map_size)
+    if (at + sizeof(*e) > boot->map->size - sizeof(*boot->map))
         return false;
-    start = get64(boot->map + at);
-    end = start + get64(boot->map + at + 8);
-    *memory =
-        (struct range){start, end < start || get32(boot->map + at + 16) != MEMORY_AVAILABLE ? start : end};
+    *memory = (struct range){e->start, e->start + e->bytes};
+    if (memory->end < memory->start || e->type != MEMORY_AVAILABLE)
+        memory->end = memory->start;
     return true;
 }

@@ -8,17 +8,15 @@
 #ifndef ROOT_BOOT_H
 #define ROOT_BOOT_H
 
+#include "memory.h"
+
 #include <nova/manifest.h>
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #define BOOT_MAGIC 0x36d76289
 #define BOOT_INFO_MAX 0x10000 /* bytes of information that are looked at */
 
-struct range {
-    uint64_t start, end;
-};
+#define BOOT_MODULES (NOVA_MODULES_MAX + 2)
 
 struct boot_module {
     uint64_t start, end; /* physical */
@@ -26,10 +24,9 @@ struct boot_module {
 };
 
 struct boot {
-    struct boot_module module[NOVA_MODULES_MAX + 2]; /* in order; the first one is root */
+    struct boot_module module[BOOT_MODULES]; /* in order; the first one is root */
     unsigned modules;
-    const uint8_t *map; /* entries of the memory map, or null */
-    uint32_t map_size, map_entry;
+    const struct tag *map; /* of memory; in the information */
 };
 
 /* False if the information is cut off, has no memory map, or too many modules. */

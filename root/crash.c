@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "crash.h"
-
+#include "domain.h"
 #include "events.h"
 #include "log.h"
 
@@ -16,34 +15,24 @@
 #define FAULT_WRITE 2U
 #define FAULT_FETCH 16U
 
-const char *build_id(const struct domain *d, char *text)
-{
-    for (uint32_t i = 0; i < d->image.build_id_size; i++)
-        nova_format(text + 2 * i, 3, "%02x", d->image.build_id[i]);
-    return d->image.build_id_size ? text : "-";
-}
-
-static const char *exception_name(unsigned exception)
-{
-    static const char *const name[] = {[0] = "division by zero",
-                                       [1] = "debug exception",
-                                       [3] = "breakpoint",
-                                       [4] = "overflow",
-                                       [5] = "bound range",
-                                       [6] = "invalid instruction",
-                                       [7] = "FPU used without leave",
-                                       [11] = "segment not present",
-                                       [12] = "stack segment, or stack at no address",
-                                       [13] = "general protection",
-                                       [16] = "x87 exception",
-                                       [17] = "alignment check",
-                                       [19] = "SIMD exception",
-                                       [20] = "virtualization exception",
-                                       [21] = "control protection"};
-    const char *text = exception < sizeof(name) / sizeof(*name) ? name[exception] : NULL;
-
-    return text ? text : "unknown exception";
-}
+/* Those that are delivered to root, except for page faults. */
+static const char *const exception_name[] = {
+    [0] = "division by zero",
+    [1] = "debug exception",
+    [3] = "breakpoint",
+    [4] = "overflow",
+    [5] = "bound range",
+    [6] = "invalid instruction",
+    [7] = "FPU used without leave",
+    [11] = "segment not present",
+    [12] = "stack segment, or stack at no address",
+    [13] = "general protection",
+    [16] = "x87 exception",
+    [17] = "alignment check",
+    [19] = "SIMD exception",
+    [20] = "virtualization exception",
+    [21] = "control protection",
+};
 
 static void describe(const struct domain *d, unsigned exception, const struct nova_arch_state *s, char *text,
                      size_t size)
@@ -53,7 +42,7 @@ static void describe(const struct domain *d, unsigned exception, const struct no
     const char *what = error & FAULT_FETCH ? "executing" : error & FAULT_WRITE ? "writing" : "reading";
 
     if (exception != PAGE_FAULT)
-        nova_format(text, size, "%s", exception_name(exception));
+        nova_format(text, size, "%s", exception_name[exception]);
     else if (address < NOVA_INFO_ADDR)
         nova_format(text, size, "NULL pointer: %s", what);
     else if (address >= i->stack_start - PAGE_SIZE && address < i->stack_start)
@@ -84,22 +73,18 @@ static bool peek(const struct domain *d, uint64_t address, uint64_t *word)
 static void report_trace(const struct domain *d, unsigned exception, const struct nova_arch_state *s)
 {
     uint64_t frame = s->gpr[5], above, address;
-    char text[TRACE_MAX * 20 + 1];
+    char text[TRACE_MAX * 20 + 1] = "";
     unsigned count = 0;
     size_t n = 0;
 
-    text[0] = 0;
     /* After a jump to nowhere there is no frame yet, but the return address. */
     if (exception == PAGE_FAULT && s->qual[0] & FAULT_FETCH && peek(d, s->gpr[4], &address)) {
-        n += nova_format(text, sizeof(text), " %#lx", address);
+        n = nova_format(text, sizeof(text), " %#lx", address);
         count++;
     }
-    while (count++ < TRACE_MAX && frame && peek(d, frame, &above) && peek(d, frame + 8, &address) &&
-           address) {
+    for (; count < TRACE_MAX && peek(d, frame, &above) && peek(d, frame + 8, &address) && address; count++) {
         n += nova_format(text + n, sizeof(text) - n, " %#lx", address);
-        if (above <= frame)
-            break;
-        frame = above;
+        frame = above > frame ? above : 0;
     }
     log_root("crash %s trace%s", d->config->name, text);
 }
@@ -121,11 +106,11 @@ void crash_report(const struct domain *d, unsigned cpu, unsigned exception, cons
 {
     const char *name = d->config->name;
     const uint64_t *r = s->gpr;
-    char cause[80], id[65];
+    char cause[80];
 
     describe(d, exception, s, cause, sizeof(cause));
     log_root("crash %s build=%s cpu=%u cause=\"%s\" rip=%#lx rsp=%#lx addr=%#lx error=%#lx", name,
-             build_id(d, id), cpu, cause, s->rip, r[4], exception == PAGE_FAULT ? s->qual[1] : 0, s->qual[0]);
+             d->build_id, cpu, cause, s->rip, r[4], exception == PAGE_FAULT ? s->qual[1] : 0, s->qual[0]);
     log_root("crash %s regs rax=%#lx rbx=%#lx rcx=%#lx rdx=%#lx rsi=%#lx rdi=%#lx rbp=%#lx rflags=%#lx", name,
              r[0], r[3], r[1], r[2], r[6], r[7], r[5], s->rflags);
     log_root("crash %s regs r8=%#lx r9=%#lx r10=%#lx r11=%#lx r12=%#lx r13=%#lx r14=%#lx r15=%#lx", name,

@@ -9,17 +9,17 @@
 
 #include "domain.h"
 
-#include "crash.h"
-#include "end.h"
 #include "events.h"
 #include "log.h"
 #include "stack.h"
 
-#define INFO_PAGES 3
+#include <cpuid.h>
+#include <nova/parent.h>
+
 #define OBJ_ORDER 18
 #define HST_ORDER 31
-#define CPUID_RDRAND (1U << 30) /* ECX of leaf 1 */
 #define RANDOM_TRIES 100
+#define BUDGET_MS 10U
 #define BACKOFF_MAX 3600000UL
 
 struct domain *domains;
@@ -27,22 +27,19 @@ struct domain *domains;
 void domains_init(void)
 {
     unsigned count = manifest.head->domains;
-    uint64_t pages = (count * sizeof(*domains) + PAGE_SIZE - 1) / PAGE_SIZE;
 
-    domains = root_pages(pages, NULL);
+    domains = root_alloc(count * sizeof(*domains));
     for (unsigned i = 0; i < count; i++) {
         struct domain *d = &domains[i];
 
         *d = (struct domain){.config = &manifest.domain[i], .index = i, .state = DOMAIN_WAITING};
-        d->info = root_pages(INFO_PAGES + 1, &d->pages);
+        d->info = root_alloc((INFO_PAGES + 1) * PAGE_SIZE);
+        d->pages = (uint64_t)d->info - PHYSICAL_BASE;
         d->client_table = (void *)((char *)d->info + PAGE_SIZE);
         d->server_table = (void *)((char *)d->info + 2 * PAGE_SIZE);
     }
-    for (unsigned i = 0; i < count; i++) {
-        domains[i].pool = memory_alloc(&memory, manifest.domain[i].pages);
-        if (!domains[i].pool)
-            panic("no memory for domains in one piece");
-    }
+    for (unsigned i = 0; i < count; i++)
+        domains[i].pool = pages_alloc(manifest.domain[i].pages);
 }
 
 struct domain *domain_alive(unsigned index, uint32_t life)
@@ -118,26 +115,15 @@ static bool fill_info(struct domain *d)
     return at + device_pages * PAGE_SIZE <= NOVA_WINDOW_ADDR;
 }
 
-/* Features of the CPU: ECX and EDX of CPUID leaf 1. */
-static uint32_t cpu_features(uint32_t *c)
-{
-    uint32_t a = 1, b, d;
-
-    *c = 0;
-    __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(*c), "=d"(d));
-    return d;
-}
-
 /* 16 bytes; false if the CPU has none to give. */
 static bool random_bytes(uint64_t *word)
 {
-    uint32_t features;
     unsigned n = 0;
-    uint8_t ok;
 
-    cpu_features(&features);
-    for (unsigned tries = 0; features & CPUID_RDRAND && n < 2 && tries < RANDOM_TRIES; tries++) {
-        __asm__ volatile("rdrand %0; setc %1" : "=r"(word[n]), "=qm"(ok) : : "cc");
+    for (unsigned tries = 0; n < 2 && tries < RANDOM_TRIES; tries++) {
+        bool ok;
+
+        __asm__ volatile("rdrand %0" : "=r"(word[n]), "=@ccc"(ok));
         n += ok;
     }
     return n == 2;
@@ -148,182 +134,153 @@ static uint64_t fill_pool(struct domain *d)
 {
     const struct nova_manifest_domain *c = d->config;
     const uint8_t *file = physical(module[c->image].start);
-    uint8_t *pool = map_physical(d->pool, d->info->pool_used, NOVA_MEM_R | NOVA_MEM_W);
-    uint64_t random[2], at = 0, sp;
-    uint32_t features;
+    uint8_t *pool = physical(d->pool);
+    uint64_t random[2];
+    uint32_t a, b, features, hwcap; /* CPUID leaf 1 */
     struct stack_content content = {.args = {manifest.strings + c->args, c->args_size},
                                     .env = {manifest.strings + c->env, c->env_size},
                                     .phdr = d->image.phdr,
                                     .phnum = d->image.phnum,
                                     .entry = d->image.entry,
-                                    .hwcap = cpu_features(&features),
-                                    .info = NOVA_INFO_ADDR,
-                                    .random = random_bytes(random) ? (uint8_t *)random : NULL};
+                                    .info = NOVA_INFO_ADDR};
 
+    __cpuid(1, a, b, features, hwcap);
+    content.hwcap = hwcap;
+    content.random = features & bit_RDRND && random_bytes(random) ? (uint8_t *)random : NULL;
     for (unsigned i = 0; i < d->image.segments; i++) {
         const struct image_segment *s = &d->image.segment[i];
 
         if (s->perm & NOVA_MEM_W) {
-            memcpy(pool + at + s->skip, file + s->offset + s->skip, s->size);
-            at += s->pages * PAGE_SIZE;
+            memcpy(pool + s->skip, file + s->offset + s->skip, s->size);
+            pool += s->pages * PAGE_SIZE;
         }
     }
-    sp = stack_build(pool + at, c->stack_pages * PAGE_SIZE, d->info->stack_end, &content);
-    map_physical(d->pool, d->info->pool_used, 0);
-    d->clean = false;
-    return sp;
+    return stack_build(pool, c->stack_pages * PAGE_SIZE, d->info->stack_end, &content);
 }
 
-/* -- Its spaces; status codes, 0 is success -- */
+/* -- Its spaces; true if kernel memory does not suffice, or something is not there -- */
 
-static unsigned map(struct domain *d, uint64_t address, uint64_t from, uint64_t bytes, unsigned perm,
-                    uint32_t mad)
+static bool map(struct domain *d, uint64_t address, uint64_t from, uint64_t bytes, unsigned perm,
+                uint32_t mad)
 {
     return delegate_range(SEL_NOVA_HST, DOMAIN_HST(d), from / PAGE_SIZE, address / PAGE_SIZE,
-                          (bytes + PAGE_SIZE - 1) / PAGE_SIZE, 31, perm, mad);
+                          (bytes + PAGE_SIZE - 1) / PAGE_SIZE, 31, perm, mad) != NOVA_SUCCESS;
 }
 
-static unsigned map_memory(struct domain *d)
+static bool map_memory(struct domain *d)
 {
-    const struct nova_manifest_domain *c = d->config;
     const struct nova_info *i = d->info;
-    uint64_t file = module[c->image].start, at = d->pool;
+    uint64_t at = d->pool, archive = i->archive_size ? module[d->config->archive].start : 0;
     const unsigned rw = NOVA_MEM_R | NOVA_MEM_W;
-    unsigned status = map(d, NOVA_INFO_ADDR, d->pages, INFO_PAGES * PAGE_SIZE, NOVA_MEM_R, NOVA_MAD_WB);
+    bool failed = false;
 
-    for (unsigned n = 0; !status && n < d->image.segments; n++) {
+    for (unsigned n = 0; n < d->image.segments; n++) {
         const struct image_segment *s = &d->image.segment[n];
+        uint64_t bytes = s->pages * PAGE_SIZE;
         bool write = s->perm & NOVA_MEM_W;
 
-        status = map(d, s->start, write ? at : file + s->offset, s->pages * PAGE_SIZE, s->perm, NOVA_MAD_WB);
-        at += write ? s->pages * PAGE_SIZE : 0;
+        failed |= map(d, s->start, write ? at : module[d->config->image].start + s->offset, bytes, s->perm,
+                      NOVA_MAD_WB);
+        at += write ? bytes : 0;
     }
-    if (!status)
-        status = map(d, i->stack_start, at, i->stack_end - i->stack_start, rw, NOVA_MAD_WB);
-    if (!status)
-        status = map(d, i->pool_start, d->pool, i->pool_size, rw, NOVA_MAD_WB);
-    if (!status && i->archive_size)
-        status = map(d, i->archive_start, module[c->archive].start, i->archive_size, NOVA_MEM_R, NOVA_MAD_WB);
-    return status;
+    return failed || map(d, NOVA_INFO_ADDR, d->pages, INFO_PAGES * PAGE_SIZE, NOVA_MEM_R, NOVA_MAD_WB) ||
+           map(d, i->stack_start, at, i->stack_end - i->stack_start, rw, NOVA_MAD_WB) ||
+           map(d, i->pool_start, d->pool, i->pool_size, rw, NOVA_MAD_WB) ||
+           map(d, i->archive_start, archive, i->archive_size, NOVA_MEM_R, NOVA_MAD_WB);
 }
 
-/* Configures an interrupt of the domain; its semaphore is at SEL_NEW. */
-static unsigned assign(const struct domain *d, const struct nova_manifest_resource *r, unsigned flags)
+/* Configures an interrupt; its semaphore is at SEL_NEW. */
+static bool assign(const struct domain *d, const struct nova_manifest_resource *r, unsigned flags)
 {
     uint64_t addr, data;
 
-    nova_hc_ctrl_pd(hip->sel_num - NOVA_ROOT_SEL_NOVA_OBJ, sel_obj, NOVA_SEL_INT + r->first, SEL_NEW, 0,
-                    NOVA_PERM_ALL, 0);
-    return nova_hc_assign_int(SEL_NEW, d->info->cpu, 0, r->flags | flags, &addr, &data);
+    take(hip->sel_num - NOVA_ROOT_SEL_NOVA_OBJ, NOVA_SEL_INT + r->first, SEL_NEW, NOVA_PERM_ALL);
+    return nova_hc_assign_int(SEL_NEW, d->info->cpu, 0, r->flags | flags, &addr, &data) != NOVA_SUCCESS;
 }
 
 /* Ports, interrupts, device memory. */
-static unsigned give_resources(struct domain *d)
+static bool give_resources(struct domain *d)
 {
-    const struct nova_manifest_resource *r = &manifest.resource[d->config->resource],
-                                        *end = r + d->config->resources;
+    const struct nova_manifest_resource *r = &manifest.resource[d->config->resource];
     uint64_t device = d->info->device_start, interrupt = NOVA_SEL_INTERRUPT;
-    unsigned status = NOVA_SUCCESS;
+    bool failed = false;
 
-    for (; !status && r < end; r++)
+    for (const struct nova_manifest_resource *end = r + d->config->resources; !failed && r < end; r++)
         if (r->kind == NOVA_RESOURCE_PORTS) {
-            status =
+            failed =
                 delegate_range(SEL_NOVA_PIO, DOMAIN_PIO(d), r->first, r->first, r->count, 16, NOVA_PIO_A, 0);
         } else if (r->kind == NOVA_RESOURCE_MEMORY) {
-            status = map(d, device, r->first * PAGE_SIZE, r->count * PAGE_SIZE, NOVA_MEM_R | NOVA_MEM_W,
+            failed = map(d, device, r->first * PAGE_SIZE, r->count * PAGE_SIZE, NOVA_MEM_R | NOVA_MEM_W,
                          NOVA_MAD_UC);
             device += r->count * PAGE_SIZE;
         } else {
-            status = assign(d, r, 0);
-            if (!status)
-                status = hand_over(SEL_NEW, DOMAIN_OBJ(d), interrupt++, NOVA_PERM_ALL);
+            failed = assign(d, r, 0) || hand_over(SEL_NEW, DOMAIN_OBJ(d), interrupt++, NOVA_PERM_ALL);
         }
-    return status;
-}
-
-static void mask_interrupts(const struct domain *d)
-{
-    const struct nova_manifest_resource *r = &manifest.resource[d->config->resource],
-                                        *end = r + d->config->resources;
-
-    for (; r < end; r++)
-        if (r->kind == NOVA_RESOURCE_INTERRUPT)
-            assign(d, r, NOVA_INT_MASK);
-    drop(SEL_NEW);
+    return failed;
 }
 
 /* Portals for the events of its threads, and to root, for each of its CPUs. */
-static unsigned create_portals(struct domain *d)
+static bool create_portals(struct domain *d)
 {
     const uint32_t all =
         NOVA_MTD_GPR_0_7 | NOVA_MTD_GPR_8_15 | NOVA_MTD_RFLAGS | NOVA_MTD_RIP | NOVA_MTD_QUAL;
-    const uint32_t exceptions =
-        0x3b78fb; /* those that are delivered, see nova_events(2), STARTUP and RECALL */
-    uint64_t events = NOVA_SEL_EVENTS;
-    unsigned status = NOVA_SUCCESS;
+    const uint32_t exceptions = 0x3b78fb; /* those that are delivered, see nova_events(2) */
+    bool failed = false;
 
-    for (unsigned cpu = 0; cpu < hip->cpu_num; cpu++) {
-        if (!(d->config->cpus & 1UL << cpu))
-            continue;
-        for (unsigned kind = 0; !status && kind <= PORTAL_PARENT; kind++) {
+    for (uint64_t cpus = d->config->cpus, events = NOVA_SEL_EVENTS; cpus; cpus &= cpus - 1, events += 64) {
+        unsigned cpu = (unsigned)__builtin_ctzl(cpus);
+
+        for (unsigned kind = 0; !failed && kind <= PORTAL_PARENT; kind++) {
             bool parent = kind == PORTAL_PARENT;
+            uint32_t mtd = kind < PORTAL_STARTUP ? all : 0;
 
             if (kind < PORTAL_STARTUP && !(exceptions & 1U << kind))
                 continue;
-            status = portal_create(cpu, DOMAIN_PD(d), PORTAL_ID(cpu, kind, d->index, d->life),
-                                   kind < PORTAL_STARTUP ? all : 0);
-            if (!status)
-                status = hand_over(SEL_NEW, DOMAIN_OBJ(d), parent ? NOVA_SEL_PARENT + cpu : events + kind,
-                                   parent ? NOVA_PT_CALL : NOVA_PT_EVENT);
+            failed = portal_create(SEL_NEW, SEL_HANDLER + cpu, DOMAIN_PD(d),
+                                   PORTAL_ID(cpu, kind, d->index, d->life), mtd) ||
+                     hand_over(SEL_NEW, DOMAIN_OBJ(d), parent ? NOVA_SEL_PARENT + cpu : events + kind,
+                               parent ? NOVA_PT_CALL : NOVA_PT_EVENT);
         }
-        events += 64;
     }
-    return status;
+    return failed;
 }
 
-static unsigned create_spaces(struct domain *d)
+static bool create_spaces(struct domain *d)
 {
-    uint64_t pd = DOMAIN_PD(d), obj = DOMAIN_OBJ(d);
-    unsigned status = nova_hc_create_pd_limited(pd, sel_pd, d->config->kernel_pages);
+    const unsigned space = NOVA_SPC_GRANT | NOVA_SPC_TAKE;
+    uint64_t pd = DOMAIN_PD(d), obj = DOMAIN_OBJ(d), hst = DOMAIN_HST(d);
 
-    for (unsigned op = 0; op < 3 && !status; op++) {
-        static const uint8_t ops[] = {NOVA_PD_OBJ, NOVA_PD_HST, NOVA_PD_PIO};
-
-        status = nova_hc_create_pd(pd + 1 + op, pd, ops[op]);
-    }
-    if (!status)
-        status = give(pd, obj, NOVA_SEL_PD, NOVA_PD_CREATE_PT | NOVA_PD_CREATE_SM);
-    if (!status)
-        status = give(obj, obj, NOVA_SEL_OBJ, NOVA_SPC_GRANT | NOVA_SPC_TAKE);
-    if (!status)
-        status = give(DOMAIN_HST(d), obj, NOVA_SEL_HST, NOVA_SPC_GRANT | NOVA_SPC_TAKE);
-    return status;
+    return nova_hc_create_pd_limited(pd, sel_pd, d->config->kernel_pages) ||
+           nova_hc_create_pd(obj, pd, NOVA_PD_OBJ) || nova_hc_create_pd(hst, pd, NOVA_PD_HST) ||
+           nova_hc_create_pd(DOMAIN_PIO(d), pd, NOVA_PD_PIO) ||
+           give(pd, obj, NOVA_SEL_PD, NOVA_PD_CREATE_PT | NOVA_PD_CREATE_SM) ||
+           give(obj, obj, NOVA_SEL_OBJ, space) || give(hst, obj, NOVA_SEL_HST, space);
 }
 
-/* Event base of threads on a CPU that the domain may use. */
-static uint64_t event_base(const struct domain *d, uint64_t cpu)
+int domain_thread(struct domain *d, const uint64_t *word)
 {
-    return NOVA_SEL_EVENTS + 64UL * count_bits(d->config->cpus & ((1UL << cpu) - 1));
-}
-
-int domain_thread(struct domain *d, const struct thread_config *t)
-{
-    bool global = t->flags & NOVA_EC_GLOBAL;
-    unsigned status;
+    uint64_t cpu = word[1], priority = word[6], budget = word[7], sel = word[8],
+             highest = d->config->priority;
+    uint64_t events = NOVA_SEL_EVENTS + 64UL * count_bits(d->config->cpus & ((1UL << cpu) - 1));
+    unsigned global = word[5] & NOVA_THREAD_LOCAL ? 0 : NOVA_EC_GLOBAL, status;
 
     if (d->threads >= d->config->threads)
         return NOVA_ERR_LIMIT;
-    status = nova_hc_create_ec(SEL_NEW, DOMAIN_PD(d), NOVA_UTCB_ADDR + t->slot * PAGE_SIZE, (unsigned)t->cpu,
-                               t->sp, event_base(d, t->cpu), (unsigned)t->flags);
+    priority = priority && priority < highest ? priority : highest;
+    status = nova_hc_create_ec(SEL_NEW, DOMAIN_PD(d), NOVA_UTCB_ADDR + word[2] * PAGE_SIZE, (unsigned)cpu,
+                               word[3], events, global | (word[5] & NOVA_THREAD_FPU ? NOVA_EC_FPU : 0U));
     if (status)
         return error_of(status);
-    status = give(SEL_NEW, DOMAIN_OBJ(d), t->sel, NOVA_EC_CTRL | NOVA_EC_BIND_PT);
+    if (global)
+        d->entry = word[4];
+    status = give(SEL_NEW, DOMAIN_OBJ(d), sel, NOVA_EC_CTRL | NOVA_EC_BIND_PT);
     if (!status && global)
-        status = nova_hc_create_sc(SEL_NEW_SC, DOMAIN_PD(d), SEL_NEW, NOVA_SCD(t->priority, t->budget));
+        status = nova_hc_create_sc(SEL_NEW_SC, DOMAIN_PD(d), SEL_NEW,
+                                   NOVA_SCD(priority, budget ? budget : BUDGET_MS));
     if (!status && global)
-        status = hand_over(SEL_NEW_SC, DOMAIN_OBJ(d), t->sel + 1, NOVA_SC_CTRL);
+        status = hand_over(SEL_NEW_SC, DOMAIN_OBJ(d), sel + 1, NOVA_SC_CTRL);
     if (status)
-        revoke(DOMAIN_OBJ(d), t->sel);
+        revoke(DOMAIN_OBJ(d), sel, 1);
     else
         d->threads++;
     drop(SEL_NEW);
@@ -337,11 +294,10 @@ static const char *build(struct domain *d)
     const struct nova_manifest_domain *c = d->config;
     const struct boot_module *file = &module[c->image];
     const char *error = image_check(physical(file->start), file->end - file->start, &d->image);
-    struct thread_config first = {.cpu = (uint64_t)__builtin_ctzl(c->cpus),
-                                  .flags = NOVA_EC_GLOBAL | (c->flags & NOVA_DOMAIN_FPU ? NOVA_EC_FPU : 0U),
-                                  .priority = c->priority,
-                                  .budget = 10,
-                                  .sel = NOVA_SEL_FIRST_EC};
+    uint64_t first[] = {[1] = (uint64_t)__builtin_ctzl(c->cpus),
+                        [4] = d->image.entry,
+                        [5] = c->flags & NOVA_DOMAIN_FPU ? NOVA_THREAD_FPU : 0,
+                        [8] = NOVA_SEL_FIRST_EC};
 
     if (error)
         return error;
@@ -349,34 +305,26 @@ static const char *build(struct domain *d)
         return "its memory does not suffice for data and stack";
     if (!fill_info(d))
         return "its address space does not suffice";
-    first.sp = fill_pool(d);
-    if (!first.sp)
+    first[3] = fill_pool(d);
+    if (!first[3])
         return "its stack does not suffice for its arguments";
-    d->entry = d->image.entry;
+    memcpy(d->build_id, "-", 2);
+    for (uint32_t i = 0; i < d->image.build_id_size; i++)
+        nova_format(d->build_id + 2 * i, 3, "%02x", d->image.build_id[i]);
     if (create_spaces(d) || map_memory(d) || give_resources(d) || create_portals(d) ||
-        domain_thread(d, &first))
+        domain_thread(d, first))
         return "its kernel memory does not suffice, or a resource is not there";
     return NULL;
 }
 
-const char *domain_start(struct domain *d)
-{
-    const char *error;
-
-    d->life++;
-    d->threads = 0;
-    d->state = DOMAIN_RUNNING;
-    error = build(d);
-    if (error)
-        domain_destroy(d);
-    return error;
-}
-
 void domain_destroy(struct domain *d)
 {
-    sessions_end(d);
-    mask_interrupts(d);
-    d->state = DOMAIN_OFF;
+    const struct nova_manifest_resource *r = &manifest.resource[d->config->resource],
+                                        *end = r + d->config->resources;
+
+    for (; r < end; r++)
+        if (r->kind == NOVA_RESOURCE_INTERRUPT)
+            assign(d, r, NOVA_INT_MASK);
     /*
      * Threads of it on other CPUs may be in a hypercall. Emptying the host space waits until they have left
      * it; what they mapped meanwhile goes the second time, and they have nothing left to map more with.
@@ -385,14 +333,17 @@ void domain_destroy(struct domain *d)
     for (unsigned i = 0; i < 2; i++)
         for (uint64_t page = 0; page < USER_END / PAGE_SIZE; page += 1UL << HST_ORDER)
             nova_hc_ctrl_pd(SEL_HST, DOMAIN_HST(d), page, page, HST_ORDER, 0, 0);
+    sessions_end(d);
     for (uint64_t sel = DOMAIN_PD(d); sel <= DOMAIN_PIO(d); sel++)
         drop(sel);
     drop(SEL_NEW);
     drop(SEL_NEW_SC);
 }
 
+/* Nothing is left of it, and it does not start again unless the policy says so. */
 static void set_ended(struct domain *d, unsigned status)
 {
+    domain_destroy(d);
     d->state = DOMAIN_ENDED;
     d->status = status;
     if (d->index == manifest.head->console)
@@ -402,16 +353,15 @@ static void set_ended(struct domain *d, unsigned status)
 void domain_exit(struct domain *d, unsigned status)
 {
     log_root("exit %s status=%u", d->config->name, status);
-    domain_destroy(d);
     set_ended(d, status);
     end_check();
 }
 
-/* What the system file says about a domain that cannot go on. */
-static void apply_policy(struct domain *d)
+/* It cannot go on: does what the system file says. */
+static void fail(struct domain *d)
 {
     const struct nova_manifest_domain *c = d->config;
-    uint64_t ms;
+    uint64_t ms = c->backoff_ms;
 
     set_ended(d, STATUS_CRASHED);
     if (c->policy != NOVA_POLICY_RESTART || d->restarts >= c->restarts) {
@@ -421,11 +371,9 @@ static void apply_policy(struct domain *d)
         end_check();
         return;
     }
-    ms = c->backoff_ms;
     for (uint32_t i = 0; i < d->restarts && ms < BACKOFF_MAX; i++)
         ms *= 2;
-    if (ms > BACKOFF_MAX)
-        ms = BACKOFF_MAX;
+    ms = ms < BACKOFF_MAX ? ms : BACKOFF_MAX;
     d->restarts++;
     d->state = DOMAIN_WAITING;
     d->restart_at = deadline_ms(ms);
@@ -435,8 +383,7 @@ static void apply_policy(struct domain *d)
 void domain_crash(struct domain *d, unsigned cpu, unsigned exception, const struct nova_arch_state *state)
 {
     crash_report(d, cpu, exception, state);
-    domain_destroy(d);
-    apply_policy(d);
+    fail(d);
 }
 
 /*
@@ -447,19 +394,19 @@ static void start(struct domain *d)
 {
     uint64_t bytes = d->config->pages * PAGE_SIZE;
     const char *error;
-    char id[65];
 
-    if (!d->clean)
-        memset(map_physical(d->pool, bytes, NOVA_MEM_R | NOVA_MEM_W), 0, bytes);
-    map_physical(d->pool, bytes, 0);
-    d->clean = true;
+    memset(map_physical(d->pool, bytes, NOVA_MEM_R | NOVA_MEM_W), 0, bytes);
     lock();
-    error = domain_start(d);
+    d->life++;
+    d->threads = 0;
+    d->state = DOMAIN_RUNNING;
+    error = build(d);
+    map_physical(d->pool, bytes, 0);
     if (error) {
         log_root("refuse %s cause=\"%s\"", d->config->name, error);
-        apply_policy(d);
+        fail(d);
     } else {
-        log_root("start %s build=%s image=%u", d->config->name, build_id(d, id), d->config->image);
+        log_root("start %s build=%s image=%u", d->config->name, d->build_id, d->config->image);
         if (d->index == manifest.head->console)
             log_to_console();
     }
@@ -471,13 +418,10 @@ uint64_t domains_poll(void)
     unsigned count = manifest.head->domains, console = manifest.head->console;
     uint64_t next = 0;
 
-    for (unsigned i = 0; i <= count; i++) {
-        unsigned index = i ? i - 1 : console; /* first of all the console, if there is one */
-        struct domain *d = &domains[index];
+    for (unsigned i = 0; i <= count && !end_begun(); i++) {
+        struct domain *d = &domains[i ? i - 1 : console < count ? console : 0]; /* the console first */
 
-        if (index >= count || d->state != DOMAIN_WAITING || end_begun())
-            continue;
-        if (d->restart_at <= now())
+        if (d->state == DOMAIN_WAITING && d->restart_at <= now())
             start(d);
         if (d->state == DOMAIN_WAITING && (!next || d->restart_at < next))
             next = d->restart_at;

@@ -10,16 +10,29 @@
 #define ROOT_DOMAIN_H
 
 #include "elf.h"
-#include "session.h"
 #include "system.h"
 
+#define INFO_PAGES 3       /* information and two tables; a page that stands in for lost buffers is behind */
 #define STATUS_CRASHED 128 /* exit status of a domain that has crashed */
 
 enum domain_state {
-    DOMAIN_OFF, /* not started yet, or nothing left of it */
     DOMAIN_RUNNING,
-    DOMAIN_WAITING, /* starts again at `restart_at` */
+    DOMAIN_WAITING, /* starts at `restart_at` */
     DOMAIN_ENDED    /* for good, with `status` */
+};
+
+/* The server's side of a session. The rest is what the server sees: its nova_session_state. */
+struct session {
+    struct domain *client; /* null: gone, or it is root */
+    unsigned number;       /* in the client's table */
+    unsigned service;
+    uint64_t portals, bell; /* selectors in the client's object space */
+};
+
+/* The client's side. */
+struct client {
+    unsigned connect;        /* what permits it */
+    struct session *session; /* null: the server is gone */
 };
 
 struct domain {
@@ -30,13 +43,13 @@ struct domain {
     uint32_t restarts;
     uint64_t restart_at;
     unsigned status;
-    bool clean;     /* the pool is all 0 */
     uint64_t pool;  /* physical */
     uint64_t pages; /* physical: information, tables, one that stands in for lost buffers */
     struct nova_info *info;
     struct nova_session_state *client_table, *server_table;
     struct image image;
-    uint64_t entry; /* where its next global thread starts */
+    char build_id[65]; /* its build id in hexadecimal digits, or "-" */
+    uint64_t entry;    /* where its next global thread starts */
     uint32_t threads;
     struct client client[NOVA_SESSIONS_MAX];  /* sessions that it has opened */
     struct session server[NOVA_SESSIONS_MAX]; /* sessions that it serves */
@@ -59,23 +72,56 @@ struct domain *domain_alive(unsigned index, uint32_t life);
 /* Whether selectors [first, first + count) are the domain's to use as it likes. */
 bool domain_selectors(const struct domain *d, uint64_t first, uint64_t count);
 
-/* Builds the domain and lets its first thread run. What is wrong if it cannot, then nothing of it is left. */
-const char *domain_start(struct domain *d);
-
 /* Takes everything away from it. Its sessions end for both sides. */
 void domain_destroy(struct domain *d);
 
 /* It has ended by itself. */
 void domain_exit(struct domain *d, unsigned status);
 
-/* A new thread: its EC goes to `sel`, its SC to the selector behind. An `enum nova_error`. */
-struct thread_config {
-    uint64_t cpu, slot, sp, flags, priority, budget, sel;
-};
-int domain_thread(struct domain *d, const struct thread_config *config);
+/* A new thread, from the words of a checked NOVA_PARENT_THREAD. An `enum nova_error`. */
+int domain_thread(struct domain *d, const uint64_t *word);
 
 /* A thread of it had an exception: writes the record, then does what the policy says. */
 void domain_crash(struct domain *d, unsigned cpu, unsigned exception, const struct nova_arch_state *state);
+
+/* -- session.c: sessions between domains. Under the lock. -- */
+
+/*
+ * Operations of nova/parent.h, with the words of the message, of which OPEN overwrites 1 and 2 with its
+ * results. They return `enum nova_error`.
+ */
+int session_serve(struct domain *server, uint64_t *word);
+int session_open(struct domain *client, uint64_t *word);
+int session_close(struct domain *client, uint64_t *word);
+int session_release(struct domain *server, uint64_t *word);
+
+/* The domain has ended: its clients find their sessions gone, its servers lose its buffers. */
+void sessions_end(struct domain *d);
+
+/* -- crash.c -- */
+
+/* Writes the record of a thread's exception. Main thread only. */
+void crash_report(const struct domain *d, unsigned cpu, unsigned exception,
+                  const struct nova_arch_state *state);
+
+/* -- parent.c: requests of domains to their parent (nova/parent.h). Under the lock. -- */
+
+/* Serves a message of `words` words in place; returns how many words the reply has. */
+unsigned parent_request(struct domain *d, uint64_t *word, unsigned words);
+
+/* -- end.c: end of the system. Main thread only. -- */
+
+/* Ends the system if the domain that it depends on has ended for good, or all that are no servers. */
+void end_check(void);
+
+/* Ends it with this status, as the system file says: power-off, reset, or nothing but a line in the log. */
+void end_system(unsigned status);
+
+/* Whether nothing is to be started any more. */
+bool end_begun(void);
+
+/* Once that is so: switches the machine off when the log is out. The time to be called again. */
+uint64_t end_poll(void);
 
 /* Starts what is to start now. The time of the next start, or 0. Takes the lock itself. */
 uint64_t domains_poll(void);

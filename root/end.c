@@ -5,8 +5,6 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "end.h"
-
 #include "domain.h"
 #include "log.h"
 
@@ -45,29 +43,22 @@ void end_system(unsigned status)
 void end_check(void)
 {
     const struct nova_manifest *h = manifest.head;
-    unsigned status = 0, others = 0;
+    unsigned status = 0, ended = 0;
 
-    if (h->exit_domain != NOVA_MANIFEST_NONE) {
-        if (domains[h->exit_domain].state == DOMAIN_ENDED)
-            end_system(domains[h->exit_domain].status);
-        return;
-    }
-    for (unsigned i = 0; i < h->domains; i++) {
-        if (domains[i].config->services)
+    for (const struct domain *d = domains; d < domains + h->domains; d++) {
+        if (h->exit_domain == NOVA_MANIFEST_NONE ? d->config->services : d->index != h->exit_domain)
             continue;
-        if (domains[i].state != DOMAIN_ENDED)
+        if (d->state != DOMAIN_ENDED)
             return;
-        others++;
-        status = domains[i].status > status ? domains[i].status : status;
+        ended++;
+        status = d->status > status ? d->status : status;
     }
-    if (others)
+    if (ended)
         end_system(status);
 }
 
 uint64_t end_poll(void)
 {
-    if (!begun)
-        return 0;
     if (!log_idle())
         quiet = deadline_ms(IDLE_MS);
     if (now() >= give_up) {

@@ -11,19 +11,27 @@
 
 #include "domain.h"
 #include "log.h"
-#include "parent.h"
 #include "system.h"
+
+#include <nova/parent.h>
 
 #define STACK_SIZE 2048U
 #define WORKER_STACK 8192U
 
-static struct request request[NOVA_CPUS_MAX];
+/* A message that waits to be worked on, or that is: one for each CPU. */
+static struct request {
+    uint64_t pid;
+    uint32_t mtd; /* of the message, then of the reply */
+    bool pending; /* atomic */
+    bool main;    /* for the main thread, not for the CPU's worker */
+    union nova_utcb *utcb;
+} request[NOVA_CPUS_MAX];
+
 static uint32_t lock_next, lock_serving;
 
-extern void portal_entry(void), guard_entry(void), worker_entry(void);
+extern void portal_entry(void), worker_entry(void);
 extern const char word_read_fault[], word_read_failed[];
 uint32_t portal_main(uint64_t pid, uint32_t mtd);
-uint32_t guard_main(uint64_t pid, uint32_t mtd);
 _Noreturn void worker_main(unsigned cpu);
 
 void lock(void)
@@ -45,7 +53,18 @@ static union nova_utcb *utcb_at(unsigned index)
     return (union nova_utcb *)(UTCB_BASE + index * PAGE_SIZE);
 }
 
-/* A handler. Its reply ends up here again, with the next message. */
+/* An exception of the main thread: where a word was not there it goes on, anything else is the end. */
+static uint32_t guard(unsigned exception)
+{
+    struct nova_arch_state *s = &utcb_at(2U * hip->cpu_num)->arch;
+
+    if (exception != 14 || s->rip != (uint64_t)word_read_fault)
+        panic("exception in root");
+    s->rip = (uint64_t)word_read_failed;
+    return NOVA_MTD_RIP;
+}
+
+/* A handler, or the guard. Its reply ends up here again, with the next message. */
 uint32_t portal_main(uint64_t pid, uint32_t mtd)
 {
     unsigned cpu = PORTAL_CPU(pid), kind = PORTAL_KIND(pid);
@@ -53,6 +72,8 @@ uint32_t portal_main(uint64_t pid, uint32_t mtd)
 
     if (kind == PORTAL_RECALL)
         return 0;
+    if (kind == PORTAL_GUARD)
+        return guard(PORTAL_DOMAIN(pid));
     if (kind == PORTAL_WORKER) {
         r->utcb->arch.rip = (uint64_t)worker_entry;
         r->utcb->arch.gpr[7] = cpu;
@@ -108,24 +129,11 @@ void worker_main(unsigned cpu)
     }
 }
 
-/* An exception of the main thread: where a word was not there it goes on, anything else is the end. */
-uint32_t guard_main(uint64_t pid, uint32_t mtd)
+unsigned portal_create(uint64_t sel, uint64_t handler, uint64_t pays, uint64_t pid, uint32_t mtd)
 {
-    struct nova_arch_state *s = &utcb_at(2U * hip->cpu_num)->arch;
+    unsigned status = nova_hc_create_pt(sel, pays, handler, (uint64_t)portal_entry);
 
-    (void)mtd;
-    if (pid == 14 && s->rip == (uint64_t)word_read_fault) {
-        s->rip = (uint64_t)word_read_failed;
-        return NOVA_MTD_RIP;
-    }
-    panic("exception in root");
-}
-
-unsigned portal_create(unsigned cpu, uint64_t pays, uint64_t pid, uint32_t mtd)
-{
-    unsigned status = nova_hc_create_pt(SEL_NEW, pays, SEL_HANDLER + cpu, (uint64_t)portal_entry);
-
-    return status == NOVA_SUCCESS ? nova_hc_ctrl_pt(SEL_NEW, pid, mtd) : status;
+    return status == NOVA_SUCCESS ? nova_hc_ctrl_pt(sel, pid, mtd) : status;
 }
 
 static void must(unsigned status)
@@ -146,8 +154,8 @@ static void create_threads(unsigned cpu, uint8_t *stacks)
                            (uint64_t)stack + STACK_SIZE, SEL_NONE, 0));
     if (cpu == hip->cpu_bsp)
         return;
-    must(portal_create(cpu, sel_pd, PORTAL_ID(cpu, PORTAL_WORKER, 0, 0), NOVA_MTD_RIP | NOVA_MTD_GPR_0_7));
-    must(hand_over(SEL_NEW, sel_obj, SEL_WORKER_START + cpu, NOVA_PT_EVENT));
+    must(portal_create(SEL_WORKER_START + cpu, SEL_HANDLER + cpu, sel_pd, PORTAL_ID(cpu, PORTAL_WORKER, 0, 0),
+                       NOVA_MTD_RIP | NOVA_MTD_GPR_0_7));
     must(nova_hc_create_ec(SEL_WORKER + cpu, sel_pd, (uint64_t)utcb_at(hip->cpu_num + cpu), cpu,
                            (uint64_t)stack + STACK_SIZE + WORKER_STACK,
                            SEL_WORKER_START + cpu - PORTAL_STARTUP, NOVA_EC_GLOBAL));
@@ -158,14 +166,12 @@ static void create_threads(unsigned cpu, uint8_t *stacks)
 void events_init(void)
 {
     uint64_t bytes = (uint64_t)hip->cpu_num * (STACK_SIZE + WORKER_STACK) + STACK_SIZE;
-    uint8_t *stacks = root_pages((bytes + PAGE_SIZE - 1) / PAGE_SIZE, NULL);
+    uint8_t *stacks = root_alloc(bytes);
 
     must(nova_hc_create_ec(SEL_GUARD, sel_pd, (uint64_t)utcb_at(2U * hip->cpu_num), hip->cpu_bsp,
                            (uint64_t)stacks + bytes, SEL_NONE, 0));
-    for (unsigned i = 0; i < NOVA_EVT_HST_ARCH; i++) {
-        must(nova_hc_create_pt(i, sel_pd, SEL_GUARD, (uint64_t)guard_entry));
-        must(nova_hc_ctrl_pt(i, i, NOVA_MTD_RIP));
-    }
+    for (unsigned i = 0; i < NOVA_EVT_HST_ARCH; i++)
+        must(portal_create(i, SEL_GUARD, sel_pd, PORTAL_ID(0, PORTAL_GUARD, i, 0), NOVA_MTD_RIP));
     for (unsigned cpu = 0; cpu < hip->cpu_num; cpu++)
         create_threads(cpu, stacks);
 }

@@ -24,7 +24,8 @@ enum portal_kind {
     PORTAL_STARTUP = NOVA_EVT_HST_ARCH,
     PORTAL_RECALL,
     PORTAL_PARENT,
-    PORTAL_WORKER /* STARTUP of a worker */
+    PORTAL_WORKER, /* STARTUP of a worker */
+    PORTAL_GUARD   /* the main thread's exception, in the place of the domain */
 };
 
 /* Portal identifier: names a CPU, what the portal is for, and a domain in one of its lives. */
@@ -35,20 +36,11 @@ enum portal_kind {
 #define PORTAL_DOMAIN(pid) ((unsigned)((pid) >> 16 & 0xffff))
 #define PORTAL_LIFE(pid) ((uint32_t)((pid) >> 32))
 
-/* A message that waits to be worked on, or that is: one for each CPU. */
-struct request {
-    uint64_t pid;
-    uint32_t mtd; /* of the message, then of the reply */
-    bool pending; /* atomic */
-    bool main;    /* for the main thread, not for the CPU's worker */
-    union nova_utcb *utcb;
-};
-
 /* Handlers and workers of all CPUs, and the guard that lets word_read() survive. */
 void events_init(void);
 
-/* A portal of a handler at selector SEL_NEW. `pays` is a protection domain. Status code. */
-unsigned portal_create(unsigned cpu, uint64_t pays, uint64_t pid, uint32_t mtd);
+/* A portal of a handler at a selector. `pays` is a protection domain. Status code. */
+unsigned portal_create(uint64_t sel, uint64_t handler, uint64_t pays, uint64_t pid, uint32_t mtd);
 
 /* Does all requests that are for the main thread. It does not hold the lock. */
 void serve_main(void);

@@ -17,7 +17,7 @@
 #define POLLS 1000000   /* a line that does not exist must not stop root */
 
 static struct nova_stream *stream;
-static uint64_t stream_address, bell;
+static uint64_t bell;
 static uint32_t lost; /* lines that did not fit */
 static bool console;
 
@@ -28,7 +28,7 @@ static void serial_write(const char *text, size_t size)
 
         while (!(in8(LINE_STATUS) & LINE_READY) && --polls)
             __builtin_ia32_pause();
-        if (text[i] == '\n' && (!i || text[i - 1] != '\r'))
+        if (text[i] == '\n')
             out8(SERIAL_PORT, '\r');
         out8(SERIAL_PORT, (uint8_t)text[i]);
     }
@@ -47,18 +47,13 @@ static bool write(const char *text, size_t size)
     return !console || nova_stream_put(stream, STREAM_BYTES, text, (uint32_t)size) > 0;
 }
 
-static void report_lost(void)
+/* Puts a whole line, or counts it; those that were lost before are reported first. */
+static void put(const char *text, size_t size)
 {
     char report[64];
 
     if (lost && write(report, nova_format(report, sizeof(report), "[root] %u lines lost\n", lost)))
         lost = 0;
-}
-
-/* Puts a whole line, or counts it. */
-static void put(const char *text, size_t size)
-{
-    report_lost();
     if (lost || !write(text, size))
         lost++;
     if (bell)
@@ -102,7 +97,7 @@ void log_domain(const char *name, const char *text, size_t size)
 void log_to_console(void)
 {
     if (!stream)
-        stream = root_pages(LOG_STREAM_PAGES, &stream_address);
+        stream = root_alloc(STREAM_BYTES);
     nova_stream_init(stream, STREAM_BYTES);
     console = true;
 }
@@ -116,12 +111,11 @@ void log_to_serial(void)
     console = false;
     while (stream && (n = nova_stream_get(stream, STREAM_BYTES, text, sizeof(text))) > 0)
         serial_write(text, (size_t)n);
-    report_lost();
 }
 
 uint64_t log_stream(void)
 {
-    return stream_address;
+    return (uint64_t)stream - PHYSICAL_BASE;
 }
 
 void log_set_bell(uint64_t sel)

@@ -9,7 +9,6 @@
 
 #include "boot.h"
 #include "domain.h"
-#include "end.h"
 #include "events.h"
 #include "log.h"
 #include "system.h"
@@ -71,9 +70,10 @@ static const void *map_module(const struct boot_module *m)
 /* The module with the command line `manifest`, and those behind it. */
 static void read_manifest(void)
 {
+    uint64_t free = memory_free_pages(&memory);
     struct machine machine = {.cpus = hip->cpu_num,
                               .pins = hip->int_pin,
-                              .pages = memory_free_pages(&memory),
+                              .pages = free > RESERVE_PAGES ? free - RESERVE_PAGES : 0,
                               .kernel_pages = (hip->nova_end - hip->nova_start) / PAGE_SIZE - RESERVE_PAGES,
                               .physical_end = 1UL << 46,
                               .ram = &ram};
@@ -84,7 +84,6 @@ static void read_manifest(void)
         i++;
     if (i == boot.modules)
         panic("there is no manifest");
-    machine.pages -= machine.pages < RESERVE_PAGES ? machine.pages : RESERVE_PAGES;
     machine.modules = boot.modules - i - 1;
     module = &boot.module[i + 1];
     for (unsigned n = 0; n < machine.modules; n++)
@@ -95,12 +94,6 @@ static void read_manifest(void)
         log_root("manifest refused: %s", error);
         panic("no manifest to go by");
     }
-}
-
-/* The earlier of two times; 0 is never. */
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return !a || (b && b < a) ? b : a;
 }
 
 void root_main(const struct nova_hip *page, uint64_t magic, uint64_t info)
@@ -119,7 +112,7 @@ void root_main(const struct nova_hip *page, uint64_t magic, uint64_t info)
     for (;;) {
         next = domains_poll();
         lock();
-        next = earlier(next, end_poll());
+        next = end_begun() ? end_poll() : next;
         unlock();
         nova_hc_ctrl_sm(SEL_WORK + hip->cpu_bsp, next, NOVA_SM_DOWN);
         serve_main();

@@ -10,6 +10,8 @@
 #include <nova/abi/hypercall.h>
 #include <nova/start.h>
 
+static const char foreign[] = "a domain has entries of another one, or entries belong to no domain";
+
 /* CRC-32 (IEEE 802.3) of the file, its checksum taken as 0. */
 static uint32_t checksum(const uint8_t *file, size_t size)
 {
@@ -52,29 +54,37 @@ static const char *find_tables(const void *file, size_t size, struct manifest *m
     return end == h->size ? NULL : "its tables do not fit its size";
 }
 
+static bool letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 /* A letter, then letters, digits, '-' and '_'; ended and filled up with 0. */
 static bool name_valid(const char *name)
 {
-    unsigned n = 0;
+    bool valid = letter(name[0]) && !name[NOVA_NAME_MAX - 1];
 
-    for (; n < NOVA_NAME_MAX && name[n]; n++) {
-        char c = name[n], lower = (char)(c | 0x20);
-        bool letter = lower >= 'a' && lower <= 'z';
+    for (unsigned n = 1; n < NOVA_NAME_MAX; n++) {
+        char c = name[n];
 
-        if (!letter && (!n || !((c >= '0' && c <= '9') || c == '-' || c == '_')))
-            return false;
+        valid &= !c || (name[n - 1] && (letter(c) || (c >= '0' && c <= '9') || c == '-' || c == '_'));
     }
-    if (!n || n == NOVA_NAME_MAX)
-        return false;
-    while (n < NOVA_NAME_MAX)
-        if (name[n++])
-            return false;
-    return true;
+    return valid;
 }
 
-static bool same_name(const char *a, const char *b)
+/* Whether entries of a table, which begin with their names, have valid ones, all different. */
+static bool names_valid(const void *table, size_t stride, unsigned count)
 {
-    return !__builtin_memcmp(a, b, NOVA_NAME_MAX);
+    const char *first = table, *end = first + count * stride;
+
+    for (const char *name = first; name < end; name += stride) {
+        if (!name_valid(name))
+            return false;
+        for (const char *other = first; other < name; other += stride)
+            if (!__builtin_memcmp(name, other, NOVA_NAME_MAX))
+                return false;
+    }
+    return true;
 }
 
 static bool strings_valid(const struct manifest *m, uint32_t offset, uint32_t size)
@@ -83,31 +93,11 @@ static bool strings_valid(const struct manifest *m, uint32_t offset, uint32_t si
            (!size || !m->strings[offset + size - 1]);
 }
 
-/* Whether all entries [first, first + count) of a table of `all` belong to the domain, and exist. */
-#define OWNED(m, table, first, count, all, index)                                                            \
-    owned(&(m)->table->domain, sizeof(*(m)->table), first, count, all, index)
-
-static bool owned(const uint16_t *domain, size_t stride, unsigned first, unsigned count, unsigned all,
-                  unsigned index)
+static const char *check_domain(const struct manifest *m, const struct machine *machine,
+                                const struct nova_manifest_domain *d)
 {
-    if (first > all || count > all - first)
-        return false;
-    for (unsigned i = first; i < first + count; i++)
-        if (*(const uint16_t *)(const void *)((const char *)domain + i * stride) != index)
-            return false;
-    return true;
-}
-
-static const char *check_domain(const struct manifest *m, const struct machine *machine, unsigned index)
-{
-    const struct nova_manifest_domain *d = &m->domain[index];
     const struct nova_manifest *h = m->head;
-    bool same = false;
 
-    for (unsigned i = 0; i < index; i++)
-        same |= same_name(d->name, m->domain[i].name);
-    if (same || !name_valid(d->name))
-        return "a domain has no name of its own";
     if (d->image >= h->modules || (d->archive != NOVA_MANIFEST_NONE && d->archive >= h->modules))
         return "a domain has no image";
     if (d->policy > NOVA_POLICY_HALT || d->flags & ~(uint32_t)(NOVA_DOMAIN_FPU | NOVA_DOMAIN_CONSOLE) ||
@@ -121,56 +111,45 @@ static const char *check_domain(const struct manifest *m, const struct machine *
     if (!d->args_size || !strings_valid(m, d->args, d->args_size) || !strings_valid(m, d->env, d->env_size) ||
         (uint64_t)d->args_size + d->env_size > NOVA_STRINGS_MAX)
         return "a domain has broken arguments";
-    if (!OWNED(m, connect, d->connect, d->connects, h->connects, index) ||
-        !OWNED(m, resource, d->resource, d->resources, h->resources, index) ||
-        !OWNED(m, service, d->service, d->services, h->services, index))
-        return "a domain has entries of another one";
     return NULL;
 }
 
-static const char *check_services(const struct manifest *m)
+/* Domains, and what they want in all. */
+static const char *check_domains(const struct manifest *m, const struct machine *machine)
 {
-    unsigned provided = 0, connected = 0, granted = 0;
+    const struct nova_manifest *h = m->head;
+    uint64_t pages = 0, kernel_pages = 0;
+    unsigned services = 0, connects = 0, resources = 0;
 
-    for (unsigned i = 0; i < m->head->services; i++) {
-        bool same = false;
+    for (const struct nova_manifest_domain *d = m->domain; d < m->domain + h->domains; d++) {
+        const char *error = check_domain(m, machine, d);
 
-        for (unsigned j = 0; j < i; j++)
-            same |= same_name(m->service[i].name, m->service[j].name);
-        if (same || !name_valid(m->service[i].name))
-            return "a service has no name of its own";
+        if (error)
+            return error;
+        pages += d->pages;
+        kernel_pages += d->kernel_pages;
+        services += d->services;
+        connects += d->connects;
+        resources += d->resources;
     }
-    for (unsigned i = 0; i < m->head->connects; i++) {
-        const struct nova_manifest_connect *c = &m->connect[i];
-        bool same = false;
-
-        for (unsigned j = i; j-- > 0 && m->connect[j].domain == c->domain;)
-            same |= same_name(m->connect[j].name, c->name);
-        if (same || !name_valid(c->name) || c->service >= m->head->services || !c->sessions ||
-            c->sessions > NOVA_SESSIONS_MAX || m->service[c->service].domain == c->domain)
-            return "a connection is broken, or has no name of its own";
-    }
-    for (unsigned i = 0; i < m->head->domains; i++) {
-        provided += m->domain[i].services;
-        connected += m->domain[i].connects;
-        granted += m->domain[i].resources;
-    }
-    return provided == m->head->services && connected == m->head->connects && granted == m->head->resources
-               ? NULL
-               : "entries belong to no domain";
+    if (!names_valid(m->domain, sizeof(*m->domain), h->domains))
+        return "a domain has no name of its own";
+    if (pages > machine->pages || kernel_pages > machine->kernel_pages)
+        return "its domains want more memory than there is";
+    if (services != h->services || connects != h->connects || resources != h->resources)
+        return foreign;
+    return NULL;
 }
 
-static bool is_ram(const struct memory *ram, uint64_t start, uint64_t end)
+static bool overlap(uint64_t start, uint64_t end, uint64_t other_start, uint64_t other_end)
 {
-    for (unsigned i = 0; i < ram->ranges; i++)
-        if (start < ram->range[i].end && end > ram->range[i].start)
-            return true;
-    return false;
+    return start < other_end && other_start < end;
 }
 
-static const char *check_resource(const struct nova_manifest_resource *r, const struct machine *machine)
+static const char *check_resource(const struct manifest *m, const struct machine *machine, unsigned index)
 {
     const uint64_t limit[] = {0x10000, machine->pins, machine->physical_end / PAGE_SIZE};
+    const struct nova_manifest_resource *r = &m->resource[index], *o;
     uint64_t end = r->first + r->count;
     bool interrupt = r->kind == NOVA_RESOURCE_INTERRUPT;
 
@@ -179,50 +158,67 @@ static const char *check_resource(const struct nova_manifest_resource *r, const 
         return "a resource is not there";
     if (r->flags & ~(uint32_t)(interrupt ? NOVA_INT_LEVEL | NOVA_INT_LOW : 0))
         return "a resource has wrong flags";
-    if (r->kind == NOVA_RESOURCE_MEMORY && is_ram(machine->ram, r->first * PAGE_SIZE, end * PAGE_SIZE))
-        return "device memory is memory of the machine";
+    for (o = m->resource; o < r; o++)
+        if (o->kind == r->kind && overlap(r->first, end, o->first, o->first + o->count))
+            return "a resource is given twice";
+    for (const struct range *ram = machine->ram->range; ram < machine->ram->range + machine->ram->ranges;
+         ram++)
+        if (r->kind == NOVA_RESOURCE_MEMORY &&
+            overlap(r->first * PAGE_SIZE, end * PAGE_SIZE, ram->start, ram->end))
+            return "device memory is memory of the machine";
     return NULL;
 }
 
-static const char *check_resources(const struct manifest *m, const struct machine *machine)
+/* Whether entry i of a table is one of those of the domain that it names. */
+#define BELONGS(m, table, i)                                                                                 \
+    ((m)->table[i].domain < (m)->head->domains &&                                                            \
+     (i) - (m)->domain[(m)->table[i].domain].table < (m)->domain[(m)->table[i].domain].table##s)
+
+/*
+ * Entries of the tables. There are as many as domains have, and each is one of those of its domain: so no two
+ * domains have the same one.
+ */
+static const char *check_entries(const struct manifest *m, const struct machine *machine)
 {
-    for (unsigned i = 0; i < m->head->resources; i++) {
-        const struct nova_manifest_resource *r = &m->resource[i];
-        const char *error = check_resource(r, machine);
+    const char *error = NULL;
 
-        if (error)
-            return error;
-        for (unsigned j = 0; j < i; j++) {
-            const struct nova_manifest_resource *o = &m->resource[j];
+    for (unsigned i = 0; i < m->head->services; i++)
+        if (!BELONGS(m, service, i))
+            return foreign;
+    for (unsigned i = 0; i < m->head->connects; i++) {
+        const struct nova_manifest_connect *c = &m->connect[i];
 
-            if (o->kind == r->kind && o->first < r->first + r->count && r->first < o->first + o->count)
-                return "a resource is given twice";
-        }
+        if (!BELONGS(m, connect, i))
+            return foreign;
+        if (c->service >= m->head->services || !c->sessions || c->sessions > NOVA_SESSIONS_MAX ||
+            m->service[c->service].domain == c->domain)
+            return "a connection is broken";
     }
+    for (unsigned i = 0; !error && i < m->head->resources; i++)
+        error = BELONGS(m, resource, i) ? check_resource(m, machine, i) : foreign;
+    if (error)
+        return error;
+    if (!names_valid(m->service, sizeof(*m->service), m->head->services))
+        return "a service has no name of its own";
+    for (const struct nova_manifest_domain *d = m->domain; d < m->domain + m->head->domains; d++)
+        if (!names_valid(m->connect + d->connect, sizeof(*m->connect), d->connects))
+            return "a connection is broken, or has no name of its own";
     return NULL;
 }
 
 const char *manifest_check(const void *file, size_t size, const struct machine *machine, struct manifest *m)
 {
     const char *error = find_tables(file, size, m);
-    uint64_t pages = 0, kernel_pages = 0;
+    const struct nova_manifest *h = m->head;
 
     if (error)
         return error;
-    if (m->head->modules > machine->modules)
+    if (h->modules > machine->modules)
         return "modules are missing";
-    if ((m->head->console != NOVA_MANIFEST_NONE && m->head->console >= m->head->domains) ||
-        (m->head->exit_domain != NOVA_MANIFEST_NONE && m->head->exit_domain >= m->head->domains) ||
-        m->head->at_exit > NOVA_AT_EXIT_RESET || m->head->reserved)
+    if ((h->console != NOVA_MANIFEST_NONE && h->console >= h->domains) ||
+        (h->exit_domain != NOVA_MANIFEST_NONE && h->exit_domain >= h->domains) ||
+        h->at_exit > NOVA_AT_EXIT_RESET || h->reserved)
         return "its header is wrong";
-    for (unsigned i = 0; !error && i < m->head->domains; i++) {
-        error = check_domain(m, machine, i);
-        pages += m->domain[i].pages;
-        kernel_pages += m->domain[i].kernel_pages;
-    }
-    if (!error && (pages > machine->pages || kernel_pages > machine->kernel_pages))
-        error = "its domains want more memory than there is";
-    if (!error)
-        error = check_services(m);
-    return error ? error : check_resources(m, machine);
+    error = check_domains(m, machine);
+    return error ? error : check_entries(m, machine);
 }

@@ -10,6 +10,7 @@
 #include "memory.h"
 
 #include <nova/manifest.h>
+#include <stddef.h>
 
 #define RESOURCES_MAX 1024U
 #define CONNECTS_MAX 4096U

@@ -6,61 +6,51 @@
 
 #include "memory.h"
 
-/* Replaces ranges [first, last) by `count` new ones. */
-static bool replace(struct memory *m, unsigned first, unsigned last, const struct range *fresh,
-                    unsigned count)
+/*
+ * Makes [start, end) free, or not. The ranges that it touches are replaced by what they make up together, or
+ * by what remains of them on both sides. False if the table is full.
+ */
+static bool set(struct memory *m, uint64_t start, uint64_t end, bool free)
 {
-    unsigned rest = m->ranges - last;
+    unsigned first = 0, last, count = 0;
+    struct range all = {start, end}, fresh[2];
 
-    if (first + count + rest > MEMORY_RANGES)
+    if (start >= end)
+        return true;
+    while (first < m->ranges && m->range[first].end < start)
+        first++;
+    for (last = first; last < m->ranges && m->range[last].start <= end; last++) {
+        all.start = m->range[last].start < all.start ? m->range[last].start : all.start;
+        all.end = m->range[last].end > all.end ? m->range[last].end : all.end;
+    }
+    if (free)
+        fresh[count++] = all;
+    if (!free && all.start < start)
+        fresh[count++] = (struct range){all.start, start};
+    if (!free && all.end > end)
+        fresh[count++] = (struct range){end, all.end};
+    if (m->ranges - last + first + count > MEMORY_RANGES)
         return false;
-    __builtin_memmove(&m->range[first + count], &m->range[last], rest * sizeof(*m->range));
-    for (unsigned i = 0; i < count; i++)
-        m->range[first + i] = fresh[i];
-    m->ranges = first + count + rest;
+    __builtin_memmove(&m->range[first + count], &m->range[last], (m->ranges - last) * sizeof(*m->range));
+    __builtin_memcpy(&m->range[first], fresh, count * sizeof(*fresh));
+    m->ranges += first + count - last;
     return true;
+}
+
+/* Start of the first page at or behind an address, as far as there is one. */
+static uint64_t page_up(uint64_t address)
+{
+    return (address > -PAGE_SIZE ? address : address + PAGE_SIZE - 1) & -PAGE_SIZE;
 }
 
 bool memory_add(struct memory *m, uint64_t start, uint64_t end)
 {
-    unsigned first = 0, last;
-    struct range r;
-
-    if (start > UINT64_MAX - PAGE_SIZE)
-        return true;
-    r.start = (start + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
-    r.end = end & ~(PAGE_SIZE - 1);
-    if (r.start >= r.end)
-        return true;
-    while (first < m->ranges && m->range[first].end < r.start)
-        first++;
-    for (last = first; last < m->ranges && m->range[last].start <= r.end; last++) {
-        if (m->range[last].start < r.start)
-            r.start = m->range[last].start;
-        if (m->range[last].end > r.end)
-            r.end = m->range[last].end;
-    }
-    return replace(m, first, last, &r, 1);
+    return set(m, page_up(start), end & -PAGE_SIZE, true);
 }
 
 bool memory_remove(struct memory *m, uint64_t start, uint64_t end)
 {
-    unsigned first = 0, last, count = 0;
-    struct range rest[2];
-
-    if (start >= end)
-        return true;
-    start &= ~(PAGE_SIZE - 1);
-    end = end > UINT64_MAX - PAGE_SIZE ? ~(PAGE_SIZE - 1) : (end + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
-    while (first < m->ranges && m->range[first].end <= start)
-        first++;
-    for (last = first; last < m->ranges && m->range[last].start < end; last++) {
-        if (m->range[last].start < start)
-            rest[count++] = (struct range){m->range[last].start, start};
-        if (m->range[last].end > end)
-            rest[count++] = (struct range){end, m->range[last].end};
-    }
-    return replace(m, first, last, rest, count);
+    return start >= end || set(m, start & -PAGE_SIZE, page_up(end), false);
 }
 
 uint64_t memory_alloc(struct memory *m, uint64_t pages)
@@ -70,12 +60,11 @@ uint64_t memory_alloc(struct memory *m, uint64_t pages)
     if (!pages || pages > UINT64_MAX / PAGE_SIZE)
         return 0;
     for (unsigned i = m->ranges; i-- > 0;) {
-        uint64_t start;
+        const struct range *r = &m->range[i];
+        uint64_t start = (r->end - bytes) & -align;
 
-        if (m->range[i].end - m->range[i].start < bytes)
-            continue;
-        start = (m->range[i].end - bytes) & ~(align - 1);
-        if (start >= m->range[i].start && start && memory_remove(m, start, start + bytes))
+        if (r->end - r->start >= bytes && start >= r->start && start &&
+            memory_remove(m, start, start + bytes))
             return start;
     }
     return 0;

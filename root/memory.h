@@ -7,11 +7,16 @@
 #ifndef ROOT_MEMORY_H
 #define ROOT_MEMORY_H
 
-#include "boot.h"
+#include <stdbool.h>
+#include <stdint.h>
 
 #define PAGE_SIZE 4096UL
 #define LARGE_PAGE 0x200000UL
 #define MEMORY_RANGES 256
+
+struct range {
+    uint64_t start, end;
+};
 
 /* Free ranges: page-aligned, sorted, not touching. All zero: nothing is free. */
 struct memory {

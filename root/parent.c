@@ -4,13 +4,12 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "parent.h"
-
 #include "domain.h"
 #include "log.h"
 
+#include <nova/parent.h>
+
 #define LINE_MAX 512U
-#define BUDGET_MS 10U
 #define BUDGET_MAX 1000U
 
 static int op_exit(struct domain *d, uint64_t *word)
@@ -23,22 +22,15 @@ static int op_exit(struct domain *d, uint64_t *word)
 
 static int op_thread(struct domain *d, uint64_t *word)
 {
-    uint64_t cpu = word[1], flags = word[5], priority = word[6], budget = word[7];
-    bool local = flags & NOVA_THREAD_LOCAL, fpu = flags & NOVA_THREAD_FPU;
-    struct thread_config t = {.cpu = cpu, .slot = word[2], .sp = word[3], .sel = word[8]};
+    uint64_t cpu = word[1], flags = word[5], selectors = flags & NOVA_THREAD_LOCAL ? 1 : 2;
 
-    if (flags & ~(uint64_t)(NOVA_THREAD_LOCAL | NOVA_THREAD_FPU) || t.slot >= NOVA_UTCB_SLOTS ||
-        budget > BUDGET_MAX || word[4] >= USER_END || !domain_selectors(d, t.sel, local ? 1 : 2))
+    if (flags & ~(uint64_t)(NOVA_THREAD_LOCAL | NOVA_THREAD_FPU) || word[2] >= NOVA_UTCB_SLOTS ||
+        word[4] >= USER_END || word[7] > BUDGET_MAX || !domain_selectors(d, word[8], selectors))
         return NOVA_ERR_INVAL;
     if (cpu >= NOVA_CPUS_MAX || !(d->config->cpus & 1UL << cpu) ||
-        (fpu && !(d->config->flags & NOVA_DOMAIN_FPU)))
+        (flags & NOVA_THREAD_FPU && !(d->config->flags & NOVA_DOMAIN_FPU)))
         return NOVA_ERR_DENIED;
-    t.priority = priority && priority < d->config->priority ? priority : d->config->priority;
-    t.budget = budget ? budget : BUDGET_MS;
-    t.flags = (local ? 0U : NOVA_EC_GLOBAL) | (fpu ? NOVA_EC_FPU : 0U);
-    if (!local)
-        d->entry = word[4];
-    return domain_thread(d, &t);
+    return domain_thread(d, word);
 }
 
 static int op_thread_ended(struct domain *d, uint64_t *word)
@@ -52,8 +44,6 @@ static int op_thread_ended(struct domain *d, uint64_t *word)
 
 static int op_log(struct domain *d, uint64_t *word)
 {
-    if (word[1] > LINE_MAX)
-        return NOVA_ERR_PROTOCOL;
     if (manifest.head->console != NOVA_MANIFEST_NONE)
         return NOVA_ERR_DENIED;
     log_domain(d->config->name, (const char *)(word + 2), word[1]);
@@ -65,8 +55,8 @@ static int op_state(struct domain *d, uint64_t *word)
     word[1] = d->threads;
     word[2] = word[3] = 0;
     for (unsigned i = 0; i < NOVA_SESSIONS_MAX; i++) {
-        word[2] += d->client[i].open;
-        word[3] += d->server[i].open;
+        word[2] += d->client_table[i].phase != NOVA_SESSION_FREE;
+        word[3] += d->server_table[i].phase != NOVA_SESSION_FREE;
     }
     word[4] = d->restarts;
     return NOVA_OK;
@@ -99,8 +89,8 @@ unsigned parent_request(struct domain *d, uint64_t *word, unsigned words)
 
     if (op == NOVA_PARENT_SERVE && words >= expected)
         expected += count_bits(word[6]);
-    if (op == NOVA_PARENT_LOG && words >= expected && word[1] <= LINE_MAX)
-        expected += (unsigned)(word[1] + 7) / 8;
+    if (op == NOVA_PARENT_LOG && words >= expected)
+        expected += word[1] > LINE_MAX ? words : (unsigned)(word[1] + 7) / 8; /* too long: never right */
     if (expected && words == expected)
         error = operations[op].function(d, word);
     word[0] = (uint64_t)(int64_t)error;

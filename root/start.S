@@ -35,25 +35,20 @@ worker_entry:
         .size   worker_entry, . - worker_entry
 
         /*
-         * Portals of the handlers, and that of the guard: RDI = portal identifier, RSI = MTD. The C function
+         * Portals of the handlers and of the guard: RDI = portal identifier, RSI = MTD. The C function
          * returns the MTD of the reply. RSP is the same at each entry, because the reply is always made from
          * here.
          */
-        .macro  PORTAL name, function
-        .globl  \name
-        .type   \name, @function
-\name:
+        .globl  portal_entry
+        .type   portal_entry, @function
+portal_entry:
         xor     %ebp, %ebp
-        call    \function
+        call    portal_main
         mov     %eax, %esi
         mov     $1, %edi
         syscall
         ud2
-        .size   \name, . - \name
-        .endm
-
-        PORTAL  portal_entry, portal_main
-        PORTAL  guard_entry, guard_main
+        .size   portal_entry, . - portal_entry
 
         /*
          * bool word_read(uint64_t *to, const uint64_t *from): reads a word that may not be there. A fault at

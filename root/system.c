@@ -6,7 +6,6 @@
 
 #include "system.h"
 
-#include "clock.h"
 #include "log.h"
 
 const struct nova_hip *hip;
@@ -34,24 +33,23 @@ void system_init(const struct nova_hip *page)
 unsigned delegate_range(uint64_t src, uint64_t dst, uint64_t ssb, uint64_t dsb, uint64_t count,
                         unsigned max_order, unsigned perm, uint32_t mad)
 {
-    while (count) {
-        unsigned order = 0, status;
+    unsigned status = NOVA_SUCCESS;
 
-        while (order < max_order && !((ssb | dsb) & (1UL << order)) && 2UL << order <= count)
-            order++;
+    while (count && !status) {
+        uint64_t largest = 1UL << (63 - __builtin_clzl(count)), most = 1UL << max_order;
+        unsigned order = (unsigned)__builtin_ctzl(ssb | dsb | largest | most);
+
         status = nova_hc_ctrl_pd(src, dst, ssb, dsb, order, perm, mad);
-        if (status != NOVA_SUCCESS)
-            return status;
         ssb += 1UL << order;
         dsb += 1UL << order;
         count -= 1UL << order;
     }
-    return NOVA_SUCCESS;
+    return status;
 }
 
-void drop(uint64_t sel)
+void revoke(uint64_t space, uint64_t first, uint64_t count)
 {
-    revoke(sel_obj, sel);
+    delegate_range(space, space, first, first, count, BUFFER_ORDER, 0, 0);
 }
 
 void take(uint64_t obj, uint64_t from, uint64_t to, unsigned perm)
@@ -69,9 +67,9 @@ unsigned hand_over(uint64_t from, uint64_t obj, uint64_t to, unsigned perm)
 
 int error_of(unsigned status)
 {
-    bool memory_out = status == NOVA_MEM_OBJ || status == NOVA_MEM_CAP;
-
-    return status == NOVA_SUCCESS ? NOVA_OK : memory_out ? NOVA_ERR_MEMORY : NOVA_ERR_INVAL;
+    if (status == NOVA_SUCCESS)
+        return NOVA_OK;
+    return status == NOVA_MEM_OBJ || status == NOVA_MEM_CAP ? NOVA_ERR_MEMORY : NOVA_ERR_INVAL;
 }
 
 void *map_physical(uint64_t start, uint64_t bytes, unsigned perm)
@@ -84,15 +82,20 @@ void *map_physical(uint64_t start, uint64_t bytes, unsigned perm)
     return physical(start);
 }
 
-void *root_pages(uint64_t pages, uint64_t *address)
+uint64_t pages_alloc(uint64_t pages)
 {
     uint64_t start = memory_alloc(&memory, pages);
 
     if (!start)
-        panic("no memory");
-    if (address)
-        *address = start;
-    return memset(map_physical(start, pages * PAGE_SIZE, NOVA_MEM_R | NOVA_MEM_W), 0, pages * PAGE_SIZE);
+        panic("no memory in one piece");
+    return start;
+}
+
+void *root_alloc(uint64_t bytes)
+{
+    uint64_t pages = (bytes + PAGE_SIZE - 1) / PAGE_SIZE;
+
+    return memset(map_physical(pages_alloc(pages), bytes, NOVA_MEM_R | NOVA_MEM_W), 0, pages * PAGE_SIZE);
 }
 
 void panic(const char *what)

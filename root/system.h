@@ -17,6 +17,7 @@
 #ifndef ROOT_SYSTEM_H
 #define ROOT_SYSTEM_H
 
+#include "boot.h"
 #include "manifest.h"
 
 #include <nova/abi/hip.h>
@@ -26,9 +27,11 @@
 #include <nova/start.h>
 #include <nova/string.h>
 
+#define CLOCK_PORT 0x70
 #define UTCB_BASE 0x40000000UL
 #define PEEK_WINDOW 0x400000000UL
 #define PHYSICAL_BASE 0x100000000000UL
+#define BUFFER_ORDER 8 /* no large pages: taking them away must not need memory for smaller ones */
 #define USER_END 0x800000000000UL
 
 /* Selectors in root's object space. The event base of the main thread is 0. */
@@ -71,8 +74,14 @@ _Noreturn void panic(const char *what);
 unsigned delegate_range(uint64_t src, uint64_t dst, uint64_t ssb, uint64_t dsb, uint64_t count,
                         unsigned max_order, unsigned perm, uint32_t mad);
 
+/* Takes selectors or pages away from a space; with small orders, so that it needs no memory. */
+void revoke(uint64_t space, uint64_t first, uint64_t count);
+
 /* Makes a capability of root's null. */
-void drop(uint64_t sel);
+static inline void drop(uint64_t sel)
+{
+    nova_hc_ctrl_pd(sel_obj, sel_obj, 0, sel, 0, 0, 0);
+}
 
 /* Copies what is at `from` in the object space `obj` to `to` in root's. */
 void take(uint64_t obj, uint64_t from, uint64_t to, unsigned perm);
@@ -85,11 +94,6 @@ static inline unsigned give(uint64_t from, uint64_t obj, uint64_t to, unsigned p
 
 /* The same, and root's own is dropped. */
 unsigned hand_over(uint64_t from, uint64_t obj, uint64_t to, unsigned perm);
-
-static inline void revoke(uint64_t obj, uint64_t sel)
-{
-    nova_hc_ctrl_pd(sel_obj, obj, 0, sel, 0, 0, 0);
-}
 
 /* Error of a request for the status of a hypercall. */
 int error_of(unsigned status);
@@ -104,8 +108,11 @@ static inline void *physical(uint64_t address)
     return (void *)(PHYSICAL_BASE + address);
 }
 
-/* Cleared memory of root's own, for good; its physical address too unless null. Panics if there is none. */
-void *root_pages(uint64_t pages, uint64_t *address);
+/* Adjacent pages, for good. Panics if there are none. */
+uint64_t pages_alloc(uint64_t pages);
+
+/* Cleared memory of root's own, for good, in pages. Its physical address is that much below. */
+void *root_alloc(uint64_t bytes);
 
 /* -- Time -- */
 
@@ -126,6 +133,12 @@ static inline uint64_t deadline_ms(uint64_t ms)
 /* Nanoseconds since 1970 when the time counter was 0; clock_init() reads it from the clock of the machine. */
 extern int64_t wall_clock;
 void clock_init(void);
+
+/*
+ * Seconds since 1970-01-01 UTC, for years 2000 to 2099, from the registers of the clock: binary numbers or
+ * BCD, and 24 or 12 hours.
+ */
+int64_t clock_seconds(const uint8_t *reg);
 
 /* -- Bits and ports -- */
 
