@@ -44,28 +44,7 @@ void nova_cap_free(uint64_t first, unsigned count)
     nova_mutex_unlock(&lock);
 }
 
-/* Calls ctrl_pd for naturally aligned pieces as large as they can be. */
-static unsigned control(uint64_t from, uint64_t to, unsigned count, unsigned mask)
-{
-    unsigned status = NOVA_SUCCESS;
-
-    while (count && status == NOVA_SUCCESS) {
-        uint64_t largest = 1UL << (31 - __builtin_clz(count));
-        unsigned order = (unsigned)__builtin_ctzl(from | to | largest);
-        status = nova_hc_ctrl_pd(NOVA_SEL_OBJ, NOVA_SEL_OBJ, from, to, order, mask, 0);
-        from += 1UL << order;
-        to += 1UL << order;
-        count -= 1U << order;
-    }
-    return status;
-}
-
 void nova_cap_drop(uint64_t first, unsigned count)
 {
-    control(first, first, count, 0);
-}
-
-int nova_cap_copy(uint64_t from, uint64_t to, unsigned count, unsigned mask)
-{
-    return create_error(control(from, to, count, mask));
+    nova_delegate(NOVA_SEL_OBJ, first, first, count, 0);
 }

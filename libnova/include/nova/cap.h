@@ -38,13 +38,6 @@ void nova_cap_free(uint64_t first, unsigned count);
  */
 void nova_cap_drop(uint64_t first, unsigned count);
 
-/**
- * Copies `count` capabilities from selector `from` on to selector `to` on, with the permissions in `mask`,
- * replacing what is there. Returns 0 or #NOVA_ERR_MEMORY. Thread-safe. Example: `nova_cap_copy(sm, weaker, 1,
- * NOVA_SM_CTRL_UP)`.
- */
-int nova_cap_copy(uint64_t from, uint64_t to, unsigned count, unsigned mask);
-
 /** @} */
 
 #endif
