@@ -1,5 +1,5 @@
 /*
- * Runs: the lowest run of clear bits in a bitmap, full words being skipped at once, and delegation of a run in
+ * Runs: the lowest run of clear bits in a bitmap (full words are skipped at once), and delegation of a run in
  * naturally aligned pieces.
  *
  * SPDX-License-Identifier: MIT

@@ -39,6 +39,9 @@ uint64_t nova_cap_alloc(unsigned count, unsigned align)
 
 void nova_cap_free(uint64_t first, unsigned count)
 {
+    if (!first)
+        return;
+    nova_cap_drop(first, count);
     nova_mutex_lock(&lock);
     nova_bits_set(taken, first - base(), count, false);
     nova_mutex_unlock(&lock);

@@ -17,28 +17,19 @@
 /* States of a thread slot. USED threads can be DETACHED and have ENDED; both together can be reaped. */
 enum { SLOT_FREE = 0, SLOT_USED = 1, SLOT_DETACHED = 2, SLOT_ENDED = 4 };
 
-/*
- * A lock that never spins: the holder may have a lower priority. The semaphore exists before there is a
- * second thread.
- */
-struct gate {
-    uint32_t count; /* who has it or waits for it */
-    uint64_t sm;
-};
-
 extern struct nova_thread nova_first_thread;
+
+/* Semaphores of the first thread, counted from nova_thread::sm: the first two are those of every thread. */
+enum { SM_WAIT, SM_END, SM_GATE, SM_EXIT };
 
 /* Finds out how much thread-local storage a program without libc has. */
 void nova_tls_measure(void);
 
 /*
- * Creates what waiting threads need. Called before there is a second thread, and not again after it has
- * succeeded.
+ * Takes `count` (a power of two) selectors and creates semaphores with a value at those whose bits are in
+ * `which`.
  */
-int nova_sync_init(void);
-
-void nova_gate_enter(struct gate *gate);
-void nova_gate_leave(struct gate *gate);
+int nova_sm_block(uint64_t *sel, unsigned count, unsigned which, uint64_t value);
 
 /* A thread of either kind. Threads that are done are given back with nova_thread_free(). */
 int nova_thread_make(struct nova_thread **thread, void (*entry)(void *), void *context,
@@ -88,6 +79,12 @@ static inline int call_portal(uint64_t sel, unsigned words, unsigned flags)
     if (status == NOVA_TIMEOUT)
         return NOVA_ERR_TIMEOUT;
     return status == NOVA_BAD_CPU ? NOVA_ERR_ABSENT : NOVA_ERR_PEER;
+}
+
+/* To a multiple of a power of two. */
+static inline uint64_t round_up(uint64_t n, uint64_t align)
+{
+    return (n + align - 1) & ~(align - 1);
 }
 
 static inline void set_gs_base(const void *base)

@@ -34,11 +34,6 @@ static struct nova_once started;
 static uint32_t *entry;      /* of each page of the windows */
 static uint64_t next_window; /* address for nova_mem_window() */
 
-static uint64_t round_up(uint64_t size, uint64_t align)
-{
-    return (size + align - 1) & ~(align - 1);
-}
-
 static uint64_t words(const struct area *area)
 {
     return (area->pages + 63) / 64;

@@ -2,8 +2,8 @@
  * Split virtqueues. The layout, the side that offers buffers (driver), the side that uses them (device).
  *
  * Which descriptors belong to which chain the driver keeps in private memory only; the device cannot change
- * it. The device reads everything from the driver once and checks it; after the first nonsense the ring is broken
- * for good.
+ * it. The device reads everything from the driver once and checks it; after the first nonsense the ring is
+ * broken for good.
  *
  * SPDX-License-Identifier: MIT
  */
