@@ -54,15 +54,9 @@ static inline bool nova_bit(const uint64_t *bits, uint64_t n)
 /* Error for a status of a hypercall that creates something. */
 static inline int create_error(unsigned status)
 {
-    switch (status) {
-    case NOVA_SUCCESS:
+    if (status == NOVA_SUCCESS)
         return NOVA_OK;
-    case NOVA_MEM_OBJ:
-    case NOVA_MEM_CAP:
-        return NOVA_ERR_MEMORY;
-    default:
-        return NOVA_ERR_INVAL;
-    }
+    return status == NOVA_MEM_OBJ || status == NOVA_MEM_CAP ? NOVA_ERR_MEMORY : NOVA_ERR_INVAL;
 }
 
 /* Calls a portal: words of the answer, or an error. */
@@ -85,16 +79,6 @@ static inline int call_portal(uint64_t sel, unsigned words, unsigned flags)
 static inline uint64_t round_up(uint64_t n, uint64_t align)
 {
     return (n + align - 1) & ~(align - 1);
-}
-
-static inline void set_gs_base(const void *base)
-{
-    __asm__ volatile("wrgsbase %0" : : "r"(base) : "memory");
-}
-
-static inline void set_fs_base(uint64_t base)
-{
-    __asm__ volatile("wrfsbase %0" : : "r"(base) : "memory");
 }
 
 #endif

@@ -81,18 +81,15 @@ static int send(const char *text, size_t length)
     return taken < 0 ? (int)taken : NOVA_OK;
 }
 
-/* Without a console server: a request to root for each line. */
-static int send_to_root(const char *text, size_t length)
+/* Without a console server, a line is a request to root. */
+static int emit(const char *text, size_t length)
 {
     uint64_t word[2 + TEXT_WORDS] = {NOVA_PARENT_LOG, length};
 
+    if (nova_info()->console)
+        return send(text, length);
     memcpy(word + 2, text, length);
     return nova_parent_call(word, 2 + (unsigned)(length + 7) / 8, 1);
-}
-
-static int emit(const char *text, size_t length)
-{
-    return nova_info()->console ? send(text, length) : send_to_root(text, length);
 }
 
 /* What could not be sent is gone, but not forgotten. */

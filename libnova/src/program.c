@@ -63,7 +63,7 @@ void nova_program_init(const uint64_t *stack)
                               .sel = NOVA_SEL_FIRST_EC,
                               .cpu = nova_info()->cpu,
                               .state = SLOT_USED};
-    set_gs_base(t);
+    __asm__ volatile("wrgsbase %0" : : "r"(t) : "memory");
     auxv = stack + 1 + stack[0] + 1;
     while (*auxv++)
         ;

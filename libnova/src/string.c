@@ -52,24 +52,6 @@ void *memset(void *to, int byte, size_t n)
     return to;
 }
 
-int strcmp(const char *a, const char *b)
-{
-    while (*a && *a == *b) {
-        a++;
-        b++;
-    }
-    return (unsigned char)*a - (unsigned char)*b;
-}
-
-size_t strlen(const char *s)
-{
-    const char *end = s;
-
-    while (*(const volatile char *)end)
-        end++;
-    return (size_t)(end - s);
-}
-
 int strncmp(const char *a, const char *b, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -85,4 +67,14 @@ size_t strnlen(const char *s, size_t max)
     while (n < max && s[n])
         n++;
     return n;
+}
+
+size_t strlen(const char *s)
+{
+    return strnlen(s, (size_t)-1);
+}
+
+int strcmp(const char *a, const char *b)
+{
+    return strncmp(a, b, (size_t)-1);
 }

@@ -66,21 +66,17 @@ static bool give_up(struct waiter *w)
 /* Blocks until woken, or until the deadline or an interruption. */
 static int block(struct waiter *w, uint64_t ticks, uint32_t *interrupted)
 {
-    int reason = NOVA_OK;
-
-    for (;;) {
-        unsigned status = nova_hc_ctrl_sm(w->sm, reason ? 0 : ticks, NOVA_SM_DOWN);
-        if (__atomic_load_n(&w->state, __ATOMIC_ACQUIRE) == WOKEN)
-            return NOVA_OK;
-        if (reason)
-            continue;
-        if (status == NOVA_TIMEOUT)
-            reason = NOVA_ERR_TIMEOUT;
-        else if (interrupted && __atomic_load_n(interrupted, __ATOMIC_ACQUIRE))
+    while (__atomic_load_n(&w->state, __ATOMIC_ACQUIRE) != WOKEN) {
+        unsigned status = nova_hc_ctrl_sm(w->sm, ticks, NOVA_SM_DOWN);
+        int reason = status == NOVA_TIMEOUT ? NOVA_ERR_TIMEOUT : NOVA_OK;
+        if (!reason && interrupted && __atomic_load_n(interrupted, __ATOMIC_ACQUIRE))
             reason = NOVA_ERR_INTERRUPTED;
         if (reason && give_up(w))
             return reason;
+        if (reason)
+            ticks = 0; /* it is being woken: wait for that */
     }
+    return NOVA_OK;
 }
 
 int nova_futex_wait(uint32_t *word, uint32_t expected, uint64_t deadline, unsigned flags)
