@@ -42,6 +42,7 @@ nova_thread_entry:
         je      2f
 1:      call    \serve
         mov     %eax, %esi
+        xor     %eax, %eax      /* see nova/hypercall.h */
         mov     $IPC_REPLY, %edi
         syscall
         ud2

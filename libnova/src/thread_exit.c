@@ -28,7 +28,7 @@ static inline _Noreturn void end(struct nova_thread *self, uint64_t sm)
                      "syscall\n\t"
                      "jmp 2b"
                      : "+D"(first)
-                     : [state] "b"(&self->state), [second] "d"(second), [ended] "i"(SLOT_ENDED),
+                     : "a"(0UL), [state] "b"(&self->state), [second] "d"(second), [ended] "i"(SLOT_ENDED),
                        [reply] "i"(NOVA_IPC_REPLY)
                      : "rsi", "memory");
     __builtin_unreachable();

@@ -4,8 +4,10 @@
  *
  * Register convention of specification 8.8: RDI carries selector, flags and number; RSI, RDX, RAX and R8 the
  * other parameters; the status comes back in RDI[7:0]. RCX and R11 are overwritten, all other registers keep
- * their values. Parameters, permissions and status codes: @ref nova_hypercalls. All functions are
- * thread-safe.
+ * their values. Parameters, permissions and status codes: @ref nova_hypercalls. All functions are thread-safe.
+ *
+ * RAX is 0 where it is no parameter: to programs that run as processes of Linux it is the number of a system
+ * call, and there are numbers that Linux does not let nova-host catch (335, 336).
  *
  * Functions are named and ordered as in the specification; flags come last.
  *
@@ -54,7 +56,7 @@ static inline unsigned nova_hc_ipc_call(uint64_t pt, uint32_t *mtd, unsigned fla
     uint64_t rdi = NOVA_HYPERCALL(NOVA_IPC_CALL, (uint64_t)flags, pt);
     uint64_t rsi = *mtd;
 
-    __asm__ volatile("syscall" : "+D"(rdi), "+S"(rsi) : : "rcx", "r11", "memory");
+    __asm__ volatile("syscall" : "+D"(rdi), "+S"(rsi) : "a"(0UL) : "rcx", "r11", "memory");
     *mtd = (uint32_t)rsi;
     return (unsigned)(rdi & 0xff);
 }
@@ -64,7 +66,7 @@ static inline unsigned nova_hc_ipc_call(uint64_t pt, uint32_t *mtd, unsigned fla
  */
 static inline _Noreturn void nova_hc_ipc_reply(uint32_t mtd)
 {
-    __asm__ volatile("syscall" : : "D"(NOVA_IPC_REPLY), "S"((uint64_t)mtd) : "memory");
+    __asm__ volatile("syscall" : : "D"(NOVA_IPC_REPLY), "S"((uint64_t)mtd), "a"(0UL) : "memory");
     __builtin_unreachable();
 }
 
