@@ -4,7 +4,8 @@
  *
  * Register convention of specification 8.8: RDI carries selector, flags and number; RSI, RDX, RAX and R8 the
  * other parameters; the status comes back in RDI[7:0]. RCX and R11 are overwritten, all other registers keep
- * their values. Parameters, permissions and status codes: @ref nova_hypercalls. All functions are thread-safe.
+ * their values. Parameters, permissions and status codes: @ref nova_hypercalls. All functions are
+ * thread-safe.
  *
  * RAX is 0 where it is no parameter: to programs that run as processes of Linux it is the number of a system
  * call, and there are numbers that Linux does not let nova-host catch (335, 336).
