@@ -1,5 +1,6 @@
 /*
- * Bitmaps: lowest run of clear bits. Full words are skipped at once.
+ * Runs: the lowest run of clear bits in a bitmap (full words are skipped at once), and delegation of a run in
+ * naturally aligned pieces.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -30,4 +31,19 @@ void nova_bits_set(uint64_t *bits, uint64_t first, uint64_t count, bool value)
             bits[n / 64] |= 1UL << n % 64;
         else
             bits[n / 64] &= ~(1UL << n % 64);
+}
+
+unsigned nova_delegate(uint64_t space, uint64_t from, uint64_t to, uint64_t count, unsigned mask)
+{
+    unsigned status = NOVA_SUCCESS;
+
+    while (count && status == NOVA_SUCCESS) {
+        uint64_t largest = 1UL << (63 - __builtin_clzl(count));
+        unsigned order = (unsigned)__builtin_ctzl(from | to | largest);
+        status = nova_hc_ctrl_pd(space, space, from, to, order, mask, 0);
+        from += 1UL << order;
+        to += 1UL << order;
+        count -= 1UL << order;
+    }
+    return status;
 }

@@ -29,8 +29,9 @@ nova_thread_entry:
         .size   nova_thread_entry, . - nova_thread_entry
 
         /*
-         * A portal is called: RDI = portal identifier, RSI = MTD. RSP is the same each time, a multiple of 16,
-         * and points to the address of the handler's struct nova_thread. \serve returns the MTD of the reply.
+         * A portal is called: RDI = portal identifier, RSI = MTD. RSP is the same each time, a multiple
+         * of 16, and points to the address of the handler's struct nova_thread. \serve returns the MTD of
+         * the reply.
          */
         .macro  portal name, serve
         .section .text.\name, "ax"
@@ -42,6 +43,7 @@ nova_thread_entry:
         je      2f
 1:      call    \serve
         mov     %eax, %esi
+        xor     %eax, %eax      /* see nova/hypercall.h */
         mov     $IPC_REPLY, %edi
         syscall
         ud2

@@ -18,7 +18,7 @@ struct out {
 
 /* Flags and width of a conversion. */
 struct spec {
-    bool left, zero, alternate;
+    bool left, zero;
     int width;
 };
 
@@ -46,18 +46,6 @@ static void put_field(struct out *out, const struct spec *spec, const char *pref
         put(out, ' ');
 }
 
-static void put_number(struct out *out, const struct spec *spec, const char *prefix, uint64_t value,
-                       unsigned base, const char *digits)
-{
-    char text[24], *at = text + sizeof(text);
-
-    do {
-        *--at = digits[value % base];
-        value /= base;
-    } while (value);
-    put_field(out, spec, prefix, at, (size_t)(text + sizeof(text) - at));
-}
-
 /* Width or precision: a number, or a star for an argument. */
 static int number(const char **format, va_list *args)
 {
@@ -77,16 +65,18 @@ static int number(const char **format, va_list *args)
 static bool convert(struct out *out, const char **format, va_list *args)
 {
     struct spec spec = {.left = false};
+    const char *text, *prefix = "", *digits = "0123456789abcdef";
+    char buffer[24], *at = buffer + sizeof(buffer);
     int precision = -1;
     bool longs = false;
-    const char *text;
     uint64_t value;
+    unsigned base = 16;
     char c;
 
     for (; **format == '-' || **format == '0' || **format == '#'; ++*format) {
         spec.left |= **format == '-';
         spec.zero |= **format == '0';
-        spec.alternate |= **format == '#';
+        prefix = **format == '#' ? "0x" : prefix;
     }
     spec.width = number(format, args);
     if (spec.width < 0) {
@@ -101,6 +91,9 @@ static bool convert(struct out *out, const char **format, va_list *args)
         longs |= **format != 'h';
     c = *(*format)++;
     switch (c) {
+    case '%':
+        put(out, c);
+        return true;
     case 's':
         text = va_arg(*args, const char *);
         text = text ? text : "(null)";
@@ -115,25 +108,31 @@ static bool convert(struct out *out, const char **format, va_list *args)
     case 'd':
     case 'i':
         value = (uint64_t)(longs ? va_arg(*args, int64_t) : va_arg(*args, int));
-        put_number(out, &spec, (int64_t)value < 0 ? "-" : "", (int64_t)value < 0 ? -value : value, 10,
-                   "0123456789");
-        return true;
+        prefix = (int64_t)value < 0 ? "-" : "";
+        value = (int64_t)value < 0 ? -value : value;
+        base = 10;
+        break;
+    case 'p':
+        value = (uintptr_t)va_arg(*args, void *);
+        prefix = "0x";
+        break;
     case 'u':
     case 'x':
     case 'X':
         value = longs ? va_arg(*args, uint64_t) : va_arg(*args, unsigned);
-        put_number(out, &spec, c != 'u' && spec.alternate ? "0x" : "", value, c == 'u' ? 10 : 16,
-                   c == 'X' ? "0123456789ABCDEF" : "0123456789abcdef");
-        return true;
-    case 'p':
-        put_number(out, &spec, "0x", (uintptr_t)va_arg(*args, void *), 16, "0123456789abcdef");
-        return true;
-    case '%':
-        put(out, '%');
-        return true;
+        prefix = c == 'u' ? "" : prefix;
+        base = c == 'u' ? 10 : 16;
+        digits = c == 'X' ? "0123456789ABCDEF" : digits;
+        break;
     default:
         return false;
     }
+    do {
+        *--at = digits[value % base];
+        value /= base;
+    } while (value);
+    put_field(out, &spec, prefix, at, (size_t)(buffer + sizeof(buffer) - at));
+    return true;
 }
 
 size_t nova_format_args(char *to, size_t size, const char *format, va_list args)

@@ -17,28 +17,19 @@
 /* States of a thread slot. USED threads can be DETACHED and have ENDED; both together can be reaped. */
 enum { SLOT_FREE = 0, SLOT_USED = 1, SLOT_DETACHED = 2, SLOT_ENDED = 4 };
 
-/*
- * A lock that never spins: the holder may have a lower priority. The semaphore exists before there is a
- * second thread.
- */
-struct gate {
-    uint32_t count; /* who has it or waits for it */
-    uint64_t sm;
-};
-
 extern struct nova_thread nova_first_thread;
+
+/* Semaphores of the first thread, counted from nova_thread::sm: the first two are those of every thread. */
+enum { SM_WAIT, SM_END, SM_GATE, SM_EXIT };
 
 /* Finds out how much thread-local storage a program without libc has. */
 void nova_tls_measure(void);
 
 /*
- * Creates what waiting threads need. Called before there is a second thread, and not again after it has
- * succeeded.
+ * Takes `count` (a power of two) selectors and creates semaphores with a value at those whose bits are in
+ * `which`.
  */
-int nova_sync_init(void);
-
-void nova_gate_enter(struct gate *gate);
-void nova_gate_leave(struct gate *gate);
+int nova_sm_block(uint64_t *sel, unsigned count, unsigned which, uint64_t value);
 
 /* A thread of either kind. Threads that are done are given back with nova_thread_free(). */
 int nova_thread_make(struct nova_thread **thread, void (*entry)(void *), void *context,
@@ -48,12 +39,12 @@ void nova_thread_free(struct nova_thread *thread);
 /* Assembly code: where threads and portals begin. */
 extern char nova_thread_entry[], nova_portal_entry[], nova_server_entry[];
 
-/*
- * First of `count` clear bits in [start, end), at a multiple of align (a power of two up to 64); UINT64_MAX:
- * none.
- */
+/* First of `count` clear bits in [start, end), at a multiple of align, a power of two; UINT64_MAX: none. */
 uint64_t nova_bits_find(const uint64_t *bits, uint64_t start, uint64_t end, uint64_t count, uint64_t align);
 void nova_bits_set(uint64_t *bits, uint64_t first, uint64_t count, bool value);
+
+/* Delegates within a space of the domain. Returns the status; mask 0 takes away, and cannot fail. */
+unsigned nova_delegate(uint64_t space, uint64_t from, uint64_t to, uint64_t count, unsigned mask);
 
 static inline bool nova_bit(const uint64_t *bits, uint64_t n)
 {
@@ -63,15 +54,9 @@ static inline bool nova_bit(const uint64_t *bits, uint64_t n)
 /* Error for a status of a hypercall that creates something. */
 static inline int create_error(unsigned status)
 {
-    switch (status) {
-    case NOVA_SUCCESS:
+    if (status == NOVA_SUCCESS)
         return NOVA_OK;
-    case NOVA_MEM_OBJ:
-    case NOVA_MEM_CAP:
-        return NOVA_ERR_MEMORY;
-    default:
-        return NOVA_ERR_INVAL;
-    }
+    return status == NOVA_MEM_OBJ || status == NOVA_MEM_CAP ? NOVA_ERR_MEMORY : NOVA_ERR_INVAL;
 }
 
 /* Calls a portal: words of the answer, or an error. */
@@ -90,14 +75,10 @@ static inline int call_portal(uint64_t sel, unsigned words, unsigned flags)
     return status == NOVA_BAD_CPU ? NOVA_ERR_ABSENT : NOVA_ERR_PEER;
 }
 
-static inline void set_gs_base(const void *base)
+/* To a multiple of a power of two. */
+static inline uint64_t round_up(uint64_t n, uint64_t align)
 {
-    __asm__ volatile("wrgsbase %0" : : "r"(base) : "memory");
-}
-
-static inline void set_fs_base(uint64_t base)
-{
-    __asm__ volatile("wrfsbase %0" : : "r"(base) : "memory");
+    return (n + align - 1) & ~(align - 1);
 }
 
 #endif

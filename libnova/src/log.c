@@ -27,79 +27,69 @@ static uint32_t used;
 static uint64_t lost;
 
 /*
- * Exchanges `words` words and a text with the console server; word[] are the first two words, afterwards
- * those of the answer.
+ * One call to the console server, in a session that is opened if there is none. Text goes along, or comes
+ * back. Returns the number of bytes that were taken or have come.
  */
-static int exchange(uint64_t *word, const char *text, char *answer, size_t size)
+static long exchange(const char *text, char *answer, size_t size, uint64_t deadline)
 {
     uint64_t *utcb = nova_message(), saved[2 + TEXT_WORDS];
+    long result = NOVA_OK;
     int words;
 
+    if (!session.portal || !nova_session_alive(&session)) {
+        nova_session_close(&session);
+        result = nova_session_open(&session, "log", 0, deadline);
+    }
+    if (result)
+        return result;
     memcpy(saved, utcb, sizeof(saved));
-    utcb[0] = word[0];
-    utcb[1] = word[1];
+    utcb[0] = text ? NOVA_LOG_WRITE : NOVA_LOG_READ;
+    utcb[1] = size;
     if (text)
-        memcpy(utcb + 2, text, word[1]);
-    words = nova_session_call(&session, text ? 2 + (unsigned)(word[1] + 7) / 8 : 2);
-    word[0] = words > 0 ? utcb[0] : (uint64_t)words;
-    word[1] = words > 1 ? utcb[1] : 0;
-    if (answer && word[1])
-        memcpy(answer, utcb + 2, word[1] < size ? word[1] : size);
+        memcpy(utcb + 2, text, size);
+    words = nova_session_call(&session, text ? 2 + (unsigned)(size + 7) / 8 : 2);
+    result = words < 0 ? words : (int)utcb[0];
+    if (!result)
+        result = words > 1 && utcb[1] <= size ? (long)utcb[1] : NOVA_ERR_PROTOCOL;
+    else if (result > 0)
+        result = NOVA_ERR_PROTOCOL;
+    if (answer && result > 0)
+        memcpy(answer, utcb + 2, (size_t)result);
     memcpy(utcb, saved, sizeof(saved));
-    return (int)word[0];
+    return result;
 }
 
-static int connect(uint64_t deadline)
-{
-    if (session.portal && nova_session_alive(&session))
-        return NOVA_OK;
-    nova_session_close(&session);
-    return nova_session_open(&session, "log", 0, deadline);
-}
-
-/* Sends text to the console server; it may take only part of it at a time. */
+/* Sends text to the console server; it may take only part of it at a time, and it may come back. */
 static int send(const char *text, size_t length)
 {
     uint64_t deadline = nova_now() + PATIENCE;
     bool rung = false;
-    int error = NOVA_OK;
+    long taken = 0;
 
-    while (length && !error) {
-        uint64_t word[2] = {NOVA_LOG_WRITE, length};
-        error = connect(deadline);
-        if (!error)
-            error = exchange(word, text, NULL, 0);
-        if (error == NOVA_ERR_PEER && nova_now() < deadline) { /* it may come back */
-            error = NOVA_OK;
-            continue;
-        }
-        if (!error && word[1] > length)
-            error = NOVA_ERR_PROTOCOL;
-        if (!error && word[1]) {
-            text += word[1];
-            length -= word[1];
+    while (length && (taken >= 0 || (taken == NOVA_ERR_PEER && nova_now() < deadline))) {
+        taken = exchange(text, NULL, length, deadline);
+        if (taken > 0) {
+            text += taken;
+            length -= (size_t)taken;
             deadline = nova_now() + PATIENCE;
-        } else if (!error) {
+        } else if (!taken) {
             rung |= nova_session_wait(&session, nova_now() + NAP) == NOVA_OK;
         }
     }
     if (rung)
         nova_sm_up(session.bell);
-    return error;
+    return taken < 0 ? (int)taken : NOVA_OK;
 }
 
-/* Without a console server: a request to root for each line. */
-static int send_to_root(const char *text, size_t length)
+/* Without a console server, a line is a request to root. */
+static int emit(const char *text, size_t length)
 {
     uint64_t word[2 + TEXT_WORDS] = {NOVA_PARENT_LOG, length};
 
+    if (nova_info()->console)
+        return send(text, length);
     memcpy(word + 2, text, length);
     return nova_parent_call(word, 2 + (unsigned)(length + 7) / 8, 1);
-}
-
-static int emit(const char *text, size_t length)
-{
-    return nova_info()->console ? send(text, length) : send_to_root(text, length);
 }
 
 /* What could not be sent is gone, but not forgotten. */
@@ -150,21 +140,16 @@ void nova_log_write(const char *text, size_t length)
     nova_mutex_unlock(&lock);
 }
 
-void nova_print_args(const char *format, va_list args)
-{
-    char text[1024];
-    size_t length = nova_format_args(text, sizeof(text), format, args);
-
-    nova_log_write(text, length < sizeof(text) ? length : sizeof(text) - 1);
-}
-
 void nova_print(const char *format, ...)
 {
+    char text[1024];
+    size_t length;
     va_list args;
 
     va_start(args, format);
-    nova_print_args(format, args);
+    length = nova_format_args(text, sizeof(text), format, args);
     va_end(args);
+    nova_log_write(text, length < sizeof(text) ? length : sizeof(text) - 1);
 }
 
 long nova_log_read(char *text, size_t size, uint64_t deadline)
@@ -173,21 +158,15 @@ long nova_log_read(char *text, size_t size, uint64_t deadline)
     if (!nova_info()->console)
         return NOVA_ERR_ABSENT;
     for (;;) {
-        uint64_t word[2] = {NOVA_LOG_READ, size};
-        int error;
+        long result;
 
         nova_mutex_lock(&lock);
         flush(true); /* the prompt */
-        error = connect(deadline);
-        if (!error)
-            error = exchange(word, NULL, text, size);
+        result = exchange(NULL, text, size, deadline);
         nova_mutex_unlock(&lock);
-        if (error)
-            return error;
-        if (word[1])
-            return word[1] <= size ? (long)word[1] : NOVA_ERR_PROTOCOL;
-        error = nova_session_wait(&session, deadline);
-        if (error)
-            return error;
+        if (!result)
+            result = nova_session_wait(&session, deadline);
+        if (result)
+            return result;
     }
 }

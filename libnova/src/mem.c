@@ -1,12 +1,13 @@
 /*
- * Memory. Pages of the pool are accounted for in a bitmap; for each page of the windows there is an entry
- * that says what is behind it. Both tables lie at the end of the pool and are used from the first request on;
- * the pool is zeroed at start.
+ * Memory. There are two areas, the pool and the windows, each with a bitmap of the pages in use; for each
+ * page of the windows there is an entry that says what is behind it. These tables lie at the end of the pool
+ * and are used from the first request on. Free pages of the pool are zero: it is so at start, and they are
+ * cleared when they are given back.
  *
- *   pool:  | image, stack | pages ...                     | bitmap, entries |
- *          0              pool_used                        base + pages * 4096
+ *   pool:  | image, stack | pages ...   | bitmaps, entries |
+ *          0              pool.start    pool.start + pool.pages * 4096
  *
- *   entry: 0: free; else RESERVED | rights | page of the pool + 1, or 0 for none
+ *   entry: rights | page of the pool + 1, or 0 for none
  *
  * SPDX-License-Identifier: MIT
  */
@@ -16,7 +17,6 @@
 #include <nova/mem.h>
 #include <nova/string.h>
 
-#define RESERVED 0x80000000U
 #define NEW 0x40000000U /* got its memory in the request under way */
 #define RIGHTS(r) ((uint32_t)(r) << 28)
 #define RIGHTS_OF(e) ((e) >> 28 & 3U)
@@ -25,34 +25,38 @@
 #define ALIGN_MAX 9U
 #define SUPERPAGE 0x200000UL
 
+static struct area {
+    uint64_t start, pages, *used;
+} pool, windows;
+
 static struct nova_mutex lock;
 static struct nova_once started;
-static uint64_t base;        /* address of page 0 */
-static uint64_t pages;       /* pages of the pool */
-static uint64_t fresh;       /* pages from here on have never been used, and are zero */
-static uint64_t hint;        /* all pages below are taken */
-static uint64_t *taken;      /* bitmap */
 static uint32_t *entry;      /* of each page of the windows */
-static uint64_t windows;     /* how many */
-static uint64_t reserved;    /* entries that are not free */
 static uint64_t next_window; /* address for nova_mem_window() */
+
+static uint64_t words(const struct area *area)
+{
+    return (area->pages + 63) / 64;
+}
 
 static void start(void)
 {
     const struct nova_info *info = nova_info();
-    uint64_t used = (info->pool_used + NOVA_PAGE - 1) & ~(NOVA_PAGE - 1), size, bitmap;
+    uint64_t used = round_up(info->pool_used, NOVA_PAGE), size;
 
-    base = info->pool_start + used;
-    pages = (info->pool_size - used) / NOVA_PAGE;
-    pages = pages < FRAME ? pages : FRAME - 1;
-    windows = 4 * pages + SPARE_WINDOW;
-    bitmap = (pages + 63) / 64 * sizeof(*taken);
-    size = (bitmap + windows * sizeof(*entry) + NOVA_PAGE - 1) / NOVA_PAGE;
-    pages = pages > size ? pages - size : 0;
-    windows = pages ? windows : 0;
-    taken = (uint64_t *)(base + pages * NOVA_PAGE);
-    entry = (uint32_t *)((char *)taken + bitmap);
-    next_window = (NOVA_WINDOW_ADDR + windows * NOVA_PAGE + SUPERPAGE - 1) & ~(SUPERPAGE - 1);
+    pool.start = info->pool_start + used;
+    pool.pages = (info->pool_size - used) / NOVA_PAGE;
+    pool.pages = pool.pages < FRAME ? pool.pages : FRAME - 1;
+    windows.start = NOVA_WINDOW_ADDR;
+    windows.pages = 4 * pool.pages + SPARE_WINDOW;
+    size = (words(&pool) + words(&windows)) * sizeof(uint64_t) + windows.pages * sizeof(*entry);
+    size = round_up(size, NOVA_PAGE) / NOVA_PAGE;
+    pool.pages = pool.pages > size ? pool.pages - size : 0;
+    windows.pages = pool.pages ? windows.pages : 0;
+    pool.used = (uint64_t *)(pool.start + pool.pages * NOVA_PAGE);
+    windows.used = pool.used + words(&pool);
+    entry = (uint32_t *)(windows.used + words(&windows));
+    next_window = round_up(windows.start + windows.pages * NOVA_PAGE, SUPERPAGE);
 }
 
 static void enter(void)
@@ -61,41 +65,27 @@ static void enter(void)
     nova_mutex_lock(&lock);
 }
 
-static unsigned order_of(uint64_t count)
+/* Marks adjacent free pages as used, well aligned if there are such; UINT64_MAX: none. */
+static uint64_t take(struct area *area, uint64_t count)
 {
     unsigned order = 63U - (unsigned)__builtin_clzl(count);
+    uint64_t align = 1UL << (order < ALIGN_MAX ? order : ALIGN_MAX);
+    uint64_t page = nova_bits_find(area->used, 0, area->pages, count, align);
 
-    return order < ALIGN_MAX ? order : ALIGN_MAX;
-}
-
-/* Adjacent zeroed pages, well aligned if there are such; UINT64_MAX: none. */
-static uint64_t pool_take(uint64_t count)
-{
-    uint64_t page, align = 1UL << order_of(count), used;
-
-    page = nova_bits_find(taken, hint, pages, count, align < 64 ? align : 64);
     if (page == UINT64_MAX && align > 1)
-        page = nova_bits_find(taken, hint, pages, count, 1);
-    if (page == UINT64_MAX)
-        return page;
-    nova_bits_set(taken, page, count, true);
-    while (hint < pages && nova_bit(taken, hint))
-        hint++;
-    if (page < fresh) {
-        used = fresh - page < count ? fresh - page : count;
-        memset((void *)(base + page * NOVA_PAGE), 0, used * NOVA_PAGE);
-    }
-    fresh = fresh < page + count ? page + count : fresh;
+        page = nova_bits_find(area->used, 0, area->pages, count, 1);
+    if (page != UINT64_MAX)
+        nova_bits_set(area->used, page, count, true);
     return page;
 }
 
 static void pool_give(uint64_t page, uint64_t count)
 {
-    nova_bits_set(taken, page, count, false);
-    hint = page < hint ? page : hint;
+    memset((void *)(pool.start + page * NOVA_PAGE), 0, count * NOVA_PAGE);
+    nova_bits_set(pool.used, page, count, false);
 }
 
-int nova_mem_alloc(size_t size, void **address)
+static int take_address(struct area *area, size_t size, void **address)
 {
     uint64_t page;
 
@@ -103,82 +93,52 @@ int nova_mem_alloc(size_t size, void **address)
     if (!size || size % NOVA_PAGE)
         return NOVA_ERR_INVAL;
     enter();
-    page = pool_take(size / NOVA_PAGE);
+    page = take(area, size / NOVA_PAGE);
     nova_mutex_unlock(&lock);
     if (page == UINT64_MAX)
         return NOVA_ERR_MEMORY;
-    *address = (void *)(base + page * NOVA_PAGE);
+    *address = (void *)(area->start + page * NOVA_PAGE);
+    return NOVA_OK;
+}
+
+int nova_mem_alloc(size_t size, void **address)
+{
+    return take_address(&pool, size, address);
+}
+
+int nova_mem_reserve(size_t size, void **address)
+{
+    return take_address(&windows, size, address);
+}
+
+struct range {
+    uint64_t first, end;
+};
+
+/* Locks, and finds pages, which must all be in use, or none. */
+static int enter_range(const struct area *area, const void *address, size_t size, bool used, struct range *r)
+{
+    uint64_t count = size / NOVA_PAGE;
+
+    enter();
+    r->first = ((uint64_t)address - area->start) / NOVA_PAGE; /* huge below the start */
+    r->end = r->first + count;
+    if (!size || ((uint64_t)address | size) % NOVA_PAGE || r->first >= area->pages ||
+        count > area->pages - r->first)
+        return NOVA_ERR_INVAL;
+    for (uint64_t n = r->first; n < r->end; n++)
+        if (nova_bit(area->used, n) != used)
+            return used ? NOVA_ERR_INVAL : NOVA_ERR_BUSY;
     return NOVA_OK;
 }
 
 int nova_mem_free(void *address, size_t size)
 {
-    uint64_t page = ((uint64_t)address - base) / NOVA_PAGE, count = size / NOVA_PAGE;
-    int error = NOVA_OK;
-
-    enter();
-    if ((uint64_t)address % NOVA_PAGE || size % NOVA_PAGE || (uint64_t)address < base || page >= pages ||
-        count > pages - page)
-        error = NOVA_ERR_INVAL;
-    for (uint64_t n = page; !error && n < page + count; n++)
-        if (!nova_bit(taken, n))
-            error = NOVA_ERR_INVAL;
-    if (!error)
-        pool_give(page, count);
-    nova_mutex_unlock(&lock);
-    return error;
-}
-
-/* A range of entries, all of them free or all of them reserved. */
-struct range {
-    uint64_t first, end;
-};
-
-static bool range_of(const void *address, size_t size, struct range *r)
-{
-    uint64_t offset = (uint64_t)address - NOVA_WINDOW_ADDR;
-
-    r->first = offset / NOVA_PAGE;
-    r->end = r->first + size / NOVA_PAGE;
-    return size && size % NOVA_PAGE == 0 && offset % NOVA_PAGE == 0 &&
-           (uint64_t)address >= NOVA_WINDOW_ADDR && r->first < windows &&
-           size / NOVA_PAGE <= windows - r->first;
-}
-
-static bool all_reserved(const struct range *r)
-{
-    for (uint64_t n = r->first; n < r->end; n++)
-        if (!entry[n])
-            return false;
-    return true;
-}
-
-static void set_reserved(const struct range *r)
-{
-    for (uint64_t n = r->first; n < r->end; n++)
-        entry[n] = RESERVED;
-    reserved += r->end - r->first;
-}
-
-int nova_mem_reserve(size_t size, void **address)
-{
-    uint64_t count = size / NOVA_PAGE, align, run = 0, n;
     struct range r;
-    int error = NOVA_ERR_MEMORY;
+    int error = enter_range(&pool, address, size, true, &r);
 
-    *address = NULL;
-    if (!size || size % NOVA_PAGE)
-        return NOVA_ERR_INVAL;
-    align = 1UL << order_of(count);
-    enter();
-    for (n = 0; n < windows && run < count; n++)
-        run = entry[n] || (!run && n % align) ? 0 : run + 1;
-    if (run == count) {
-        r = (struct range){n - count, n};
-        set_reserved(&r);
-        *address = (void *)(NOVA_WINDOW_ADDR + r.first * NOVA_PAGE);
-        error = NOVA_OK;
-    }
+    if (!error)
+        pool_give(r.first, r.end - r.first);
     nova_mutex_unlock(&lock);
     return error;
 }
@@ -186,69 +146,41 @@ int nova_mem_reserve(size_t size, void **address)
 int nova_mem_reserve_at(void *address, size_t size)
 {
     struct range r;
-    int error = NOVA_OK;
+    int error = enter_range(&windows, address, size, false, &r);
 
-    enter();
-    if (!range_of(address, size, &r))
-        error = NOVA_ERR_INVAL;
-    for (uint64_t n = r.first; !error && n < r.end; n++)
-        if (entry[n])
-            error = NOVA_ERR_BUSY;
     if (!error)
-        set_reserved(&r);
+        nova_bits_set(windows.used, r.first, r.end - r.first, true);
     nova_mutex_unlock(&lock);
     return error;
 }
 
-/* Pages from n on whose memory is in one piece, too. */
-static uint64_t piece(uint64_t n, uint64_t end)
+/* Makes pages visible with rights, as far as they have memory. */
+static int show(uint64_t first, uint64_t end, unsigned rights)
 {
-    uint64_t last = n + 1;
+    unsigned status = NOVA_SUCCESS;
+    uint64_t n, next;
 
-    while (last < end && (entry[last] & FRAME) == (entry[n] & FRAME) + (last - n))
-        last++;
-    return last;
-}
-
-/*
- * Makes pages with memory visible with rights, or with those in their entries. Pages without memory are left
- * out.
- */
-static int show(uint64_t first, uint64_t end, bool old, unsigned rights)
-{
-    for (uint64_t n = first; n < end;) {
-        uint64_t last = piece(n, end), to = NOVA_WINDOW_ADDR / NOVA_PAGE + n;
-        if (!(entry[n] & FRAME)) {
-            n++;
-            continue;
-        }
-        if (old) {
-            rights = RIGHTS_OF(entry[n]);
-            last = n + 1;
-        }
-        while (n < last) {
-            uint64_t from = base / NOVA_PAGE + (entry[n] & FRAME) - 1;
-            uint64_t largest = 1UL << (63 - __builtin_clzl(last - n));
-            unsigned order = (unsigned)__builtin_ctzl(from | to | largest);
-            if (nova_hc_ctrl_pd(NOVA_SEL_HST, NOVA_SEL_HST, from, to, order, rights, 0) != NOVA_SUCCESS)
-                return NOVA_ERR_MEMORY;
-            n += 1UL << order;
-            to += 1UL << order;
-        }
+    for (n = first; n < end && status == NOVA_SUCCESS; n = next) {
+        uint64_t frame = entry[n] & FRAME;
+        for (next = n + 1; next < end && (entry[next] & FRAME) == frame + (next - n);)
+            next++;
+        if (frame)
+            status = nova_delegate(NOVA_SEL_HST, pool.start / NOVA_PAGE + frame - 1,
+                                   windows.start / NOVA_PAGE + n, next - n, rights);
+        else
+            next = n + 1;
     }
-    return NOVA_OK;
+    return status == NOVA_SUCCESS ? NOVA_OK : NOVA_ERR_MEMORY;
 }
 
-/* Gives memory back; the entries get a new value. With `only`, only those that have this flag. */
-static void empty(const struct range *r, uint32_t only, uint32_t value)
+/* Gives memory back: all, or that of the entries with a flag. */
+static void empty(const struct range *r, uint32_t only)
 {
-    for (uint64_t n = r->first; n < r->end; n++) {
-        if (only && !(entry[n] & only))
-            continue;
-        if (entry[n] & FRAME)
+    for (uint64_t n = r->first; n < r->end; n++)
+        if (entry[n] & FRAME && (entry[n] & only || !only)) {
             pool_give((entry[n] & FRAME) - 1, 1);
-        entry[n] = value;
-    }
+            entry[n] = 0;
+        }
 }
 
 /* Memory for all pages that have none, in pieces as large as possible. */
@@ -262,25 +194,14 @@ static int fill(const struct range *r)
         }
         while (n + count < r->end && !(entry[n + count] & FRAME))
             count++;
-        while (count && (page = pool_take(count)) == UINT64_MAX)
+        while (count && (page = take(&pool, count)) == UINT64_MAX)
             count /= 2;
         if (!count)
             return NOVA_ERR_MEMORY;
         for (; count; count--)
-            entry[n++] = RESERVED | NEW | (uint32_t)++page;
+            entry[n++] = NEW | (uint32_t)++page;
     }
     return NOVA_OK;
-}
-
-static void set_rights(const struct range *r, unsigned rights)
-{
-    for (uint64_t n = r->first; n < r->end; n++)
-        entry[n] = RESERVED | (entry[n] & FRAME) | RIGHTS(rights);
-}
-
-static int check(const void *address, size_t size, struct range *r)
-{
-    return range_of(address, size, r) && all_reserved(r) ? NOVA_OK : NOVA_ERR_INVAL;
 }
 
 /* Changes rights; with `more`, pages without memory get some. */
@@ -292,15 +213,21 @@ static int change(void *address, size_t size, unsigned rights, bool more)
     if (rights & ~(unsigned)(NOVA_MEM_R | NOVA_MEM_W))
         return NOVA_ERR_DENIED;
     rights |= rights ? NOVA_MEM_R : 0;
-    enter();
-    error = check(address, size, &r);
-    if (!error && !(error = more ? fill(&r) : NOVA_OK) && !(error = show(r.first, r.end, false, rights))) {
-        set_rights(&r, rights);
-    } else if (error != NOVA_ERR_INVAL) {
-        for (uint64_t n = r.first; n < r.end; n++)
-            show(n, n + 1, true, 0); /* new pages have no rights in their entries */
-        empty(&r, NEW, RESERVED);
-    }
+    error = enter_range(&windows, address, size, true, &r);
+    if (error)
+        goto out;
+    if (more)
+        error = fill(&r);
+    if (!error)
+        error = show(r.first, r.end, rights);
+    for (uint64_t n = r.first; n < r.end; n++)
+        if (error)
+            show(n, n + 1, RIGHTS_OF(entry[n])); /* new pages have no rights in their entries */
+        else
+            entry[n] = (entry[n] & FRAME) | RIGHTS(rights);
+    if (error)
+        empty(&r, NEW);
+out:
     nova_mutex_unlock(&lock);
     return error;
 }
@@ -315,17 +242,15 @@ int nova_mem_protect(void *address, size_t size, unsigned rights)
     return change(address, size, rights, false);
 }
 
-static int take_away(void *address, size_t size, uint32_t value)
+static int take_away(void *address, size_t size, bool reserved)
 {
     struct range r;
-    int error;
+    int error = enter_range(&windows, address, size, true, &r);
 
-    enter();
-    error = check(address, size, &r);
     if (!error) {
-        show(r.first, r.end, false, 0);
-        empty(&r, 0, value);
-        reserved -= value ? 0 : r.end - r.first;
+        show(r.first, r.end, 0);
+        empty(&r, 0);
+        nova_bits_set(windows.used, r.first, r.end - r.first, reserved);
     }
     nova_mutex_unlock(&lock);
     return error;
@@ -333,12 +258,12 @@ static int take_away(void *address, size_t size, uint32_t value)
 
 int nova_mem_unmap(void *address, size_t size)
 {
-    return take_away(address, size, RESERVED);
+    return take_away(address, size, true);
 }
 
 int nova_mem_release(void *address, size_t size)
 {
-    return take_away(address, size, 0);
+    return take_away(address, size, false);
 }
 
 int nova_mem_window(size_t size, uint64_t *address)
@@ -358,11 +283,20 @@ int nova_mem_window(size_t size, uint64_t *address)
     return error;
 }
 
+static size_t in_use(const struct area *area)
+{
+    size_t count = 0;
+
+    for (uint64_t n = 0; n < area->pages; n++)
+        count += nova_bit(area->used, n);
+    return count;
+}
+
 void nova_mem_state(struct nova_mem_state *state)
 {
     enter();
-    *state = (struct nova_mem_state){.pool = pages, .reserved = reserved};
-    for (uint64_t n = 0; n < pages; n++)
-        state->free += !nova_bit(taken, n);
+    state->pool = pool.pages;
+    state->free = pool.pages - in_use(&pool);
+    state->reserved = in_use(&windows);
     nova_mutex_unlock(&lock);
 }

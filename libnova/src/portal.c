@@ -49,7 +49,6 @@ int nova_portal_create(struct nova_portal *portal, struct nova_thread *handler)
 
 void nova_portal_destroy(struct nova_portal *portal)
 {
-    nova_cap_drop(portal->sel, 1);
     nova_cap_free(portal->sel, 1);
 }
 

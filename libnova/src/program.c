@@ -6,7 +6,6 @@
 
 #include "internal.h"
 
-#include <nova/cap.h>
 #include <nova/string.h>
 
 struct nova_thread nova_first_thread;
@@ -64,12 +63,11 @@ void nova_program_init(const uint64_t *stack)
                               .sel = NOVA_SEL_FIRST_EC,
                               .cpu = nova_info()->cpu,
                               .state = SLOT_USED};
-    set_gs_base(t);
+    __asm__ volatile("wrgsbase %0" : : "r"(t) : "memory");
     auxv = stack + 1 + stack[0] + 1;
     while (*auxv++)
         ;
-    t->sm = nova_cap_alloc(2, 2);
-    if (!t->sm || nova_hc_create_sm(t->sm, NOVA_SEL_PD, 0) != NOVA_SUCCESS ||
-        nova_hc_create_sm(t->sm + 1, NOVA_SEL_PD, 0) != NOVA_SUCCESS)
+    if (nova_sm_block(&t->sm, 4, 0xf, 0))
         nova_exit(127);
+    nova_sm_up(t->sm + SM_EXIT);
 }

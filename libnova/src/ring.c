@@ -2,41 +2,48 @@
  * Split virtqueues. The layout, the side that offers buffers (driver), the side that uses them (device).
  *
  * Which descriptors belong to which chain the driver keeps in private memory only; the device cannot change
- * it. The device reads everything from the driver once and checks it; after the first nonsense the ring is broken
- * for good.
+ * it. The device reads everything from the driver once and checks it; after the first nonsense the ring is
+ * broken for good.
  *
  * SPDX-License-Identifier: MIT
  */
 
 #include <nova/error.h>
 #include <nova/ring.h>
+#include <nova/string.h>
 
 #define ALIGN(n) (((n) + 15) & ~(size_t)15)
 
+/* With the event index behind it. */
 static size_t avail_bytes(unsigned size)
 {
-    return ALIGN(sizeof(struct nova_ring_avail) + (size + 1) * sizeof(uint16_t));
+    return sizeof(struct nova_ring_avail) + (size + 1) * sizeof(uint16_t);
+}
+
+static size_t used_bytes(unsigned size)
+{
+    return sizeof(struct nova_ring_used) + size * sizeof(struct nova_ring_used_elem) + sizeof(uint16_t);
 }
 
 size_t nova_ring_bytes(unsigned size)
 {
     if (!size || size & (size - 1) || size > NOVA_RING_MAX)
         return 0;
-    return size * sizeof(struct nova_ring_desc) + avail_bytes(size) +
-           ALIGN(sizeof(struct nova_ring_used) + size * sizeof(struct nova_ring_used_elem) +
-                 sizeof(uint16_t));
+    return size * sizeof(struct nova_ring_desc) + ALIGN(avail_bytes(size)) + ALIGN(used_bytes(size));
 }
 
 int nova_ring_layout(struct nova_ring *ring, void *memory, unsigned size)
 {
-    char *at = memory;
+    char *avail = (char *)memory + size * sizeof(struct nova_ring_desc);
 
     if (!nova_ring_bytes(size) || (uintptr_t)memory % 16)
         return NOVA_ERR_INVAL;
-    ring->desc = memory;
-    ring->avail = (struct nova_ring_avail *)(at + size * sizeof(struct nova_ring_desc));
-    ring->used = (struct nova_ring_used *)((char *)ring->avail + avail_bytes(size));
-    ring->size = (uint16_t)size;
+    *ring = (struct nova_ring){
+        .desc = memory,
+        .avail = (struct nova_ring_avail *)avail,
+        .used = (struct nova_ring_used *)(avail + ALIGN(avail_bytes(size))),
+        .size = (uint16_t)size,
+    };
     return NOVA_OK;
 }
 
@@ -52,23 +59,21 @@ static uint16_t *avail_event(const struct nova_ring *ring)
     return (uint16_t *)&ring->used->ring[ring->size];
 }
 
-/* Whether the index passed the event on its way from old to now (virtio 1.2, 2.7.7.2). */
-static bool passed(const uint16_t *event, uint16_t now, uint16_t old)
-{
-    return (uint16_t)(now - __atomic_load_n(event, __ATOMIC_RELAXED) - 1) < (uint16_t)(now - old);
-}
-
-/* Shows an index to the other side, then looks whether it wants to know; and the other way round. */
+/*
+ * Shows an index to the other side, then looks whether it wants to know: whether the index passed the event
+ * on its way from old to now (virtio 1.2, 2.7.7.2).
+ */
 static bool publish(uint16_t *idx, const uint16_t *event, uint16_t now, uint16_t *old)
 {
-    uint16_t before = *old;
+    uint16_t moved = (uint16_t)(now - *old);
 
     __atomic_store_n(idx, now, __ATOMIC_RELEASE);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     *old = now;
-    return passed(event, now, before);
+    return (uint16_t)(now - __atomic_load_n(event, __ATOMIC_RELAXED) - 1) < moved;
 }
 
+/* The other way round: wants to know, then looks whether there is something already. */
 static bool ask(uint16_t *event, const uint16_t *idx, uint16_t now)
 {
     __atomic_store_n(event, now, __ATOMIC_RELAXED);
@@ -82,16 +87,10 @@ void nova_ring_driver_init(struct nova_ring_driver *driver, const struct nova_ri
                            struct nova_ring_slot *slot)
 {
     *driver = (struct nova_ring_driver){.ring = *ring, .slot = slot, .free_count = ring->size};
-    for (unsigned i = 0; i < ring->size; i++) {
+    for (unsigned i = 0; i < ring->size; i++)
         slot[i] = (struct nova_ring_slot){.next = (uint16_t)(i + 1)};
-        ring->avail->ring[i] = 0;
-    }
-    ring->avail->flags = 0;
-    *used_event(ring) = 0;
-    ring->used->flags = 0;
-    *avail_event(ring) = 0;
-    __atomic_store_n(&ring->used->idx, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&ring->avail->idx, 0, __ATOMIC_RELEASE);
+    memset(ring->avail, 0, avail_bytes(ring->size));
+    memset(ring->used, 0, used_bytes(ring->size));
 }
 
 int nova_ring_driver_add(struct nova_ring_driver *driver, const struct nova_ring_piece *piece,
@@ -100,6 +99,7 @@ int nova_ring_driver_add(struct nova_ring_driver *driver, const struct nova_ring
     const struct nova_ring *ring = &driver->ring;
     uint16_t head = driver->free, at = head, last = head;
     uint32_t writable = 0;
+    bool more;
 
     if (!pieces)
         return NOVA_ERR_INVAL;
@@ -112,12 +112,12 @@ int nova_ring_driver_add(struct nova_ring_driver *driver, const struct nova_ring
     for (unsigned i = 0; i < pieces; i++) {
         last = at;
         at = driver->slot[last].next;
+        more = i + 1 < pieces;
         ring->desc[last] = (struct nova_ring_desc){
             .address = piece[i].address,
             .length = piece[i].length,
-            .flags =
-                (uint16_t)((piece[i].write ? NOVA_RING_WRITE : 0) | (i + 1 < pieces ? NOVA_RING_NEXT : 0)),
-            .next = i + 1 < pieces ? at : 0,
+            .flags = (uint16_t)((piece[i].write ? NOVA_RING_WRITE : 0) | (more ? NOVA_RING_NEXT : 0)),
+            .next = more ? at : 0,
         };
     }
     driver->free = at;

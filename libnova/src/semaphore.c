@@ -8,24 +8,29 @@
 
 #include <nova/cap.h>
 
-int nova_sm_create(uint64_t *sel, uint64_t count)
+int nova_sm_block(uint64_t *sel, unsigned count, unsigned which, uint64_t value)
 {
-    int error;
+    int error = NOVA_OK;
 
-    *sel = nova_cap_alloc(1, 1);
+    *sel = nova_cap_alloc(count, count);
     if (!*sel)
         return NOVA_ERR_LIMIT;
-    error = create_error(nova_hc_create_sm(*sel, NOVA_SEL_PD, count));
+    for (; which && !error; which &= which - 1)
+        error = create_error(nova_hc_create_sm(*sel + (unsigned)__builtin_ctz(which), NOVA_SEL_PD, value));
     if (error) {
-        nova_cap_free(*sel, 1);
+        nova_cap_free(*sel, count);
         *sel = NOVA_CAP_NONE;
     }
     return error;
 }
 
+int nova_sm_create(uint64_t *sel, uint64_t count)
+{
+    return nova_sm_block(sel, 1, 1, count);
+}
+
 void nova_sm_destroy(uint64_t sel)
 {
-    nova_cap_drop(sel, 1);
     nova_cap_free(sel, 1);
 }
 

@@ -35,27 +35,15 @@ uint32_t nova_server_serve(uint64_t pid, uint32_t mtd, const struct nova_thread 
 
 _Static_assert(offsetof(struct nova_session_state, generation) == 4, "a number of 64 bits with the phase");
 
-/* One handler for each CPU; their selectors become the tail of the request. */
-static int create_handlers(struct nova_server *server, uint64_t cpus, size_t stack_size,
-                           struct nova_thread **handler, unsigned *count)
-{
-    for (*count = 0; cpus; cpus &= cpus - 1, ++*count) {
-        int error = nova_handler_create(&handler[*count], (unsigned)__builtin_ctzl(cpus), stack_size);
-        if (error)
-            return error;
-        handler[*count]->context = server;
-    }
-    return NOVA_OK;
-}
-
 int nova_server_start(struct nova_server *server,
                       unsigned (*serve)(void *context, unsigned session, uint64_t *word, unsigned words),
                       void *context, const struct nova_server_options *options)
 {
     static const struct nova_server_options usual;
     const struct nova_server_options *o = options ? options : &usual;
-    uint64_t cpus = o->cpus ? o->cpus & nova_info()->cpus : nova_info()->cpus, window = 0;
-    uint64_t word[NOVA_PARENT_WORDS] = {NOVA_PARENT_SERVE, o->service, (uint64_t)nova_server_entry};
+    uint64_t cpus = o->cpus ? o->cpus & nova_info()->cpus : nova_info()->cpus;
+    uint64_t word[NOVA_PARENT_WORDS] = {NOVA_PARENT_SERVE, o->service, (uint64_t)nova_server_entry, 0, 0,
+                                        o->buffer_size / NOVA_PAGE, cpus};
     uint64_t bell = o->bell_shared ? server->bell : 0;
     struct nova_thread *handler[NOVA_CPUS_MAX];
     unsigned count = 0;
@@ -67,22 +55,22 @@ int nova_server_start(struct nova_server *server,
     if (!bell)
         error = nova_sm_create(&server->bell, 0);
     if (!error && o->buffer_size)
-        error = nova_mem_window(o->buffer_size * NOVA_SESSIONS_MAX, &window);
-    if (!error)
-        error = create_handlers(server, cpus, o->stack_size, handler, &count);
-    if (!error) {
-        word[3] = server->bell;
-        word[4] = window;
-        word[5] = o->buffer_size / NOVA_PAGE;
-        word[6] = cpus;
-        for (unsigned i = 0; i < count; i++)
-            word[7 + i] = handler[i]->sel;
-        error = nova_parent_call(word, 7 + count, 1);
+        error = nova_mem_window(o->buffer_size * NOVA_SESSIONS_MAX, &word[4]);
+    for (; cpus && !error; cpus &= cpus - 1) {
+        error = nova_handler_create(&handler[count], (unsigned)__builtin_ctzl(cpus), o->stack_size);
+        if (error)
+            break;
+        handler[count]->context = server;
+        word[7 + count] = handler[count]->sel;
+        count++;
     }
+    word[3] = server->bell;
+    if (!error)
+        error = nova_parent_call(word, 7 + count, 1);
     if (error) {
         while (count)
             nova_handler_destroy(handler[--count]);
-        if (!bell && server->bell)
+        if (!bell)
             nova_sm_destroy(server->bell);
     }
     return error;
@@ -115,16 +103,12 @@ enum nova_server_event nova_server_next(struct nova_server *server, unsigned *se
     return NOVA_SERVER_NOTHING;
 }
 
-bool nova_server_alive(unsigned session)
-{
-    return __atomic_load_n(&nova_server_client(session)->phase, __ATOMIC_ACQUIRE) == NOVA_SESSION_OPEN;
-}
-
 int nova_server_ring(unsigned session)
 {
-    return nova_server_alive(session) && !nova_sm_up(NOVA_SEL_BELL + session % NOVA_SESSIONS_MAX)
-               ? NOVA_OK
-               : NOVA_ERR_PEER;
+    uint32_t phase = __atomic_load_n(&nova_server_client(session)->phase, __ATOMIC_ACQUIRE);
+    bool rung = phase == NOVA_SESSION_OPEN && !nova_sm_up(NOVA_SEL_BELL + session % NOVA_SESSIONS_MAX);
+
+    return rung ? NOVA_OK : NOVA_ERR_PEER;
 }
 
 void nova_server_release(unsigned session)

@@ -12,7 +12,6 @@
 #include <nova/string.h>
 
 #define PORTALS 64U
-#define FIRST_PAUSE (NOVA_MS / 2)
 #define LONGEST_PAUSE (16 * NOVA_MS)
 
 static const struct nova_session_state *state_of(const struct nova_session *session)
@@ -33,29 +32,34 @@ static int prepare(struct nova_session *s, size_t size)
 {
     int error;
 
-    *s = (struct nova_session){.portal = nova_cap_alloc(PORTALS, PORTALS), .bell = nova_cap_alloc(2, 2)};
-    if (!s->portal || !s->bell)
+    *s = (struct nova_session){.portal = nova_cap_alloc(PORTALS, PORTALS), .size = size};
+    if (!s->portal)
         return NOVA_ERR_LIMIT;
-    error = create_error(nova_hc_create_sm(s->bell, NOVA_SEL_PD, 0));
+    error = nova_sm_block(&s->bell, 2, 1, 0);
     if (!error && size)
         error = nova_mem_alloc(size, &s->buffer);
-    s->size = error ? 0 : size;
     return error;
 }
 
 static void give_back(struct nova_session *s)
 {
-    if (s->portal) {
-        nova_cap_drop(s->portal, PORTALS);
-        nova_cap_free(s->portal, PORTALS);
-    }
-    if (s->bell) {
-        nova_cap_drop(s->bell, 2);
-        nova_cap_free(s->bell, 2);
-    }
+    nova_cap_free(s->portal, PORTALS);
+    nova_cap_free(s->bell, 2);
     if (s->buffer)
         nova_mem_free(s->buffer, s->size);
     *s = (struct nova_session){.generation = 0};
+}
+
+/* Sleeps, longer each time; false: the deadline has passed. */
+static bool pause(uint64_t *time, uint64_t deadline)
+{
+    uint64_t now = nova_now();
+
+    if (now >= deadline)
+        return false;
+    nova_sleep_until(deadline - now < *time ? deadline : now + *time);
+    *time = *time < LONGEST_PAUSE ? 2 * *time : *time;
+    return true;
 }
 
 /*
@@ -63,27 +67,25 @@ static void give_back(struct nova_session *s)
  */
 static int request(struct nova_session *s, const char *name, uint64_t deadline)
 {
-    for (uint64_t pause = FIRST_PAUSE;; pause = pause < LONGEST_PAUSE ? 2 * pause : pause) {
-        uint64_t word[9] = {NOVA_PARENT_OPEN}, now;
-        int error;
+    uint64_t word[9], time = NOVA_MS / 2;
+    int error;
 
+    do {
+        memset(word, 0, sizeof(word));
+        word[0] = NOVA_PARENT_OPEN;
         memcpy(word + 1, name, strlen(name));
         word[5] = s->portal;
         word[6] = s->bell;
         word[7] = (uint64_t)s->buffer;
         word[8] = s->size / NOVA_PAGE;
         error = nova_parent_call(word, 9, 3);
-        if (!error) {
-            s->number = word[1] % NOVA_SESSIONS_MAX;
-            s->cpus = word[2];
-            s->generation = state_of(s)->generation;
-            return NOVA_OK;
-        }
-        now = nova_now();
-        if ((error != NOVA_ERR_ABSENT && error != NOVA_ERR_LIMIT) || now >= deadline)
-            return error;
-        nova_sleep_until(deadline - now < pause ? deadline : now + pause);
+    } while ((error == NOVA_ERR_ABSENT || error == NOVA_ERR_LIMIT) && pause(&time, deadline));
+    if (!error) {
+        s->number = word[1] % NOVA_SESSIONS_MAX;
+        s->cpus = word[2];
+        s->generation = state_of(s)->generation;
     }
+    return error;
 }
 
 int nova_session_open(struct nova_session *session, const char *name, size_t size, uint64_t deadline)
@@ -115,16 +117,13 @@ int nova_session_call(const struct nova_session *session, unsigned words)
 
 int nova_session_call_until(const struct nova_session *session, unsigned words, uint64_t deadline)
 {
-    for (uint64_t pause = 10 * NOVA_US;; pause = pause < LONGEST_PAUSE ? 2 * pause : pause) {
-        int result = call(session, words, NOVA_CALL_TIMEOUT);
-        uint64_t now;
-        if (result != NOVA_ERR_TIMEOUT)
-            return result;
-        now = nova_now();
-        if (now >= deadline)
-            return NOVA_ERR_TIMEOUT;
-        nova_sleep_until(deadline - now < pause ? deadline : now + pause);
-    }
+    uint64_t time = 10 * NOVA_US;
+    int result;
+
+    do
+        result = call(session, words, NOVA_CALL_TIMEOUT);
+    while (result == NOVA_ERR_TIMEOUT && pause(&time, deadline));
+    return result;
 }
 
 int nova_session_ring(const struct nova_session *session)

@@ -16,6 +16,6 @@ void nova_program_start(const uint64_t *stack)
     nova_tls_measure();
     area = __builtin_alloca_with_align(nova_tls.size, 64 * 8);
     nova_first_thread.fs = nova_tls.init(area);
-    set_fs_base(nova_first_thread.fs);
+    __asm__ volatile("wrfsbase %0" : : "r"(nova_first_thread.fs) : "memory");
     nova_exit(nova_main((int)stack[0], (char **)(stack + 1)));
 }

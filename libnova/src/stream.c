@@ -23,49 +23,49 @@ uint32_t nova_stream_init(struct nova_stream *stream, uint32_t bytes)
     return stream->size;
 }
 
-/* Bytes up to the end of the ring; the rest of a text is at its beginning. */
-static uint32_t first_part(uint32_t size, uint32_t index, uint32_t length)
+long nova_stream_used(const struct nova_stream *stream, uint32_t bytes)
 {
-    uint32_t room = size - (index & (size - 1));
+    uint32_t tail = __atomic_load_n(&stream->tail, __ATOMIC_ACQUIRE);
+    uint32_t used = __atomic_load_n(&stream->head, __ATOMIC_ACQUIRE) - tail;
 
-    return length < room ? length : room;
+    return used > capacity(bytes) ? NOVA_ERR_PROTOCOL : (long)used;
+}
+
+/* Bytes from an index up to the end of the ring; the rest of a text is at its beginning. */
+static uint32_t first_part(uint32_t size, uint32_t at, uint32_t length)
+{
+    return length < size - at ? length : size - at;
 }
 
 long nova_stream_put(struct nova_stream *stream, uint32_t bytes, const void *text, uint32_t length)
 {
     uint32_t size = capacity(bytes), head = __atomic_load_n(&stream->head, __ATOMIC_RELAXED);
-    uint32_t used = head - __atomic_load_n(&stream->tail, __ATOMIC_ACQUIRE), part;
+    uint32_t at = head & (size - 1), part = first_part(size, at, length);
+    long used = nova_stream_used(stream, bytes);
 
-    if (used > size)
-        return NOVA_ERR_PROTOCOL;
-    if (length > size - used) {
+    if (used < 0)
+        return used;
+    if (length > size - (uint32_t)used) {
         stream->lost += length;
         return 0;
     }
-    if (length) {
-        part = first_part(size, head, length);
-        memcpy(stream->data + (head & (size - 1)), text, part);
-        memcpy(stream->data, (const uint8_t *)text + part, length - part);
-        __atomic_store_n(&stream->head, head + length, __ATOMIC_RELEASE);
-    }
+    memcpy(stream->data + at, text, part);
+    memcpy(stream->data, (const uint8_t *)text + part, length - part);
+    __atomic_store_n(&stream->head, head + length, __ATOMIC_RELEASE);
     return (long)length;
 }
 
 long nova_stream_peek(const struct nova_stream *stream, uint32_t bytes, void *text, uint32_t length)
 {
-    uint32_t size = capacity(bytes), tail = __atomic_load_n(&stream->tail, __ATOMIC_RELAXED);
-    uint32_t used = __atomic_load_n(&stream->head, __ATOMIC_ACQUIRE) - tail, part;
+    uint32_t size = capacity(bytes), at = __atomic_load_n(&stream->tail, __ATOMIC_RELAXED) & (size - 1), part;
+    long used = nova_stream_used(stream, bytes);
 
-    if (used > size)
-        return NOVA_ERR_PROTOCOL;
-    if (length > used)
-        length = used;
-    if (length) {
-        part = first_part(size, tail, length);
-        memcpy(text, stream->data + (tail & (size - 1)), part);
-        memcpy((uint8_t *)text + part, stream->data, length - part);
-    }
-    return (long)length;
+    if (used < (long)length)
+        length = used < 0 ? 0 : (uint32_t)used;
+    part = first_part(size, at, length);
+    memcpy(text, stream->data + at, part);
+    memcpy((uint8_t *)text + part, stream->data, length - part);
+    return used < 0 ? used : (long)length;
 }
 
 void nova_stream_drop(struct nova_stream *stream, uint32_t length)
@@ -81,12 +81,4 @@ long nova_stream_get(struct nova_stream *stream, uint32_t bytes, void *text, uin
     if (got > 0)
         nova_stream_drop(stream, (uint32_t)got);
     return got;
-}
-
-long nova_stream_used(const struct nova_stream *stream, uint32_t bytes)
-{
-    uint32_t used =
-        __atomic_load_n(&stream->head, __ATOMIC_ACQUIRE) - __atomic_load_n(&stream->tail, __ATOMIC_ACQUIRE);
-
-    return used > capacity(bytes) ? NOVA_ERR_PROTOCOL : (long)used;
 }

@@ -8,41 +8,35 @@
 
 #include "internal.h"
 
-static struct gate gate;
-static struct nova_mutex creation;
 static _Alignas(16) char stack[8192];
 
-/* Opens the gate if there is one, ups the semaphore of the thread's end, and waits for ever. */
-static inline _Noreturn void end(struct nova_thread *self, struct gate *g)
+/* Ups a semaphore if there is one, then that of the thread's end, and waits for ever. */
+static inline _Noreturn void end(struct nova_thread *self, uint64_t sm)
 {
-    register uint64_t open __asm__("r8") =
-        NOVA_HYPERCALL(NOVA_CTRL_SM, (uint64_t)NOVA_SM_UP, g ? g->sm : 0);
-    register uint64_t up __asm__("r9") = NOVA_HYPERCALL(NOVA_CTRL_SM, (uint64_t)NOVA_SM_UP, self->sm + 1);
+    uint64_t first = sm ? NOVA_HYPERCALL(NOVA_CTRL_SM, (uint64_t)NOVA_SM_UP, sm) : 0;
+    uint64_t second = NOVA_HYPERCALL(NOVA_CTRL_SM, (uint64_t)NOVA_SM_UP, self->sm + SM_END);
 
     __asm__ volatile("xor %%esi, %%esi\n\t"
-                     "test %[count], %[count]\n\t"
-                     "jz 2f\n\t"
-                     "lock decl (%[count])\n\t"
-                     "jz 2f\n\t"
-                     "mov %[open], %%rdi\n\t"
+                     "test %%rdi, %%rdi\n\t"
+                     "jz 1f\n\t"
                      "syscall\n"
-                     "2:\tlock orl %[ended], (%[state])\n\t"
-                     "mov %[up], %%rdi\n\t"
+                     "1:\tlock orl %[ended], (%[state])\n\t"
+                     "mov %[second], %%rdi\n\t"
                      "syscall\n"
-                     "1:\tmov %[reply], %%edi\n\t"
+                     "2:\tmov %[reply], %%edi\n\t"
                      "xor %%esi, %%esi\n\t"
                      "syscall\n\t"
-                     "jmp 1b"
-                     :
-                     : [count] "a"(g ? &g->count : NULL), [state] "b"(&self->state), [open] "r"(open),
-                       [up] "r"(up), [ended] "i"(SLOT_ENDED), [reply] "i"(NOVA_IPC_REPLY)
-                     : "rdi", "rsi", "memory");
+                     "jmp 2b"
+                     : "+D"(first)
+                     : "a"(0UL), [state] "b"(&self->state), [second] "d"(second), [ended] "i"(SLOT_ENDED),
+                       [reply] "i"(NOVA_IPC_REPLY)
+                     : "rsi", "memory");
     __builtin_unreachable();
 }
 
 void nova_thread_exit(void)
 {
-    end(nova_thread_self(), NULL);
+    end(nova_thread_self(), 0);
 }
 
 /* On the shared stack. */
@@ -50,16 +44,12 @@ __attribute__((used)) static _Noreturn void finish(void (*final)(void *), void *
                                                    struct nova_thread *self)
 {
     final(argument);
-    end(self, &gate);
+    end(self, nova_first_thread.sm + SM_EXIT);
 }
 
 void nova_thread_exit_final(void (*final)(void *), void *argument)
 {
-    nova_mutex_lock(&creation);
-    if (!gate.sm && nova_sm_create(&gate.sm, 0))
-        nova_exit(127);
-    nova_mutex_unlock(&creation);
-    nova_gate_enter(&gate);
+    nova_hc_ctrl_sm(nova_first_thread.sm + SM_EXIT, 0, NOVA_SM_DOWN);
     __asm__ volatile("mov %[top], %%rsp\n\t"
                      "xor %%ebp, %%ebp\n\t"
                      "call %P[finish]"

@@ -37,11 +37,6 @@ static const struct phdr *segment(void)
     return NULL;
 }
 
-static size_t round_up(size_t n, size_t align)
-{
-    return (n + align - 1) & ~(align - 1);
-}
-
 void nova_tls_measure(void)
 {
     const struct phdr *p = segment();

@@ -29,21 +29,17 @@
  */
 uint64_t nova_cap_alloc(unsigned count, unsigned align);
 
-/** Gives selectors back. What they refer to must have been dropped. Thread-safe. */
-void nova_cap_free(uint64_t first, unsigned count);
-
 /**
  * Drops the capabilities at `count` adjacent selectors: with the last one an object dies. Needs no memory and
- * cannot fail. Thread-safe. Example: `nova_cap_drop(sm, 1); nova_cap_free(sm, 1);`
+ * cannot fail. Thread-safe.
  */
 void nova_cap_drop(uint64_t first, unsigned count);
 
 /**
- * Copies `count` capabilities from selector `from` on to selector `to` on, with the permissions in `mask`,
- * replacing what is there. Returns 0 or #NOVA_ERR_MEMORY. Thread-safe. Example: `nova_cap_copy(sm, weaker, 1,
- * NOVA_SM_CTRL_UP)`.
+ * Drops capabilities and gives their selectors back; #NOVA_CAP_NONE is ignored. Thread-safe. Example:
+ * `nova_cap_free(sm, 1);`
  */
-int nova_cap_copy(uint64_t from, uint64_t to, unsigned count, unsigned mask);
+void nova_cap_free(uint64_t first, unsigned count);
 
 /** @} */
 

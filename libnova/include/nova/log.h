@@ -12,7 +12,6 @@
 #ifndef NOVA_LOG_H
 #define NOVA_LOG_H
 
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,9 +27,6 @@
  * Example: `nova_print("%u sessions\n", count);`
  */
 void nova_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-/** The same with an argument list. */
-void nova_print_args(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
 
 /** Writes text as it is. Example: `nova_log_write(line, length);` */
 void nova_log_write(const char *text, size_t length);

@@ -162,9 +162,6 @@ static inline const struct nova_session_state *nova_server_client(unsigned sessi
     return &((const struct nova_session_state *)NOVA_SERVER_TABLE)[session % NOVA_SESSIONS_MAX];
 }
 
-/** Whether the client of a session is there. Thread-safe. */
-bool nova_server_alive(unsigned session);
-
 /** Rings the bell of a client. Returns 0 or #NOVA_ERR_PEER. Thread-safe. */
 int nova_server_ring(unsigned session);
 

@@ -43,7 +43,7 @@ struct nova_thread {
     uint32_t slot;            /**< Slot of its UTCB. */
     uint32_t state;           /**< For libnova. */
     uint32_t interrupted;     /**< nova_thread_interrupt() has not been answered yet. */
-    void *stack;              /**< Window of its stack, guard page included; NULL if it is not libnova's. */
+    void *stack;              /**< Window of a stack that libnova made, guard page included; NULL: none. */
     size_t stack_size;        /**< Bytes of the window. */
     void *data;               /**< For the layer above: libnova does not touch it. */
 };
@@ -55,7 +55,7 @@ struct nova_thread_options {
     uint32_t cpu;       /**< 1 + number of the CPU; 0: that of the caller. See NOVA_ON_CPU(). */
     uint32_t priority;  /**< 1 to nova_info::priority; 0: the highest. */
     uint32_t budget_ms; /**< Time before others of the same priority have their turn; 0: 10. */
-    uint32_t detached;  /**< Not 0: nobody is going to join it. */
+    uint32_t detached;  /**< Not 0: nobody joins it; it is freed when the next thread is made. */
     size_t stack_size;  /**< Bytes, without the guard page; 0: #NOVA_STACK_SIZE. */
     void *stack;        /**< Top of a stack of the caller's; NULL: libnova makes one. */
     uint64_t fs;        /**< FS base, only with `stack`; 0: libnova makes thread-local storage. */
@@ -85,9 +85,6 @@ int nova_thread_create(struct nova_thread **thread, void (*entry)(void *), void 
  * then it can be joined again. The deadline is in nanoseconds, see nova/time.h.
  */
 int nova_thread_join(struct nova_thread *thread, uint64_t deadline);
-
-/** Nobody is going to join the thread: it is freed after its end. Thread-safe. */
-void nova_thread_detach(struct nova_thread *thread);
 
 /**
  * Ends the calling thread. In the first thread the domain goes on with the others. Not in portal handlers.
@@ -130,9 +127,6 @@ static inline uint64_t *nova_message(void)
  * with #NOVA_FUTEX_INTERRUPTIBLE, nova_sleep_until(). Thread-safe.
  */
 void nova_thread_interrupt(struct nova_thread *thread);
-
-/** Frees what ended threads that nobody joins have used. Creating a thread does it, too. Thread-safe. */
-void nova_thread_reap(void);
 
 /** Thread control block, at the FS base of threads that have their thread-local storage from libnova. */
 struct nova_tcb {

@@ -18,9 +18,8 @@
  * @{
  */
 
-#define NOVA_NEVER                                                                                           \
-    UINT64_MAX /**< Deadline that does not come. 0, like all of the past, means not to wait at
-                                   all. */
+/** Deadline that does not come. 0, like all of the past, means not to wait at all. */
+#define NOVA_NEVER UINT64_MAX
 
 /** @name Durations in nanoseconds
  * @{ */
