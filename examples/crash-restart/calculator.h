@@ -1,0 +1,12 @@
+/*
+ * What the calculator and its clients agree on: two words, and the answer is one, their quotient.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef CALCULATOR_H
+#define CALCULATOR_H
+
+#define CALCULATOR "calculator"
+
+#endif

@@ -1,0 +1,16 @@
+/*
+ * What the station and its listeners agree on: a listener's buffer is a stream of lines (nova/stream.h)
+ * which the station fills and the listener empties. After each line the station rings. An empty line is the
+ * end.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef STATION_H
+#define STATION_H
+
+#include <nova/stream.h>
+
+#define STATION_BUFFER 4096
+
+#endif
