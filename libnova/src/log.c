@@ -157,6 +157,8 @@ long nova_log_read(char *text, size_t size, uint64_t deadline)
     size = size < LINE ? size : LINE;
     if (!nova_info()->console)
         return NOVA_ERR_ABSENT;
+    if (!(nova_info()->flags & NOVA_DOMAIN_CONSOLE))
+        return NOVA_ERR_DENIED;
     for (;;) {
         long result;
 

@@ -22,9 +22,9 @@ static long transfer(int fd, void *buffer, size_t size, int write)
         nova_log_write(buffer, size);
         return (long)size;
     }
-    /* Without a console there is no input: end of file. */
+    /* Without a console, or without permission, there is no input: end of file. */
     n = nova_log_read(buffer, size, NOVA_NEVER);
-    return n == NOVA_ERR_ABSENT ? 0 : posix_error((int)n);
+    return n == NOVA_ERR_ABSENT || n == NOVA_ERR_DENIED ? 0 : posix_error((int)n);
 }
 
 static long vector(int fd, const struct iovec *iov, long count, int write)

@@ -35,17 +35,19 @@ long console_read(char *buffer, size_t size, uint64_t deadline)
     nova_mutex_unlock(&files_lock);
     n = nova_log_read(buffer, size, deadline);
     nova_mutex_lock(&files_lock);
-    return n == NOVA_ERR_ABSENT ? 0 : posix_error((int)n);
+    return n == NOVA_ERR_ABSENT || n == NOVA_ERR_DENIED ? 0 : posix_error((int)n);
 }
 
 bool console_ready(void)
 {
-    if (!ahead_used && nova_info()->console) {
+    bool typed = nova_info()->console && nova_info()->flags & NOVA_DOMAIN_CONSOLE;
+
+    if (!ahead_used && typed) {
         long n = nova_log_read(ahead, sizeof(ahead), nova_now());
 
         ahead_used = n > 0 ? (size_t)n : 0;
     }
-    return ahead_used || !nova_info()->console;
+    return ahead_used || !typed; /* the end of file is ready */
 }
 
 static long device_transfer(const struct file *file, char *buffer, size_t size, bool write)

@@ -14,6 +14,7 @@ int main(int argc, char **argv)
     double d;
 
     CHECK(argc >= 1 && argv[argc] == NULL);
+    CHECK(getchar() == EOF && !ferror(stdin)); /* the console belongs to others */
     CHECK(snprintf(text, sizeof(text), "%d %5.2f %s %#x %lld", 42, 3.14159, "text", 255, -1LL) == 21);
     CHECK(!strcmp(text, "42  3.14 text 0xff -1"));
     CHECK(sscanf("17 2.5 word", "%d %lf %s", &n, &d, text) == 3 && n == 17 && d == 2.5 &&

@@ -41,6 +41,7 @@ int nova_main(int argc, char **argv)
     static const uint64_t sizes[] = {0, 1, 8, 100, 4000, 4001, 4096, UINT64_MAX, 1UL << 32, UINT64_MAX - 7};
     struct nova_session s;
     unsigned wrong = 0;
+    char key;
     int error = nova_session_open(&s, "log", 0, nova_now() + 5 * NOVA_S);
 
     (void)argc;
@@ -56,5 +57,6 @@ int nova_main(int argc, char **argv)
     }
     nova_session_close(&s);
     ok(!error && !wrong, "%u messages, %u answers are wrong", ROUNDS, wrong);
+    ok(nova_log_read(&key, 1, NOVA_NEVER) == NOVA_ERR_DENIED, "what is typed is for others");
     return tap_done();
 }

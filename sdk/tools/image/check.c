@@ -123,11 +123,16 @@ static uint64_t kernel_pages(const struct system *s, const struct domain *d, uin
     return pages + (ports ? 3 : 0);
 }
 
-static void check_cpus(struct system *s, struct domain *d, const struct machine *machine)
+/* A service can be called only on CPUs that it serves: everybody writes to the log, so the console has all of them. */
+static void check_cpus(struct system *s, uint32_t index, const struct machine *machine)
 {
     uint64_t there = machine->cpus < 64 ? (UINT64_C(1) << machine->cpus) - 1 : UINT64_MAX;
+    struct domain *d = &s->domains[index];
+    bool console = index == s->console_domain;
 
-    if (d->all_cpus) {
+    if (console && !d->given[KEY_THREADS])
+        d->threads += machine->cpus;
+    if (d->all_cpus || (console && !d->given[KEY_CPUS])) {
         d->cpus = there;
     } else if (d->cpus & ~there) {
         complain(s, d->given[KEY_CPUS], "cpus: the machine has CPUs 0 to %u (--machine-cpus)",
@@ -175,7 +180,7 @@ static void check_domain(struct system *s, uint32_t index, const struct machine 
     static const enum key restart_keys[] = {KEY_RESTARTS, KEY_BACKOFF};
     static const char *const restart_names[] = {"restarts", "backoff"};
 
-    check_cpus(s, d, machine);
+    check_cpus(s, index, machine);
     check_memory(s, d);
     check_strings(s, d);
     for (unsigned i = 0; i < 2; i++) {
