@@ -30,7 +30,7 @@ int64_t wall_clock;
 int64_t clock_seconds(const uint8_t *reg)
 {
     static const uint16_t before[12] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
-    int64_t value[YEAR + 1], month, days;
+    int64_t value[YEAR + 1] = {0}, month, days;
 
     for (unsigned i = 0; i <= YEAR; i++) {
         int64_t v = i == HOUR ? reg[i] & ~AFTERNOON : reg[i];
