@@ -14,6 +14,9 @@
 #define FAULT_PRESENT 1U
 #define FAULT_WRITE 2U
 #define FAULT_FETCH 16U
+#define CALL 0xe8 /* with a displacement of 4 bytes */
+#define CALL_SIZE 5
+#define LEAF_MAX 4096 /* bytes of a function without frame */
 
 /* Those that are delivered to root, except for page faults. */
 static const char *const exception_name[] = {
@@ -69,6 +72,25 @@ static bool peek(const struct domain *d, uint64_t address, uint64_t *word)
     return ok;
 }
 
+/* Does a call stand in front of this address, of a function that RIP can be in? */
+static bool is_caller(const struct domain *d, uint64_t address, uint64_t rip)
+{
+    const uint8_t *file = physical(module[d->config->image].start), *call;
+    int32_t displacement;
+
+    for (unsigned i = 0; i < d->image.segments; i++) {
+        const struct image_segment *s = &d->image.segment[i];
+        uint64_t first = s->start + s->skip + CALL_SIZE;
+
+        if (!(s->perm & NOVA_MEM_XU) || address < first || address - first > s->size - CALL_SIZE)
+            continue;
+        call = file + s->offset + (address - s->start) - CALL_SIZE;
+        memcpy(&displacement, call + 1, sizeof(displacement));
+        return *call == CALL && rip - (address + (uint64_t)(int64_t)displacement) < LEAF_MAX;
+    }
+    return false;
+}
+
 /* Return addresses: each frame begins with the address of the one above, and the return address behind it. */
 static void report_trace(const struct domain *d, unsigned exception, const struct nova_arch_state *s)
 {
@@ -77,8 +99,9 @@ static void report_trace(const struct domain *d, unsigned exception, const struc
     unsigned count = 0;
     size_t n = 0;
 
-    /* After a jump to nowhere there is no frame yet, but the return address. */
-    if (exception == PAGE_FAULT && s->qual[0] & FAULT_FETCH && peek(d, s->gpr[4], &address)) {
+    /* After a jump to nowhere, and in a function that has no frame, the return address may be the last word. */
+    if (peek(d, s->gpr[4], &address) &&
+        ((exception == PAGE_FAULT && s->qual[0] & FAULT_FETCH) || is_caller(d, address, s->rip))) {
         n = nova_format(text, sizeof(text), " %#lx", address);
         count++;
     }

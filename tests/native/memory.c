@@ -1,5 +1,5 @@
 /*
- * Memory: pages, windows, rights, exhaustion; and with the argument `guard`, `null` or `readonly`, an access
+ * Memory: pages, windows, rights, exhaustion; and with the argument `guard`, `null`, `leaf` or `readonly`, an access
  * that must be the end.
  *
  * SPDX-License-Identifier: MIT
@@ -46,6 +46,8 @@ static int forbidden(const char *what)
         overflow(NULL);
     if (!strcmp(what, "null"))
         sink = *(volatile uint64_t *)near_null;
+    if (!strcmp(what, "leaf"))
+        sink = strnlen((const char *)near_null, 100);
     if (!strcmp(what, "readonly") && !nova_mem_reserve(NOVA_PAGE, &p) &&
         !nova_mem_map(p, NOVA_PAGE, NOVA_MEM_R))
         *(volatile char *)p = 1;
