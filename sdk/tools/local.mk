@@ -66,36 +66,27 @@ $(completions): tools/completion.bash
 	$(AM_V_GEN)cp $(srcdir)/tools/completion.bash $@ && chmod u+w $@
 
 nova_templates = \
+	templates/app/NAME.nova \
+	templates/app/README.md \
+	templates/app/dot.gitignore \
+	templates/app/tests/NAME.t \
 	templates/libc/Makefile \
 	templates/libc/NAME.c \
-	templates/libc/NAME.nova \
-	templates/libc/README.md \
-	templates/libc/dot.gitignore \
-	templates/libc/tests/NAME.t \
 	templates/libc-service/Makefile \
 	templates/libc-service/NAME-client.c \
 	templates/libc-service/NAME.c \
-	templates/libc-service/NAME.h \
-	templates/libc-service/NAME.nova \
-	templates/libc-service/README.md \
-	templates/libc-service/dot.gitignore \
-	templates/libc-service/tests/NAME.t \
 	templates/libc-service/tests/unit.c \
 	templates/none/Makefile \
 	templates/none/NAME.c \
-	templates/none/NAME.nova \
-	templates/none/README.md \
-	templates/none/dot.gitignore \
-	templates/none/tests/NAME.t \
 	templates/none-service/Makefile \
 	templates/none-service/NAME-client.c \
 	templates/none-service/NAME.c \
-	templates/none-service/NAME.h \
-	templates/none-service/NAME.nova \
-	templates/none-service/README.md \
-	templates/none-service/dot.gitignore \
-	templates/none-service/tests/NAME.t \
-	templates/none-service/tests/unit.c
+	templates/none-service/tests/unit.c \
+	templates/service/NAME.h \
+	templates/service/NAME.nova \
+	templates/service/README.md \
+	templates/service/dot.gitignore \
+	templates/service/tests/NAME.t
 nobase_dist_toolsdata_DATA = $(nova_templates)
 
 dist_man_MANS = \
