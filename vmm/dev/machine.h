@@ -1,0 +1,20 @@
+/*
+ * What the guest can do to the machine as a whole, and what the monitor can do to the guest. Any thread.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef VMM_DEV_MACHINE_H
+#define VMM_DEV_MACHINE_H
+
+/* The guest asks for it, by ACPI or the reset register. They return; the vCPUs stop soon. */
+void machine_power_off(void);
+void machine_reset(void);
+
+/* The power button is pressed: the GED raises its interrupt. */
+void machine_power_button(void);
+
+/* Counted, and reported once in a while: an error of the guest that has no other effect. */
+void machine_guest_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif
