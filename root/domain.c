@@ -38,8 +38,11 @@ void domains_init(void)
         d->client_table = (void *)((char *)d->info + PAGE_SIZE);
         d->server_table = (void *)((char *)d->info + 2 * PAGE_SIZE);
     }
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
         domains[i].pool = pages_alloc(manifest.domain[i].pages);
+        if (manifest.domain[i].guest_pages)
+            domains[i].guest = pages_alloc(manifest.domain[i].guest_pages);
+    }
 }
 
 struct domain *domain_alive(unsigned index, uint32_t life)
@@ -61,17 +64,28 @@ static uint64_t round_up(uint64_t value, uint64_t unit)
     return (value + unit - 1) & ~(unit - 1);
 }
 
-/* First address from `at` on that can be mapped with large pages, if it is large. */
+/* First address from `at` on that can be mapped with pages as large as possible. */
 static uint64_t place(uint64_t at, uint64_t physical, uint64_t bytes)
 {
-    return bytes < LARGE_PAGE ? at : round_up(at - physical % LARGE_PAGE, LARGE_PAGE) + physical % LARGE_PAGE;
+    uint64_t unit = bytes < LARGE_PAGE ? PAGE_SIZE : bytes < HUGE_PAGE ? LARGE_PAGE : HUGE_PAGE;
+
+    return round_up(at - physical % unit, unit) + physical % unit;
+}
+
+/* The same for a module, if there is one; an unmapped page follows. */
+static void place_module(uint16_t number, uint64_t *at, uint64_t *start, uint64_t *size)
+{
+    if (number == NOVA_MANIFEST_NONE)
+        return;
+    *size = module[number].end - module[number].start;
+    *start = place(*at, module[number].start, *size);
+    *at = round_up(*start + *size, PAGE_SIZE) + PAGE_SIZE;
 }
 
 /* Where everything is. False if it does not fit in front of the window. */
 static bool fill_info(struct domain *d)
 {
     const struct nova_manifest_domain *c = d->config;
-    const struct boot_module *archive = c->archive == NOVA_MANIFEST_NONE ? NULL : &module[c->archive];
     struct nova_info *i = d->info;
     uint64_t at, device_pages = 0;
 
@@ -89,11 +103,13 @@ static bool fill_info(struct domain *d)
     i->pool_start = place(i->stack_end + PAGE_SIZE, d->pool, i->pool_size);
     i->pool_used = (d->image.data_pages + c->stack_pages) * PAGE_SIZE;
     at = i->pool_start + i->pool_size + PAGE_SIZE;
-    if (archive) {
-        i->archive_size = archive->end - archive->start;
-        i->archive_start = place(at, archive->start, i->archive_size);
-        at = round_up(i->archive_start + i->archive_size, PAGE_SIZE) + PAGE_SIZE;
-    }
+    place_module(c->archive, &at, &i->archive_start, &i->archive_size);
+    place_module(c->kernel, &at, &i->kernel_start, &i->kernel_size);
+    place_module(c->initrd, &at, &i->initrd_start, &i->initrd_size);
+    i->guest_size = c->guest_pages * PAGE_SIZE;
+    i->guest_start = i->guest_size ? place(at, d->guest, i->guest_size) : 0;
+    at = i->guest_size ? i->guest_start + i->guest_size + PAGE_SIZE : at;
+    i->vcpus = c->vcpus;
     i->sel_end = hip->sel_num;
     i->cpus = c->cpus;
     i->sel_free = NOVA_SEL_EVENTS + 64UL * count_bits(c->cpus);
@@ -163,14 +179,20 @@ static uint64_t fill_pool(struct domain *d)
 static bool map(struct domain *d, uint64_t address, uint64_t from, uint64_t bytes, unsigned perm,
                 uint32_t mad)
 {
-    return delegate_range(SEL_NOVA_HST, DOMAIN_HST(d), from / PAGE_SIZE, address / PAGE_SIZE,
-                          (bytes + PAGE_SIZE - 1) / PAGE_SIZE, 31, perm, mad) != NOVA_SUCCESS;
+    return nova_delegate(SEL_NOVA_HST, DOMAIN_HST(d), from / PAGE_SIZE, address / PAGE_SIZE,
+                         (bytes + PAGE_SIZE - 1) / PAGE_SIZE, 31, perm, mad) != NOVA_SUCCESS;
+}
+
+static bool map_module(struct domain *d, uint16_t number, uint64_t start, uint64_t size)
+{
+    return size && map(d, start, module[number].start, size, NOVA_MEM_R, NOVA_MAD_WB);
 }
 
 static bool map_memory(struct domain *d)
 {
+    const struct nova_manifest_domain *c = d->config;
     const struct nova_info *i = d->info;
-    uint64_t at = d->pool, archive = i->archive_size ? module[d->config->archive].start : 0;
+    uint64_t at = d->pool;
     const unsigned rw = NOVA_MEM_R | NOVA_MEM_W;
     bool failed = false;
 
@@ -186,7 +208,10 @@ static bool map_memory(struct domain *d)
     return failed || map(d, NOVA_INFO_ADDR, d->pages, INFO_PAGES * PAGE_SIZE, NOVA_MEM_R, NOVA_MAD_WB) ||
            map(d, i->stack_start, at, i->stack_end - i->stack_start, rw, NOVA_MAD_WB) ||
            map(d, i->pool_start, d->pool, i->pool_size, rw, NOVA_MAD_WB) ||
-           map(d, i->archive_start, archive, i->archive_size, NOVA_MEM_R, NOVA_MAD_WB);
+           map(d, i->guest_start, d->guest, i->guest_size, rw, NOVA_MAD_WB) ||
+           map_module(d, c->archive, i->archive_start, i->archive_size) ||
+           map_module(d, c->kernel, i->kernel_start, i->kernel_size) ||
+           map_module(d, c->initrd, i->initrd_start, i->initrd_size);
 }
 
 /* Configures an interrupt; its semaphore is at SEL_NEW. */
@@ -208,7 +233,7 @@ static bool give_resources(struct domain *d)
     for (const struct nova_manifest_resource *end = r + d->config->resources; !failed && r < end; r++)
         if (r->kind == NOVA_RESOURCE_PORTS) {
             failed =
-                delegate_range(SEL_NOVA_PIO, DOMAIN_PIO(d), r->first, r->first, r->count, 16, NOVA_PIO_A, 0);
+                nova_delegate(SEL_NOVA_PIO, DOMAIN_PIO(d), r->first, r->first, r->count, 16, NOVA_PIO_A, 0);
         } else if (r->kind == NOVA_RESOURCE_MEMORY) {
             failed = map(d, device, r->first * PAGE_SIZE, r->count * PAGE_SIZE, NOVA_MEM_R | NOVA_MEM_W,
                          NOVA_MAD_UC);
@@ -257,6 +282,21 @@ static bool create_spaces(struct domain *d)
            give(obj, obj, NOVA_SEL_OBJ, space) || give(hst, obj, NOVA_SEL_HST, space);
 }
 
+unsigned domain_give_ec(struct domain *d, uint64_t sel, unsigned perm, uint64_t priority, uint64_t budget)
+{
+    unsigned status = give(SEL_NEW, DOMAIN_OBJ(d), sel, perm);
+
+    if (!status && priority)
+        status = nova_hc_create_sc(SEL_NEW_SC, DOMAIN_PD(d), SEL_NEW,
+                                   NOVA_SCD(priority, budget ? budget : BUDGET_MS));
+    if (!status && priority)
+        status = hand_over(SEL_NEW_SC, DOMAIN_OBJ(d), sel + 1, NOVA_SC_CTRL);
+    if (status)
+        revoke(DOMAIN_OBJ(d), sel, 1);
+    drop(SEL_NEW);
+    return status;
+}
+
 int domain_thread(struct domain *d, const uint64_t *word)
 {
     uint64_t cpu = word[1], priority = word[6], budget = word[7], sel = word[8],
@@ -273,17 +313,8 @@ int domain_thread(struct domain *d, const uint64_t *word)
         return error_of(status);
     if (global)
         d->entry = word[4];
-    status = give(SEL_NEW, DOMAIN_OBJ(d), sel, NOVA_EC_CTRL | NOVA_EC_BIND_PT);
-    if (!status && global)
-        status = nova_hc_create_sc(SEL_NEW_SC, DOMAIN_PD(d), SEL_NEW,
-                                   NOVA_SCD(priority, budget ? budget : BUDGET_MS));
-    if (!status && global)
-        status = hand_over(SEL_NEW_SC, DOMAIN_OBJ(d), sel + 1, NOVA_SC_CTRL);
-    if (status)
-        revoke(DOMAIN_OBJ(d), sel, 1);
-    else
-        d->threads++;
-    drop(SEL_NEW);
+    status = domain_give_ec(d, sel, NOVA_EC_CTRL | NOVA_EC_BIND_PT, global ? priority : 0, budget);
+    d->threads += !status;
     return error_of(status);
 }
 
@@ -312,7 +343,7 @@ static const char *build(struct domain *d)
     for (uint32_t i = 0; i < d->image.build_id_size; i++)
         nova_format(d->build_id + 2 * i, 3, "%02x", d->image.build_id[i]);
     if (create_spaces(d) || map_memory(d) || give_resources(d) || create_portals(d) ||
-        domain_thread(d, first))
+        (c->vcpus && vm_build(d)) || domain_thread(d, first))
         return "its kernel memory does not suffice, or a resource is not there";
     return NULL;
 }
@@ -333,8 +364,10 @@ void domain_destroy(struct domain *d)
     for (unsigned i = 0; i < 2; i++)
         for (uint64_t page = 0; page < USER_END / PAGE_SIZE; page += 1UL << HST_ORDER)
             nova_hc_ctrl_pd(SEL_HST, DOMAIN_HST(d), page, page, HST_ORDER, 0, 0);
+    if (d->config->vcpus)
+        vm_destroy(d);
     sessions_end(d);
-    for (uint64_t sel = DOMAIN_PD(d); sel <= DOMAIN_PIO(d); sel++)
+    for (uint64_t sel = DOMAIN_PD(d); sel <= DOMAIN_GST(d); sel++)
         drop(sel);
     drop(SEL_NEW);
     drop(SEL_NEW_SC);
@@ -386,19 +419,29 @@ void domain_crash(struct domain *d, unsigned cpu, unsigned exception, const stru
     fail(d);
 }
 
-/*
- * Starts a domain whose time has come. Clearing its memory takes long, and nobody else uses it: without the
- * lock.
- */
+/* Clears memory that nobody uses: without the lock, and in pieces, between which requests are served. */
+static void clear(uint64_t at, uint64_t bytes)
+{
+    uint8_t *p = map_physical(at, bytes, NOVA_MEM_R | NOVA_MEM_W);
+
+    for (uint64_t done = 0; done < bytes; done += LARGE_PAGE) {
+        memset(p + done, 0, bytes - done < LARGE_PAGE ? bytes - done : LARGE_PAGE);
+        serve_main();
+    }
+}
+
+/* Starts a domain whose time has come. */
 static void start(struct domain *d)
 {
-    uint64_t bytes = d->config->pages * PAGE_SIZE;
+    uint64_t bytes = d->config->pages * PAGE_SIZE, guest = d->config->guest_pages * PAGE_SIZE;
     const char *error;
 
-    memset(map_physical(d->pool, bytes, NOVA_MEM_R | NOVA_MEM_W), 0, bytes);
+    clear(d->pool, bytes);
+    clear(d->guest, guest);
+    map_physical(d->guest, guest, 0);
     lock();
     d->life++;
-    d->threads = 0;
+    d->threads = d->vcpus = 0;
     d->state = DOMAIN_RUNNING;
     error = build(d);
     map_physical(d->pool, bytes, 0);

@@ -44,22 +44,24 @@ struct domain {
     uint64_t restart_at;
     unsigned status;
     uint64_t pool;  /* physical */
+    uint64_t guest; /* physical: memory of a virtual machine's guest */
     uint64_t pages; /* physical: information, tables, one that stands in for lost buffers */
     struct nova_info *info;
     struct nova_session_state *client_table, *server_table;
     struct image image;
     char build_id[65]; /* its build id in hexadecimal digits, or "-" */
     uint64_t entry;    /* where its next global thread starts */
-    uint32_t threads;
+    uint32_t threads, vcpus;
     struct client client[NOVA_SESSIONS_MAX];  /* sessions that it has opened */
     struct session server[NOVA_SESSIONS_MAX]; /* sessions that it serves */
 };
 
 /* Selectors of a domain's PD and spaces. */
-#define DOMAIN_PD(d) (SEL_DOMAIN + 4UL * (d)->index)
+#define DOMAIN_PD(d) (SEL_DOMAIN + 8UL * (d)->index)
 #define DOMAIN_OBJ(d) (DOMAIN_PD(d) + 1)
 #define DOMAIN_HST(d) (DOMAIN_PD(d) + 2)
 #define DOMAIN_PIO(d) (DOMAIN_PD(d) + 3)
+#define DOMAIN_GST(d) (DOMAIN_PD(d) + 4)
 
 extern struct domain *domains; /* as many as in the manifest, in its order */
 
@@ -77,6 +79,12 @@ void domain_destroy(struct domain *d);
 
 /* It has ended by itself. */
 void domain_exit(struct domain *d, unsigned status);
+
+/*
+ * Hands the EC at SEL_NEW to the domain, with this permission, and unless the priority is 0 an SC at the
+ * selector behind. Status code; if it is not 0 nothing is left.
+ */
+unsigned domain_give_ec(struct domain *d, uint64_t sel, unsigned perm, uint64_t priority, uint64_t budget);
 
 /* A new thread, from the words of a checked NOVA_PARENT_THREAD. An `enum nova_error`. */
 int domain_thread(struct domain *d, const uint64_t *word);
@@ -97,6 +105,17 @@ int session_release(struct domain *server, uint64_t *word);
 
 /* The domain has ended: its clients find their sessions gone, its servers lose its buffers. */
 void sessions_end(struct domain *d);
+
+/* -- vm.c: virtual machines -- */
+
+/* Guest space with the memory of the guest, MSR space; true if kernel memory does not suffice. */
+bool vm_build(struct domain *d);
+
+/* NOVA_PARENT_VCPU. */
+int vm_vcpu(struct domain *d, uint64_t *word);
+
+/* Empties the guest space: when it returns no virtual CPU can touch the memory any more. */
+void vm_destroy(struct domain *d);
 
 /* -- crash.c -- */
 

@@ -98,8 +98,14 @@ static const char *check_domain(const struct manifest *m, const struct machine *
 {
     const struct nova_manifest *h = m->head;
 
-    if (d->image >= h->modules || (d->archive != NOVA_MANIFEST_NONE && d->archive >= h->modules))
-        return "a domain has no image";
+    const uint16_t optional[] = {d->archive, d->kernel, d->initrd};
+
+    for (unsigned i = 0; i < 3; i++)
+        if (d->image >= h->modules || (optional[i] != NOVA_MANIFEST_NONE && optional[i] >= h->modules))
+            return "a domain has no image, or a file that is not there";
+    if (d->vcpus > NOVA_VCPUS_MAX || !d->vcpus != !d->guest_pages || d->guest_pages % NOVA_GUEST_UNIT ||
+        (d->vcpus && d->priority < 2))
+        return "a virtual machine is broken";
     if (d->policy > NOVA_POLICY_HALT || d->flags & ~(uint32_t)(NOVA_DOMAIN_FPU | NOVA_DOMAIN_CONSOLE) ||
         d->reserved || !d->priority || d->priority > PRIORITY_MAX || !d->threads ||
         d->threads > NOVA_UTCB_SLOTS)
@@ -126,7 +132,7 @@ static const char *check_domains(const struct manifest *m, const struct machine 
 
         if (error)
             return error;
-        pages += d->pages;
+        pages += (uint64_t)d->pages + d->guest_pages;
         kernel_pages += d->kernel_pages;
         services += d->services;
         connects += d->connects;

@@ -55,18 +55,19 @@ bool memory_remove(struct memory *m, uint64_t start, uint64_t end)
 
 uint64_t memory_alloc(struct memory *m, uint64_t pages)
 {
-    uint64_t bytes = pages * PAGE_SIZE, align = pages >= LARGE_PAGE / PAGE_SIZE ? LARGE_PAGE : PAGE_SIZE;
+    uint64_t bytes = pages * PAGE_SIZE, align = bytes < LARGE_PAGE ? PAGE_SIZE : LARGE_PAGE;
 
     if (!pages || pages > UINT64_MAX / PAGE_SIZE)
         return 0;
-    for (unsigned i = m->ranges; i-- > 0;) {
-        const struct range *r = &m->range[i];
-        uint64_t start = (r->end - bytes) & -align;
+    for (uint64_t a = bytes < HUGE_PAGE ? align : HUGE_PAGE; a >= align; a = a > align ? align : 0)
+        for (unsigned i = m->ranges; i-- > 0;) {
+            const struct range *r = &m->range[i];
+            uint64_t start = (r->end - bytes) & -a;
 
-        if (r->end - r->start >= bytes && start >= r->start && start &&
-            memory_remove(m, start, start + bytes))
-            return start;
-    }
+            if (r->end - r->start >= bytes && start >= r->start && start &&
+                memory_remove(m, start, start + bytes))
+                return start;
+        }
     return 0;
 }
 

@@ -12,6 +12,7 @@
 
 #define PAGE_SIZE 4096UL
 #define LARGE_PAGE 0x200000UL
+#define HUGE_PAGE 0x40000000UL
 #define MEMORY_RANGES 256
 
 struct range {
@@ -33,8 +34,9 @@ bool memory_add(struct memory *m, uint64_t start, uint64_t end);
 bool memory_remove(struct memory *m, uint64_t start, uint64_t end);
 
 /*
- * Takes `pages` pages in one piece, aligned to 2 MiB if there are so many. The address, or 0. Uses the
- * highest range that is large enough, so that low memory remains for devices.
+ * Takes `pages` pages in one piece, aligned to 2 MiB if there are so many, and to 1 GiB if there are so many
+ * and such a piece is free. The address, or 0. Uses the highest range that is large enough, so that low
+ * memory remains for devices.
  */
 uint64_t memory_alloc(struct memory *m, uint64_t pages);
 

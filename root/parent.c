@@ -79,6 +79,7 @@ static const struct {
     [NOVA_PARENT_RELEASE] = {session_release, 2, 1},
     [NOVA_PARENT_LOG] = {op_log, 2, 1},
     [NOVA_PARENT_STATE] = {op_state, 1, 5},
+    [NOVA_PARENT_VCPU] = {vm_vcpu, 4, 1},
 };
 
 unsigned parent_request(struct domain *d, uint64_t *word, unsigned words)

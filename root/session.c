@@ -217,10 +217,11 @@ static unsigned enter(const struct session *s, const char *peer, uint64_t addres
                                          .buffer = pages ? window : 0,
                                          .pages = (uint32_t)pages,
                                          .service = (uint16_t)(s->service - d->config->service),
+                                         .flags = s->client ? (uint16_t)s->client->config->flags : 0,
                                          .cpus = s->client ? o->cpus & s->client->config->cpus : 0};
     memcpy(state->peer, peer, sizeof(state->peer));
-    return delegate_range(SEL_NOVA_HST, DOMAIN_HST(d), address / PAGE_SIZE, window / PAGE_SIZE, pages,
-                          BUFFER_ORDER, NOVA_MEM_R | NOVA_MEM_W, NOVA_MAD_WB);
+    return nova_delegate(SEL_NOVA_HST, DOMAIN_HST(d), address / PAGE_SIZE, window / PAGE_SIZE, pages,
+                         BUFFER_ORDER, NOVA_MEM_R | NOVA_MEM_W, NOVA_MAD_WB);
 }
 
 /* Doorbells for both sides, portals for the client. Status code. */

@@ -24,32 +24,16 @@ void system_init(const struct nova_hip *page)
     nova = last - NOVA_ROOT_SEL_NOVA_OBJ;
     nova_hc_ctrl_pd(nova, sel_obj, last - NOVA_SEL_NOVA_HST, SEL_NOVA_HST, 0, NOVA_PERM_ALL, 0);
     nova_hc_ctrl_pd(nova, sel_obj, last - NOVA_SEL_NOVA_PIO, SEL_NOVA_PIO, 0, NOVA_PERM_ALL, 0);
+    nova_hc_ctrl_pd(nova, sel_obj, last - NOVA_SEL_NOVA_MSR, SEL_NOVA_MSR, 0, NOVA_PERM_ALL, 0);
     nova_hc_ctrl_pd(nova, sel_obj, last - NOVA_SEL_ROOT_HST, SEL_HST, 0, NOVA_PERM_ALL, 0);
     nova_hc_ctrl_pd(nova, sel_obj, last - NOVA_SEL_ROOT_PIO, SEL_PIO, 0, NOVA_PERM_ALL, 0);
     nova_hc_ctrl_pd(SEL_NOVA_PIO, SEL_PIO, SERIAL_PORT, SERIAL_PORT, 3, NOVA_PIO_A, 0);
     nova_hc_ctrl_pd(SEL_NOVA_PIO, SEL_PIO, CLOCK_PORT, CLOCK_PORT, 1, NOVA_PIO_A, 0);
 }
 
-unsigned delegate_range(uint64_t src, uint64_t dst, uint64_t ssb, uint64_t dsb, uint64_t count,
-                        unsigned max_order, unsigned perm, uint32_t mad)
-{
-    unsigned status = NOVA_SUCCESS;
-
-    while (count && !status) {
-        uint64_t largest = 1UL << (63 - __builtin_clzl(count)), most = 1UL << max_order;
-        unsigned order = (unsigned)__builtin_ctzl(ssb | dsb | largest | most);
-
-        status = nova_hc_ctrl_pd(src, dst, ssb, dsb, order, perm, mad);
-        ssb += 1UL << order;
-        dsb += 1UL << order;
-        count -= 1UL << order;
-    }
-    return status;
-}
-
 void revoke(uint64_t space, uint64_t first, uint64_t count)
 {
-    delegate_range(space, space, first, first, count, BUFFER_ORDER, 0, 0);
+    nova_delegate(space, space, first, first, count, BUFFER_ORDER, 0, 0);
 }
 
 void take(uint64_t obj, uint64_t from, uint64_t to, unsigned perm)
@@ -76,8 +60,8 @@ void *map_physical(uint64_t start, uint64_t bytes, unsigned perm)
 {
     uint64_t page = start / PAGE_SIZE, pages = (bytes + PAGE_SIZE - 1) / PAGE_SIZE;
 
-    if (delegate_range(SEL_NOVA_HST, SEL_HST, page, (PHYSICAL_BASE + start) / PAGE_SIZE, pages, 31, perm,
-                       NOVA_MAD_WB) != NOVA_SUCCESS)
+    if (nova_delegate(SEL_NOVA_HST, SEL_HST, page, (PHYSICAL_BASE + start) / PAGE_SIZE, pages, 31, perm,
+                      NOVA_MAD_WB) != NOVA_SUCCESS)
         panic("no memory for page tables");
     return physical(start);
 }

@@ -21,6 +21,7 @@
 #include "manifest.h"
 
 #include <nova/abi/hip.h>
+#include <nova/cap.h>
 #include <nova/error.h>
 #include <nova/format.h>
 #include <nova/hypercall.h>
@@ -38,6 +39,7 @@
 enum {
     SEL_NOVA_HST = 0x40,
     SEL_NOVA_PIO,
+    SEL_NOVA_MSR,
     SEL_HST,
     SEL_PIO,
     SEL_GUARD,
@@ -50,7 +52,7 @@ enum {
     SEL_WORKER_SC = 0x180,    /* + CPU */
     SEL_WORKER_START = 0x1c0, /* + CPU: portal for STARTUP of the worker */
     SEL_NONE = 0x200,         /* and 64 more: always empty */
-    SEL_DOMAIN = 0x400,       /* + 4 * domain: PD, object, host and port space */
+    SEL_DOMAIN = 0x400,       /* + 8 * domain: PD, object, host, port and guest space */
     SEL_DOORBELL = 0x600,     /* + service: the server's semaphore */
     SEL_BELL = 0x800,         /* + NOVA_SESSIONS_MAX * domain + number: client's semaphore */
     SEL_SERVER = 0x1800       /* + NOVA_CPUS_MAX * service + CPU: EC of the server's handler */
@@ -69,10 +71,6 @@ void system_init(const struct nova_hip *hip);
 _Noreturn void panic(const char *what);
 
 /* -- Capabilities. Results are status codes of hypercalls. -- */
-
-/* ctrl_pd for any number of selectors or pages, in steps of aligned orders up to max_order. */
-unsigned delegate_range(uint64_t src, uint64_t dst, uint64_t ssb, uint64_t dsb, uint64_t count,
-                        unsigned max_order, unsigned perm, uint32_t mad);
 
 /* Takes selectors or pages away from a space; with small orders, so that it needs no memory. */
 void revoke(uint64_t space, uint64_t first, uint64_t count);

@@ -1,42 +1,28 @@
 /*
- * The console, without the hardware.
+ * The console, without the hardware: the text of clients.
+ *
+ * The terminal that has the keyboard is shown as it is. When a line of somebody else comes in between it goes
+ * behind a line break, and what the terminal has shown of its line is repeated.
  *
  * SPDX-License-Identifier: MIT
  */
 
-#include "console.h"
+#include "clients.h"
 
 #include <nova/error.h>
-#include <nova/format.h>
-#include <nova/start.h>
 #include <nova/string.h>
-#include <nova/sync.h>
 
-#define ESCAPE 0x1d /* Ctrl-] */
-#define TYPED 1024U
-#define EDITED 256U
-#define OWN 4096U
-#define NOBODY NOVA_SESSIONS_MAX
 #define ROOT (NOVA_SESSIONS_MAX + 1)
+#define PIECE 48U
 
-static struct client {
-    struct nova_mutex lock;
-    char *ring;
-    uint32_t first, used; /* of the ring */
-    uint32_t generation;  /* whose text it is */
-    char name[NOVA_NAME_MAX];
-    bool bound;           /* there is a client */
-    bool closed;          /* it is gone, its text is not */
-    bool waiting;         /* for room */
-    bool reads;           /* has asked for input */
-    bool prompt;          /* wants to see what it has written of a line */
-    uint32_t before_root; /* bytes to be sent before root's next line */
-} client[NOVA_SESSIONS_MAX];
+struct client client[NOVA_SESSIONS_MAX];
 
 /* The line that is being sent. */
 static unsigned current = NOBODY; /* a client, ROOT */
 static uint32_t left;             /* bytes of it in the ring */
 static bool complete;             /* a newline follows */
+static bool raw;                  /* it is a terminal that has the keyboard */
+static uint32_t again;            /* bytes of what it has shown before that are to be repeated */
 static unsigned last;             /* whose turn it was */
 static unsigned open_by = NOBODY; /* who has left the line open */
 static bool line_open;            /* the last character was no newline */
@@ -46,17 +32,6 @@ static size_t staged, stage_at;
 static struct nova_stream *root;
 static uint32_t root_bytes, root_dropped;
 static bool root_waits; /* before_root is set */
-
-static struct nova_mutex input_lock; /* of the following */
-static char typed[TYPED];
-static uint32_t typed_first, typed_used;
-static unsigned focus = NOBODY;
-
-static char edited[EDITED];
-static size_t edited_used;
-static bool escaped;
-static char own[OWN]; /* echo and messages of the console itself */
-static uint32_t own_first, own_used;
 
 /* -- What clients ask for. Client locked. -- */
 
@@ -72,7 +47,8 @@ static bool bind(struct client *c, uint32_t generation, const char *name)
     c->name[sizeof(c->name) - 1] = '\0';
     c->generation = generation;
     c->bound = true;
-    c->closed = c->waiting = c->reads = c->prompt = false;
+    c->closed = c->waiting = c->reads = c->prompt = c->terminal = false;
+    c->command = 0;
     return true;
 }
 
@@ -97,10 +73,9 @@ long console_write(unsigned number, uint32_t generation, const char *name, const
     return c->ring || !c->bound ? (long)taken : NOVA_ERR_MEMORY;
 }
 
-long console_read(unsigned number, uint32_t generation, const char *name, void *text, size_t size)
+void console_reads(unsigned number, uint32_t generation, const char *name)
 {
     struct client *c = &client[number];
-    size_t n = 0;
 
     nova_mutex_lock(&c->lock);
     if (bind(c, generation, name)) {
@@ -108,16 +83,28 @@ long console_read(unsigned number, uint32_t generation, const char *name, void *
         c->prompt = c->used != 0;
     }
     nova_mutex_unlock(&c->lock);
+    keyboard_want(number);
+}
 
-    nova_mutex_lock(&input_lock);
-    if (focus == NOBODY)
-        focus = number;
-    for (; focus == number && n < size && typed_used; typed_used--, n++) {
-        ((char *)text)[n] = typed[typed_first];
-        typed_first = (typed_first + 1) % TYPED;
+long console_terminal(unsigned number, uint32_t generation, const char *name)
+{
+    struct client *c = &client[number];
+    bool ready = true;
+
+    nova_mutex_lock(&c->lock);
+    if (bind(c, generation, name)) {
+        c->open_line = c->open_line ? c->open_line : console_memory();
+        c->terminal = ready = c->open_line;
     }
-    nova_mutex_unlock(&input_lock);
-    return (long)n;
+    nova_mutex_unlock(&c->lock);
+    if (ready)
+        keyboard_want(number);
+    return ready ? NOVA_OK : NOVA_ERR_MEMORY;
+}
+
+char console_command(unsigned number)
+{
+    return __atomic_exchange_n(&client[number].command, 0, __ATOMIC_RELAXED);
 }
 
 void console_opened(unsigned number, uint32_t generation, const char *name)
@@ -134,10 +121,11 @@ void console_closed(unsigned number)
     nova_mutex_lock(&c->lock);
     c->closed = true;
     c->bound = c->used != 0;
+    c->open_used = 0;
+    c->control = PLAIN;
+    again = current == number ? 0 : again;
     nova_mutex_unlock(&c->lock);
-    nova_mutex_lock(&input_lock);
-    focus = focus == number ? NOBODY : focus;
-    nova_mutex_unlock(&input_lock);
+    keyboard_drop(number);
 }
 
 void console_root(struct nova_stream *stream, uint32_t bytes)
@@ -148,13 +136,19 @@ void console_root(struct nova_stream *stream, uint32_t bytes)
 
 /* -- Output -- */
 
+/* Is this the terminal that has the keyboard? */
+static bool is_raw(const struct client *c)
+{
+    return c->terminal && !c->closed && keyboard_focus() == (unsigned)(c - client);
+}
+
 /* Bytes of the first line in a ring, or 0 if it is not to be sent yet. */
 static uint32_t line_length(const struct client *c)
 {
     for (uint32_t i = 0; i < c->used; i++)
         if (c->ring[(c->first + i) % CONSOLE_RING] == '\n')
             return i + 1;
-    return c->used == CONSOLE_RING || c->closed || c->prompt ? c->used : 0;
+    return c->used == CONSOLE_RING || c->closed || c->prompt || is_raw(c) ? c->used : 0;
 }
 
 /* Bytes up to the end of the last line that can be sent. */
@@ -179,13 +173,19 @@ static void put(const char *text)
 static void begin(unsigned number, uint32_t length)
 {
     struct client *c = &client[number];
+    bool goes_on = line_open && open_by == number;
 
     current = last = number;
     left = length;
-    complete = c->ring[(c->first + length - 1) % CONSOLE_RING] == '\n' || !c->prompt;
-    if (line_open && open_by == number)
+    raw = is_raw(c);
+    again = raw && !goes_on ? c->open_used : 0;
+    complete = length && (c->ring[(c->first + length - 1) % CONSOLE_RING] == '\n' || !(c->prompt || raw));
+    if (goes_on)
         return;
-    put(line_open ? "\r\n[" : "[");
+    put(line_open ? "\r\n" : "");
+    if (raw)
+        return;
+    put("[");
     put(c->name);
     put("] ");
 }
@@ -207,6 +207,16 @@ static bool root_ready(void)
     }
     root_waits = true;
     return ready;
+}
+
+/* Nobody has anything to say: the terminal shows again what it has shown of its line. */
+static void repeat(void)
+{
+    unsigned focus = keyboard_focus();
+
+    if (focus < NOBODY && is_raw(&client[focus]) && client[focus].open_used &&
+        !(line_open && open_by == focus))
+        begin(focus, 0);
 }
 
 /* Chooses whose line is next. */
@@ -231,28 +241,55 @@ static void choose(void)
     }
     if (current == NOBODY && ready)
         last = NOBODY; /* nobody else: root again */
+    else if (current == NOBODY)
+        repeat();
 }
 
-/* Goes on with the line of a client. Control characters would let it write over what is on the screen. */
+/* As it is; and it is kept, up to the end of the line. A line that is too long is kept in part. */
+static void send_raw(struct client *c, char ch)
+{
+    stage[staged++] = ch;
+    if (ch == '\n')
+        c->open_used = 0;
+    else if (c->open_used < CONSOLE_RING)
+        c->open_line[c->open_used++] = ch;
+}
+
+/* As part of a line of the log: control characters would let it write over what is on the screen. */
+static void send_plain(struct client *c, char ch)
+{
+    c->open_used = 0;
+    if (c->terminal && (c->control || ch == '\033')) { /* ECMA-48, 5.4 */
+        if (c->control == ESCAPED)
+            c->control = ch == '[' ? SEQUENCE : PLAIN;
+        else if (c->control == PLAIN || (ch >= '@' && ch <= '~'))
+            c->control = c->control == PLAIN ? ESCAPED : PLAIN;
+    } else if (ch != '\n' && !(ch == '\r' && c->terminal)) {
+        stage[staged++] = (ch >= 0 && ch < ' ' && ch != '\t') || ch == 0x7f ? '?' : ch;
+    }
+}
+
+/* Goes on with the line of a client. */
 static void go_on(void)
 {
     struct client *c = &client[current];
     bool ring = false;
 
     nova_mutex_lock(&c->lock);
-    for (unsigned n = 0; n < 48 && left; n++, left--) {
+    for (; again && staged < PIECE; again--)
+        stage[staged++] = c->open_line[c->open_used - again];
+    for (; left && staged < sizeof(stage) - 2 && !again; left--) {
         char ch = c->ring[c->first];
         c->first = (c->first + 1) % CONSOLE_RING;
         c->used--;
         c->before_root -= c->before_root != 0;
-        if (ch != '\n')
-            stage[staged++] = (ch >= 0 && ch < ' ' && ch != '\t') || ch == 0x7f ? '?' : ch;
+        (raw ? send_raw : send_plain)(c, ch);
     }
-    if (!left) {
-        line_open = !complete;
+    if (!left && !again) {
+        line_open = raw ? c->open_used != 0 : !complete;
         open_by = current;
         current = NOBODY;
-        if (complete)
+        if (complete && !raw)
             put("\r\n");
         c->prompt &= c->used != 0;
         c->bound &= !c->closed || c->used;
@@ -287,14 +324,12 @@ static size_t from_root(char *out)
 
 static size_t from_own(char *out)
 {
-    size_t length = 0;
+    size_t length = keyboard_own(out, CONSOLE_FIFO);
 
-    for (; own_used && length < CONSOLE_FIFO; own_used--) {
-        out[length++] = own[own_first];
-        line_open = own[own_first] != '\n';
-        own_first = (own_first + 1) % OWN;
+    if (length) {
+        line_open = out[length - 1] != '\n';
+        open_by = NOBODY;
     }
-    open_by = NOBODY;
     return length;
 }
 
@@ -304,8 +339,10 @@ size_t console_next(char *out)
 
     if (stage_at == staged) {
         stage_at = staged = 0;
-        if (current == NOBODY && own_used)
-            return from_own(out);
+        if (current == NOBODY)
+            length = from_own(out);
+        if (length)
+            return length;
         if (current == NOBODY)
             choose();
         if (current == NOBODY && last == NOBODY)
@@ -323,111 +360,4 @@ void console_sent(void)
     if (root_dropped)
         nova_stream_drop(root, root_dropped);
     root_dropped = 0;
-}
-
-/* -- Input -- */
-
-static void say(const char *text, size_t length)
-{
-    for (size_t i = 0; i < length && own_used < OWN; i++)
-        own[(own_first + own_used++) % OWN] = text[i];
-}
-
-static void say_text(const char *text)
-{
-    say(text, strlen(text));
-}
-
-static bool present(unsigned number)
-{
-    return number < NOBODY && client[number].bound && !client[number].closed;
-}
-
-/* The list of clients: number, name, * for the one with the keyboard. */
-static void list(void)
-{
-    char line[NOVA_NAME_MAX + 40];
-
-    say_text("\r\n");
-    for (unsigned i = 0; i < NOBODY; i++)
-        if (present(i))
-            say(line, nova_format(line, sizeof(line), "[console] %c %2u %s\r\n", i == focus ? '*' : ' ', i,
-                                  client[i].name));
-    say_text("[console] Ctrl-] then n: next, p: previous, digit: that one, ?: list\r\n");
-}
-
-/* Moves the keyboard to another client, counted in either direction. */
-static void move(unsigned from, unsigned step)
-{
-    for (unsigned i = 0; i < NOBODY; i++, from = (from + step) % NOBODY)
-        if (present(from)) {
-            nova_mutex_lock(&input_lock);
-            focus = from;
-            nova_mutex_unlock(&input_lock);
-            edited_used = 0;
-            list();
-            console_ring(from);
-            return;
-        }
-}
-
-static void command(char c)
-{
-    unsigned now = focus == NOBODY ? 0 : focus;
-
-    if (c == 'n')
-        move((now + 1) % NOBODY, 1);
-    else if (c == 'p')
-        move((now + NOBODY - 1) % NOBODY, NOBODY - 1);
-    else if (c >= '0' && c <= '9' && present((unsigned)(c - '0')))
-        move((unsigned)(c - '0'), 1);
-    else if (c == '?')
-        list();
-}
-
-/* A line is complete: it goes to whoever has the keyboard. */
-static void enter(void)
-{
-    unsigned to;
-
-    edited[edited_used++] = '\n';
-    nova_mutex_lock(&input_lock);
-    for (size_t i = 0; i < edited_used && typed_used < TYPED; i++)
-        typed[(typed_first + typed_used++) % TYPED] = edited[i];
-    to = focus;
-    nova_mutex_unlock(&input_lock);
-    edited_used = 0;
-    if (to != NOBODY)
-        console_ring(to);
-}
-
-bool console_accepts(void)
-{
-    bool room;
-
-    nova_mutex_lock(&input_lock);
-    room = typed_used + EDITED <= TYPED;
-    nova_mutex_unlock(&input_lock);
-    return room;
-}
-
-void console_typed(char c)
-{
-    if (escaped) {
-        escaped = false;
-        command(c);
-    } else if (c == ESCAPE) {
-        escaped = true;
-    } else if (c == '\r' || c == '\n') {
-        say_text("\r\n");
-        enter();
-    } else if ((c == 0x7f || c == '\b') && edited_used) {
-        edited_used--;
-        say_text("\b \b");
-    } else if (((unsigned char)c >= ' ' && c != 0x7f) || c == '\t') {
-        if (edited_used < EDITED - 1) {
-            edited[edited_used++] = c;
-            say(&c, 1);
-        }
-    }
 }

@@ -7,7 +7,7 @@
  * rings when there is room again. Root's lines come from its stream; each of them appears behind all that
  * clients had written before it was noticed.
  *
- * console_write() and console_read() may be called by any thread; the rest belongs to one.
+ * What clients ask for (up to console_command()) may be called by any thread; the rest belongs to one.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -29,8 +29,15 @@
  */
 long console_write(unsigned client, uint32_t generation, const char *name, const void *text, size_t length);
 
-/* A client wants input. Returns bytes, 0 if there is none for it. */
-long console_read(unsigned client, uint32_t generation, const char *name, void *text, size_t size);
+/* A client wants input; then it reads: bytes, 0 if there are none for it. */
+void console_reads(unsigned client, uint32_t generation, const char *name);
+size_t console_read(unsigned client, char *text, size_t size);
+
+/* A client becomes a terminal (nova/log.h). An error, or 0. */
+long console_terminal(unsigned client, uint32_t generation, const char *name);
+
+/* The command that was given to a terminal last, or 0; told once. */
+char console_command(unsigned client);
 
 /* A client is there; it is gone. */
 void console_opened(unsigned client, uint32_t generation, const char *name);

@@ -12,6 +12,7 @@
 #include "core/space.h"
 #include "lib/console.h"
 #include "nova/abi/cap.h"
+#include "virt/virt.h"
 #include "x86/clock.h"
 
 static char page[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
@@ -53,6 +54,7 @@ void hip_init(void)
         .mco_dma = 9,
         .mco_pio = 16, /* all of them: no memory is needed */
         .mco_msr = 31,
+        .features = virt ? virt->feature : 0,
     };
     for (unsigned i = 0; i < sizeof(*hip) / 2; i++)
         sum = (uint16_t)(sum + ((const uint16_t *)page)[i]);

@@ -14,6 +14,7 @@
 #include "lib/console.h"
 #include "lib/panic.h"
 #include "mem/ptab.h"
+#include "virt/virt.h"
 #include "x86/acpi.h"
 #include "x86/apic.h"
 #include "x86/asm.h"
@@ -34,6 +35,7 @@ static void boot_on_stack(struct cpu *cpu)
     descriptors_init();
     descriptors_load(cpu);
     fpu_init(cpu);
+    virt_enable(cpu);
     acpi_parse(boot_info.rsdp);
     apic_init();
     apic_enable();
@@ -69,7 +71,8 @@ _Noreturn void boot_bsp(uint32_t magic, uint32_t info, uint64_t delta)
     paging_init();
     cpu_enable();
     write_cr3(phys_of(kernel_root));
-    ptab_host.leaf_levels = cpu_has_1g ? 3 : 2;
+    ptab_host.leaf_levels = ptab_npt.leaf_levels = cpu_has_1g ? 3 : 2;
+    virt_init();
     if (!multiboot_parse(magic, info))
         panic("no usable Multiboot2 information");
     pool_init(pool_start, (uintptr_t)image_end - (uintptr_t)pool_start);

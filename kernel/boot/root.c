@@ -17,6 +17,7 @@
 #include "lib/string.h"
 #include "nova/abi/cap.h"
 #include "nova/abi/hypercall.h"
+#include "virt/virt.h"
 #include "x86/acpi.h"
 #include "x86/cpu.h"
 #include "x86/device.h"
@@ -25,40 +26,14 @@
 #define HIP_ADDR (USER_END - PAGE_SIZE)
 #define UTCB_ADDR (USER_END - 2 * PAGE_SIZE)
 
-static uint8_t pio_bitmap[PAGE_SIZE << PIO_ORDER] __attribute__((aligned(PAGE_SIZE)));
-static uint8_t msr_bitmap[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
-
-/* Specification, 8.2.3; the names without IA32_. */
-static const uint32_t msr_readable[] = {
-    0x10,       0x17,       0x8b,                   /* TSC, PLATFORM_ID, BIOS_SIGN_ID */
-    0x8c,       0x8d,       0x8e,       0x8f,       /* SGXLEPUBKEYHASH0 to 3 */
-    0xcf,       0xe7,       0xe8,       0xfe,       /* CORE_CAPABILITIES, MPERF, APERF, MTRR_CAP */
-    0x10a,      0x123,                              /* ARCH_CAPABILITIES, MCU_OPT_CTRL */
-    0x174,      0x175,      0x176,                  /* SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP */
-    0x195,      0x198,                              /* OVERCLOCKING_STATUS, PERF_STATUS */
-    0x19c,      0x1b1,                              /* THERM_STATUS, PACKAGE_THERM_STATUS */
-    0x277,      0x500,      0xda0,                  /* PAT, SGX_SVN_STATUS, XSS */
-    0xc0000080, 0xc0000081, 0xc0000082, 0xc0000084, /* EFER, STAR, LSTAR, FMASK */
-    0xc0000100, 0xc0000101, 0xc0000102, 0xc0000103, /* FS_BASE, GS_BASE, KERNEL_GS_BASE, TSC_AUX */
-};
-static const uint32_t msr_writable[] = {
-    0x49,       0x10b,                              /* PRED_CMD, FLUSH_CMD */
-    0x174,      0x175,      0x176,      0x277,      /* SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP, PAT */
-    0xc0000080, 0xc0000100, 0xc0000101, 0xc0000102, /* EFER, FS_BASE, GS_BASE, KERNEL_GS_BASE */
-};
+static uint8_t pio_bitmap[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+static uint8_t msr_bitmap[2 * PAGE_SIZE]; /* as much as any layout needs */
 
 static void protect_ports(const struct acpi_register *r)
 {
     if (r->width && r->space == 1)
         for (uint64_t port = r->addr; port < r->addr + r->width / 8 && port < PIO_SELECTORS; port++)
             pio_bitmap[port / 8] |= (uint8_t)(1U << port % 8);
-}
-
-/* Clears the bits of MSRs in a bitmap for reads or for writes. */
-static void grant_msrs(uint8_t *bitmap, const uint32_t *msr, size_t count)
-{
-    for (; count > 0; count--, msr++)
-        bitmap[(*msr >= 0xc0000000 ? 0x400 : 0) + (*msr & 0x1fff) / 8] &= (uint8_t) ~(1U << *msr % 8);
 }
 
 /* UEFI Specification 2.10, 7.2: memory descriptors of runtime services code and data. */
@@ -117,7 +92,7 @@ void nova_spaces_init(void)
     nova_pio.bitmap = pio_bitmap;
     nova_msr.bitmap = msr_bitmap;
     init_space(&nova_obj.space, OBJECT_OBJ, OBJ_SELECTORS, NOVA_SEL_NOVA_OBJ);
-    init_space(&nova_hst.space, OBJECT_HST, 1UL << (cpu_phys_bits - PAGE_BITS), NOVA_SEL_NOVA_HST);
+    init_space(&nova_hst.mem.space, OBJECT_HST, 1UL << (cpu_phys_bits - PAGE_BITS), NOVA_SEL_NOVA_HST);
     init_space(&nova_pio.space, OBJECT_PIO, PIO_SELECTORS, NOVA_SEL_NOVA_PIO);
     init_space(&nova_msr.space, OBJECT_MSR, MSR_SELECTORS, NOVA_SEL_NOVA_MSR);
 
@@ -127,8 +102,7 @@ void nova_spaces_init(void)
     protect_ports(&acpi.pm2_cnt);
     protect_ports(&(struct acpi_register){.space = 1, .width = acpi.smi_cmd ? 8 : 0, .addr = acpi.smi_cmd});
     memset(msr_bitmap, 0xff, sizeof(msr_bitmap));
-    grant_msrs(msr_bitmap, msr_readable, ARRAY_SIZE(msr_readable));
-    grant_msrs(msr_bitmap + 0x800, msr_writable, ARRAY_SIZE(msr_writable));
+    msr_allow(&nova_msr);
 
     put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_CONSOLE, &console_sm.object,
             NOVA_SM_CTRL_UP | NOVA_SM_CTRL_DN);
@@ -150,7 +124,7 @@ static void map_segment(struct space_hst *hst, const Elf64_Phdr *p)
         panic("root image: segment at %#lx cannot be mapped", p->p_vaddr);
     phys &= ~(PAGE_SIZE - 1);
     for (uint64_t v = start; v < p->p_vaddr + p->p_memsz; v += PAGE_SIZE, phys += PAGE_SIZE)
-        if (hst_delegate(&nova_hst, hst, phys >> PAGE_BITS, v >> PAGE_BITS, 0, perm, NOVA_MAD_WB) !=
+        if (hst_delegate(&nova_hst, &hst->mem, phys >> PAGE_BITS, v >> PAGE_BITS, 0, perm, NOVA_MAD_WB) !=
             NOVA_SUCCESS)
             panic("root image: no memory for page tables");
 }
@@ -213,7 +187,7 @@ void root_create(void)
     ec->cont = CONT_IRET;
 
     put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_ROOT_OBJ, &obj->space.object, NOVA_PERM_ALL);
-    put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_ROOT_HST, &hst->space.object, NOVA_PERM_ALL);
+    put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_ROOT_HST, &hst->mem.space.object, NOVA_PERM_ALL);
     put_cap(&nova_obj, OBJ_SELECTORS - NOVA_SEL_ROOT_PIO, &pio->space.object, NOVA_PERM_ALL);
     put_cap(obj, OBJ_SELECTORS - NOVA_ROOT_SEL_NOVA_OBJ, &nova_obj.space.object, NOVA_SPC_TAKE);
     put_cap(obj, OBJ_SELECTORS - NOVA_ROOT_SEL_OBJ, &obj->space.object, NOVA_PERM_ALL);

@@ -15,6 +15,7 @@
 #include "lib/console.h"
 #include "lib/panic.h"
 #include "lib/string.h"
+#include "virt/virt.h"
 #include "x86/acpi.h"
 #include "x86/apic.h"
 #include "x86/asm.h"
@@ -36,6 +37,7 @@ static void ap_on_stack(struct cpu *cpu)
 {
     descriptors_load(cpu);
     fpu_init(cpu);
+    virt_enable(cpu);
     apic_enable();
     __atomic_store_n(&cpu->started, true, __ATOMIC_RELEASE);
     while (!__atomic_load_n(&released, __ATOMIC_ACQUIRE)) {

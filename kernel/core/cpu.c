@@ -53,6 +53,7 @@ void cpu_area_create(unsigned id, uint32_t apic)
     cpu->idle_ec.cpu = cpu;
     cpu_set_ec(cpu, &cpu->idle_ec);
     cpu->pcid_generation = cpu->pcid_next = 1;
+    cpu->tag_generation = cpu->tag_next = 1;
 }
 
 uint32_t cpu_ask(struct cpu *cpu)

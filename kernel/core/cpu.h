@@ -50,6 +50,14 @@ struct cpu {
     uint64_t pcid_generation; /* mem/tlb.c */
     uint32_t pcid_next;
 
+    /* Virtualization (virt/virt.h). */
+    uint32_t tag_next;
+    uint64_t tag_generation;
+    struct space_gst *gst;    /* that a guest here may be running in; not a reference: only compared */
+    struct vcpu *debug_owner; /* whose DR0 to DR3 are loaded, or null: nobody's */
+    uint64_t virt_host;       /* vendor: SVM: physical address of the host's VMSAVE state; VMX: of its VMXON region */
+    void *virt_current;       /* vendor: VMX: vCPU whose VMCS is current */
+
     /* Requests of other CPUs: they count `asked` up, this CPU lets `done` follow. */
     uint32_t asked, done;
 

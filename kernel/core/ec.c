@@ -12,6 +12,7 @@
 #include "lib/console.h"
 #include "nova/abi/hypercall.h"
 #include "nova/abi/cap.h"
+#include "virt/virt.h"
 #include "x86/cpu.h"
 #include "x86/fpu.h"
 
@@ -35,10 +36,13 @@ static void release(struct ec *ec, struct pd *pd)
     if (ec->obj)
         object_put(&ec->obj->space.object);
     if (ec->hst)
-        object_put(&ec->hst->space.object);
+        object_put(&ec->hst->mem.space.object);
     if (ec->pio)
         object_put(&ec->pio->space.object);
-    slab_free(ec);
+    if (ec_is_guest(ec))
+        vcpu_free(vcpu_of(ec), pd);
+    else
+        slab_free(ec);
 }
 
 unsigned ec_create(const struct ec_config *config, struct ec **result)
@@ -46,24 +50,28 @@ unsigned ec_create(const struct ec_config *config, struct ec **result)
     struct pd *pd = config->pd;
     unsigned status = NOVA_SUCCESS;
     struct ec *ec;
+    bool page; /* a UTCB or a vAPIC page */
 
     if (config->cpu >= cpu_count)
         return NOVA_BAD_CPU;
-    if (config->utcb_page >= HST_SELECTORS)
+    if (config->guest && !virt)
+        return NOVA_BAD_FTR;
+    page = !config->guest || virt->apic_page;
+    if (page && config->utcb_page >= HST_SELECTORS)
         return NOVA_BAD_PAR;
-    ec = slab_alloc(&pd->large);
+    ec = config->guest ? vcpu_alloc(pd) : slab_alloc(&pd->large);
     if (!ec)
         return NOVA_MEM_OBJ;
-    ec->utcb = page_alloc(&pd->account, 0);
+    ec->utcb = page ? page_alloc(&pd->account, 0) : 0;
     ec->fpu = config->fpu ? page_alloc(&pd->account, fpu_order) : 0;
     ec->obj = bind(pd, OBJECT_OBJ);
     ec->hst = bind(pd, OBJECT_HST);
-    ec->pio = bind(pd, OBJECT_PIO);
-    if (!ec->utcb || (config->fpu && !ec->fpu))
+    ec->pio = config->guest ? 0 : bind(pd, OBJECT_PIO);
+    if ((page && !ec->utcb) || (config->fpu && !ec->fpu))
         status = NOVA_MEM_OBJ;
-    else if (!ec->obj || !ec->hst || !ec->pio)
+    else if (!ec->obj || !ec->hst || (!ec->pio && !config->guest))
         status = NOVA_ABORTED;
-    else if (!hst_map_kernel(ec->hst, config->utcb_page, ec->utcb, NOVA_MEM_R | NOVA_MEM_W))
+    else if (page && !hst_map_kernel(ec->hst, config->utcb_page, ec->utcb, NOVA_MEM_R | NOVA_MEM_W))
         status = NOVA_MEM_OBJ;
     if (status != NOVA_SUCCESS) {
         release(ec, pd);
@@ -81,13 +89,15 @@ unsigned ec_create(const struct ec_config *config, struct ec **result)
     ec->local = config->local;
     ec->cont = config->local ? CONT_SYSRET : CONT_STARTUP;
     ec->hazard.busy = !config->local;
-    ec->hazard.slow = cpu_has_fsgsbase && cpu_has_xsave ? 0 : SLOW_CPU;
+    ec->hazard.slow |= cpu_has_fsgsbase && cpu_has_xsave ? 0 : SLOW_CPU;
     if (ec->fpu)
         fpu_initial(ec->fpu);
     list_init(&ec->waiting);
     list_init(&ec->queue);
     list_init(&ec->timeout.link);
     object_init(&ec->object, OBJECT_EC, pd);
+    if (config->guest)
+        vcpu_init(vcpu_of(ec), config->offset);
     *result = ec;
     return NOVA_SUCCESS;
 }
@@ -141,7 +151,10 @@ void ec_destroy(struct ec *ec)
     }
     ec_kill(bury(ec), "its event handler is gone");
     switch_forget(cpu, ec);
-    hst_unmap_kernel(ec->hst, ec->utcb_page, ec->utcb);
+    if (ec_is_guest(ec))
+        vcpu_forget(cpu, vcpu_of(ec));
+    if (ec->utcb)
+        hst_unmap_kernel(ec->hst, ec->utcb_page, ec->utcb);
     release(ec, ec->object.pd);
 }
 

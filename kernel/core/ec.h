@@ -1,5 +1,6 @@
 /*
- * Execution contexts: threads of the host. All of an EC's state that is not on its CPU is here.
+ * Execution contexts: threads of the host, and what guest ECs (virt/virt.h) have in common with them. All of an EC's
+ * state that is not on its CPU is here.
  *
  * Only the EC's own CPU touches it, apart from `hazard.recall`, `refs` and, under the lock of the semaphore that it is
  * blocked on, `queue`.
@@ -25,7 +26,8 @@ struct sm;
 enum continuation {
     CONT_SYSRET,  /* returns from a hypercall */
     CONT_IRET,    /* returns from an exception or interrupt */
-    CONT_STARTUP, /* global thread, never ran: sends the STARTUP event */
+    CONT_GUEST,   /* runs in guest mode */
+    CONT_STARTUP, /* global thread or guest EC, never ran: sends the STARTUP event */
     CONT_CALL,    /* repeats ipc_call, the callee was busy */
     CONT_EVENT,   /* repeats the event in `event`, the handler was busy */
     CONT_DEAD     /* never runs again */
@@ -51,6 +53,7 @@ union hazards {
 
 #define SLOW_CPU 1    /* it lacks FSGSBASE or XSAVE */
 #define SLOW_HELPED 2 /* who sends the reply runs with the SC of a helper, who wants to go on then */
+#define SLOW_GUEST 4  /* it is a guest EC: struct vcpu (virt/virt.h) */
 
 struct ec {
     struct object object;
@@ -64,8 +67,8 @@ struct ec {
     uint8_t cont; /* enum continuation */
     bool local;
     bool blocked;  /* on `sm` */
-    bool queued;   /* in the queue of `sm`; under its lock */
-    uint8_t event; /* CONT_EVENT, and for kill messages */
+    bool queued;    /* in the queue of `sm`; under its lock */
+    uint16_t event; /* the last one: for CONT_EVENT, guests, and kill messages */
     struct space_hst *hst;
     uint64_t fs_base, gs_base;
     void *fpu;         /* state while not on the CPU; null: no FPU */
@@ -81,6 +84,17 @@ struct ec {
     struct timeout timeout;
     bool bound; /* has an SC; atomic */
 };
+
+static inline bool ec_is_guest(const struct ec *ec)
+{
+    return ec->hazard.slow & SLOW_GUEST;
+}
+
+/* Events of the EC that have numbers of the hardware; STARTUP and RECALL are behind them. */
+static inline unsigned ec_arch_events(const struct ec *ec)
+{
+    return ec_is_guest(ec) ? NOVA_EVT_GST_ARCH : NOVA_EVT_HST_ARCH;
+}
 
 _Static_assert(offsetof(struct ec, frame) == EC_FRAME, "entry/frame.h");
 _Static_assert(offsetof(struct ec, cpu) == EC_CPU && offsetof(struct ec, caps) == EC_CAPS &&
@@ -113,9 +127,10 @@ struct ec_config {
     uint64_t sp;
     uint64_t evt;
     bool local, fpu;
+    bool guest, offset; /* guest EC, with TSC offset */
 };
 
-/* Creates a host EC: NOVA_ status code. */
+/* Creates an EC: NOVA_ status code. */
 unsigned ec_create(const struct ec_config *config, struct ec **ec);
 
 /* On the EC's CPU. */

@@ -20,6 +20,7 @@
 #include "lib/string.h"
 #include "nova/abi/cap.h"
 #include "nova/abi/hypercall.h"
+#include "virt/virt.h"
 
 /* RFLAGS that a reply may set: CF, PF, AF, ZF, SF, DF, OF. */
 #define RFLAGS_WRITABLE 0xcd5UL
@@ -198,7 +199,7 @@ _Noreturn void ipc_event(struct cpu *cpu, struct ec *ec, unsigned event)
     struct ec *callee;
     uint32_t mtd;
 
-    ec->event = (uint8_t)event;
+    ec->event = (uint16_t)event;
     if (!cap_has(c, RIGHT(PT, NOVA_PT_EVENT))) {
         ec_kill(ec, "no event portal");
         reactivate(cpu);
@@ -215,9 +216,12 @@ _Noreturn void ipc_event(struct cpu *cpu, struct ec *ec, unsigned event)
         reactivate(cpu);
     }
     mtd = READ_ONCE(pt->mtd);
-    state_out(cpu, ec, &callee->utcb->arch, mtd);
+    if (ec_is_guest(ec))
+        vcpu_state_out(vcpu_of(ec), &callee->utcb->arch, mtd);
+    else
+        state_out(cpu, ec, &callee->utcb->arch, mtd);
     link_call(ec, callee);
-    ec->cont = CONT_IRET;
+    ec->cont = ec_is_guest(ec) ? CONT_GUEST : CONT_IRET;
     ec->hazard.arch = true;
     enter(cpu, callee, pt, mtd);
 }
@@ -233,7 +237,7 @@ _Noreturn void ipc_exception(struct cpu *cpu, struct ec *ec, unsigned vector)
                  !switch_is_quick(ec, callee)))
         ipc_event(cpu, ec, vector);
     callee->utcb->arch.rip = ec->frame.rip;
-    ec->event = (uint8_t)vector;
+    ec->event = (uint16_t)vector;
     ec->hazard.arch = true;
     link_call(ec, callee);
     switch_quick(cpu, ec, callee);
@@ -253,7 +257,8 @@ _Noreturn void ipc_reply(struct cpu *cpu, struct ec *ec, uint64_t mtd)
     caller->hazard.slow &= (uint8_t)~SLOW_HELPED;
     if (caller->hazard.arch) {
         caller->hazard.arch = false;
-        if (!state_in(cpu, caller, &ec->utcb->arch, (uint32_t)mtd))
+        if (!(ec_is_guest(caller) ? vcpu_state_in(vcpu_of(caller), ec, &ec->utcb->arch, (uint32_t)mtd)
+                                  : state_in(cpu, caller, &ec->utcb->arch, (uint32_t)mtd)))
             ec_kill(caller, "by its event handler");
     } else {
         copy_words(caller->utcb, ec->utcb, mtd);

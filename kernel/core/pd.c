@@ -6,6 +6,8 @@
 
 #include "core/pd.h"
 
+#include "x86/clock.h"
+
 struct pd *pd_root;
 
 struct pd *pd_create(struct pd *parent, uint64_t limit)
@@ -15,6 +17,7 @@ struct pd *pd_create(struct pd *parent, uint64_t limit)
 
     if (!pd)
         return 0;
+    pd->created = clock_now();
     pd->account = (struct account){.parent = payer, .limit = limit};
     slab_init(&pd->small, &pd->account, PD_SMALL);
     slab_init(&pd->large, &pd->account, PD_LARGE);

@@ -21,6 +21,7 @@ struct space;
 struct pd {
     struct object object;
     struct account account;
+    uint64_t created;                   /* TSC: where the time of its guests begins */
     struct slab small;                  /* objects of at most PD_SMALL bytes */
     struct slab large;                  /* ECs */
     struct space *spaces[OBJECT_TYPES]; /* the first one of a type, or null: the only one for OBJ and HST */

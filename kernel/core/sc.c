@@ -15,6 +15,7 @@
 #include "entry/exit.h"
 #include "nova/abi/cap.h"
 #include "nova/abi/hypercall.h"
+#include "virt/virt.h"
 #include "x86/apic.h"
 #include "x86/clock.h"
 
@@ -228,14 +229,14 @@ _Noreturn void reactivate_sc(struct cpu *cpu)
     leave(cpu, ec);
 }
 
-/* What has to be done before the EC returns to user mode. */
+/* What has to be done before the EC goes on. */
 static __attribute__((noinline)) _Noreturn void leave_late(struct cpu *cpu, struct ec *ec)
 {
     if (cpu->hazard)
         reactivate(cpu);
     switch (ec->cont) {
     case CONT_STARTUP:
-        ipc_event(cpu, ec, NOVA_EVT_HST_ARCH + NOVA_EVT_STARTUP);
+        ipc_event(cpu, ec, ec_arch_events(ec) + NOVA_EVT_STARTUP);
     case CONT_CALL:
         ipc_retry(cpu, ec);
     case CONT_EVENT:
@@ -248,18 +249,20 @@ static __attribute__((noinline)) _Noreturn void leave_late(struct cpu *cpu, stru
             ec->frame.rflags = RFLAGS_USER;
             ec->cont = CONT_IRET;
         }
-        ipc_event(cpu, ec, NOVA_EVT_HST_ARCH + NOVA_EVT_RECALL);
+        ipc_event(cpu, ec, ec_arch_events(ec) + NOVA_EVT_RECALL);
     }
 }
 
 /* `leave` of entry/entry.S comes here with an empty stack. */
 _Noreturn void leave_to(struct cpu *cpu, struct ec *ec)
 {
-    if (UNLIKELY(cpu->hazard || ec->cont > CONT_IRET || READ_ONCE(ec->hazard.recall)))
+    if (UNLIKELY(cpu->hazard || ec->cont > CONT_GUEST || READ_ONCE(ec->hazard.recall)))
         leave_late(cpu, ec);
     switch_to(cpu, ec);
     if (ec->cont == CONT_SYSRET)
         exit_sysret(ec);
+    if (ec->cont == CONT_GUEST)
+        vcpu_run(cpu, vcpu_of(ec));
     ec->cont = CONT_SYSRET;
     exit_iret(ec);
 }

@@ -19,6 +19,8 @@ static unsigned create_table(struct space *space)
         return obj_create((struct space_obj *)space);
     case OBJECT_HST:
         return hst_create((struct space_hst *)space);
+    case OBJECT_GST:
+        return gst_create((struct space_gst *)space);
     default:
         return bitmap_create((struct space_bitmap *)space);
     }
@@ -75,7 +77,8 @@ void space_destroy(struct space *space)
         obj_destroy((struct space_obj *)space);
         break;
     case OBJECT_HST:
-        hst_destroy((struct space_hst *)space);
+    case OBJECT_GST:
+        mem_destroy((struct space_mem *)space);
         break;
     default:
         bitmap_destroy((struct space_bitmap *)space);

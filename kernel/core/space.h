@@ -57,10 +57,15 @@ unsigned obj_reserve(struct space_obj *obj, uint64_t sel);
 unsigned obj_delegate(struct space_obj *src, struct space_obj *dst, uint64_t ssb, uint64_t dsb, unsigned ord,
                       unsigned pmm);
 
-/* Host space. */
-struct space_hst {
+/* What host and guest spaces have in common. */
+struct space_mem {
     struct space space;
     struct ptab ptab;
+};
+
+/* Host space. */
+struct space_hst {
+    struct space_mem mem;
     uint64_t root;          /* physical address of the root table */
     bool physical;          /* the NOVA host space: selectors are physical page numbers */
     uint64_t tag[CPU_MAX];  /* generation and PCID on each CPU (mem/tlb.c) */
@@ -72,7 +77,16 @@ _Static_assert(offsetof(struct space_hst, root) == HST_ROOT, "entry/frame.h");
 
 #define HST_SELECTORS (USER_END >> PAGE_BITS)
 
-unsigned hst_delegate(struct space_hst *src, struct space_hst *dst, uint64_t ssb, uint64_t dsb, unsigned ord,
+/* Guest space: guest-physical memory. The root table exists from the start. */
+struct space_gst {
+    struct space_mem mem;
+    uint64_t generation; /* counts changes after which translations are stale, from 1 on; atomic (mem/tlb.c) */
+};
+
+#define GST_SELECTORS (1UL << (48 - PAGE_BITS))
+
+/* Delegates memory of a host space to a host or guest space. */
+unsigned hst_delegate(struct space_hst *src, struct space_mem *dst, uint64_t ssb, uint64_t dsb, unsigned ord,
                       unsigned pmm, uint32_t mad);
 
 /* Maps one page of kernel memory for the user; false if memory for tables is lacking. */
@@ -85,14 +99,27 @@ void hst_unmap_kernel(struct space_hst *hst, uint64_t page, const void *kernel_p
 void hst_protect(uint64_t start, uint64_t end);
 
 /*
- * Port I/O and MSR spaces: a bitmap in which a 1 denies. Ports: that of the TSS. MSRs: as VMX uses it (Intel SDM
- * volume 3, 25.6.9):
+ * Port I/O and MSR spaces: a bitmap in which a 1 denies, as the hardware wants it.
  *
- *   0x000 read low | 0x400 read high | 0x800 write low | 0xc00 write high
+ * Ports: a bit for each, 8 KiB. That is what the TSS (Intel SDM volume 1, 19.5.2), VMX (volume 3, 25.6.4) and SVM
+ * (AMD64 manual volume 2, 15.10.1) use; the last one wants a further page of ones.
+ *
+ * MSRs: VMX (Intel SDM volume 3, 25.6.9) has 1 KiB each for reads of low, reads of high, writes of low and writes of
+ * high MSRs. SVM (AMD64 manual volume 2, 15.11) has 2 KiB each for low, high and even higher ones, with two bits
+ * for each MSR: read, write.
  */
 #define PIO_SELECTORS 0x10000UL
 #define MSR_SELECTORS 0x100000000UL
-#define PIO_ORDER 1 /* 8 KiB */
+#define MSR_WINDOW 0x2000UL /* MSRs in a row that have bits */
+
+struct bitmap_layout {
+    uint8_t pio_pages, msr_pages;
+    uint8_t windows;             /* of MSRs: from 0, 0xc0000000 and 0xc0010000 on */
+    uint16_t window, msr, write; /* bits from a window to the next, from an MSR to the next, from read to write */
+};
+
+extern struct bitmap_layout bitmap_layout; /* set while booting */
+extern const struct bitmap_layout bitmap_layout_svm;
 
 struct space_bitmap {
     struct space space;
@@ -102,15 +129,19 @@ struct space_bitmap {
 
 _Static_assert(offsetof(struct space_bitmap, granted) == PIO_GRANTED, "entry/frame.h");
 
+/* Permits or denies one MSR, if it has a bit: all bits of `perms`, and no others. */
+void bitmap_permit_msr(struct space_bitmap *msr, uint32_t number, unsigned perms);
+
 unsigned bitmap_delegate(struct space_bitmap *src, struct space_bitmap *dst, uint64_t base, unsigned ord,
                          unsigned pmm);
 
 /* Per kind: the tables of a new space, and their end. */
 unsigned obj_create(struct space_obj *obj);
 unsigned hst_create(struct space_hst *hst);
+unsigned gst_create(struct space_gst *gst);
 unsigned bitmap_create(struct space_bitmap *space);
 void obj_destroy(struct space_obj *obj);
-void hst_destroy(struct space_hst *hst);
+void mem_destroy(struct space_mem *mem);
 void bitmap_destroy(struct space_bitmap *space);
 
 /* Creates an empty space of a type for a PD: NOVA_ status code. */

@@ -12,17 +12,23 @@
 #include "nova/abi/cap.h"
 #include "nova/abi/hypercall.h"
 
-/* Permits what `src` permits from a bit on, or nothing. */
-static void update(struct space_bitmap *src, struct space_bitmap *dst, uint64_t bit, uint64_t count,
-                   bool permit)
+struct bitmap_layout bitmap_layout = {2, 1, 2, 0x2000, 1, 0x4000}; /* as VMX wants it */
+const struct bitmap_layout bitmap_layout_svm = {3, 2, 3, 0x4000, 2, 1};
+
+static void set_bit(uint8_t *bitmap, uint64_t bit, bool permit)
 {
-    for (uint64_t end = bit + count; bit < end; bit++) {
-        uint8_t mask = (uint8_t)(1U << bit % 8);
-        if (permit && !(READ_ONCE(src->bitmap[bit / 8]) & mask))
-            __atomic_fetch_and(&dst->bitmap[bit / 8], (uint8_t)~mask, __ATOMIC_RELAXED);
-        else
-            __atomic_fetch_or(&dst->bitmap[bit / 8], mask, __ATOMIC_RELAXED);
-    }
+    uint8_t mask = (uint8_t)(1U << bit % 8);
+
+    if (permit)
+        __atomic_fetch_and(&bitmap[bit / 8], (uint8_t)~mask, __ATOMIC_RELAXED);
+    else
+        __atomic_fetch_or(&bitmap[bit / 8], mask, __ATOMIC_RELAXED);
+}
+
+/* Permits what `src` permits, or nothing. */
+static void copy_bit(struct space_bitmap *src, struct space_bitmap *dst, uint64_t bit, bool permit)
+{
+    set_bit(dst->bitmap, bit, permit && !(READ_ONCE(src->bitmap[bit / 8]) >> bit % 8 & 1));
 }
 
 static void pio_delegate(struct space_bitmap *src, struct space_bitmap *dst, uint64_t base, unsigned ord,
@@ -32,7 +38,8 @@ static void pio_delegate(struct space_bitmap *src, struct space_bitmap *dst, uin
     bool granted = false, changed;
 
     lock(&dst->space.lock);
-    update(src, dst, base, BIT(ord), permit);
+    for (uint64_t port = base; port < base + BIT(ord); port++)
+        copy_bit(src, dst, port, permit);
     for (unsigned i = 0; i < PIO_SELECTORS / 64 && !granted; i++)
         granted = words[i] != UINT64_MAX;
     changed = granted != __atomic_exchange_n(&dst->granted, granted, __ATOMIC_SEQ_CST);
@@ -41,50 +48,74 @@ static void pio_delegate(struct space_bitmap *src, struct space_bitmap *dst, uin
         switch_io_changed(dst);
 }
 
-#define MSR_WINDOW 0x2000UL
-#define MSR_HIGH 0xc0000000UL
-#define MSR_WRITE_BIT (0x800 * 8)
+static const uint32_t msr_base[] = {0, 0xc0000000, 0xc0010000};
 
-/* The part of [start, end) that lies in the window of MSRs from `base` on, whose bits begin at `bit`. */
-static void msr_window(struct space_bitmap *src, struct space_bitmap *dst, uint64_t start, uint64_t end,
-                       uint64_t base, uint64_t bit, unsigned pmm)
+/* The bit for reading an MSR of a window. */
+static uint64_t msr_bit(unsigned window, uint64_t msr)
 {
-    start = start > base ? start : base;
-    end = min_u64(end, base + MSR_WINDOW);
-    if (start < end) {
-        update(src, dst, bit + start - base, end - start, pmm & NOVA_MSR_R);
-        update(src, dst, bit + start - base + MSR_WRITE_BIT, end - start, pmm & NOVA_MSR_W);
+    return (uint64_t)window * bitmap_layout.window + (msr - msr_base[window]) * bitmap_layout.msr;
+}
+
+void bitmap_permit_msr(struct space_bitmap *space, uint32_t msr, unsigned perms)
+{
+    for (unsigned w = 0; w < bitmap_layout.windows; w++)
+        if (msr - msr_base[w] < MSR_WINDOW) {
+            set_bit(space->bitmap, msr_bit(w, msr), perms & NOVA_MSR_R);
+            set_bit(space->bitmap, msr_bit(w, msr) + bitmap_layout.write, perms & NOVA_MSR_W);
+        }
+}
+
+/* Only the MSRs of the windows exist; selectors outside of them are always null. */
+static void msr_delegate(struct space_bitmap *src, struct space_bitmap *dst, uint64_t base, unsigned ord,
+                         unsigned pmm)
+{
+    for (unsigned w = 0; w < bitmap_layout.windows; w++) {
+        uint64_t msr = base > msr_base[w] ? base : msr_base[w];
+        uint64_t end = min_u64(base + BIT(ord), msr_base[w] + MSR_WINDOW);
+        for (; msr < end; msr++) {
+            copy_bit(src, dst, msr_bit(w, msr), pmm & NOVA_MSR_R);
+            copy_bit(src, dst, msr_bit(w, msr) + bitmap_layout.write, pmm & NOVA_MSR_W);
+        }
     }
 }
 
 unsigned bitmap_delegate(struct space_bitmap *src, struct space_bitmap *dst, uint64_t base, unsigned ord,
                          unsigned pmm)
 {
-    if (dst->space.object.type == OBJECT_PIO) {
+    if (dst->space.object.type == OBJECT_PIO)
         pio_delegate(src, dst, base, ord, pmm & NOVA_PIO_A);
-    } else { /* only these two windows exist; selectors outside of them are always null */
-        msr_window(src, dst, base, base + BIT(ord), 0, 0, pmm);
-        msr_window(src, dst, base, base + BIT(ord), MSR_HIGH, 0x400 * 8, pmm);
-    }
+    else
+        msr_delegate(src, dst, base, ord, pmm);
     return NOVA_SUCCESS;
 }
 
-static unsigned order_of(const struct space_bitmap *space)
+static unsigned pages_of(const struct space_bitmap *space)
 {
-    return space->space.object.type == OBJECT_PIO ? PIO_ORDER : 0;
+    return space->space.object.type == OBJECT_PIO ? bitmap_layout.pio_pages : bitmap_layout.msr_pages;
 }
 
+/* Three pages are a block of four without the last one. */
 unsigned bitmap_create(struct space_bitmap *space)
 {
+    struct account *account = &space->space.object.pd->account;
+    unsigned pages = pages_of(space);
+
     space->space.selectors = space->space.object.type == OBJECT_PIO ? PIO_SELECTORS : MSR_SELECTORS;
-    space->bitmap = page_alloc(&space->space.object.pd->account, order_of(space));
+    space->bitmap = page_alloc(account, pages - 1);
     if (!space->bitmap)
         return NOVA_MEM_OBJ;
-    memset(space->bitmap, 0xff, PAGE_SIZE << order_of(space));
+    if (pages == 3)
+        page_free(account, space->bitmap + 3 * PAGE_SIZE, 0);
+    memset(space->bitmap, 0xff, pages * PAGE_SIZE);
     return NOVA_SUCCESS;
 }
 
 void bitmap_destroy(struct space_bitmap *space)
 {
-    page_free(&space->space.object.pd->account, space->bitmap, order_of(space));
+    struct account *account = &space->space.object.pd->account;
+    unsigned pages = pages_of(space);
+
+    if (pages == 3)
+        page_free(account, space->bitmap + 2 * PAGE_SIZE, 0);
+    page_free(account, space->bitmap, pages == 1 ? 0 : 1);
 }

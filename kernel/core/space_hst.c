@@ -1,5 +1,5 @@
 /*
- * Host spaces: page tables of user land, and the NOVA host space, which stands for physical memory.
+ * Memory spaces: page tables of user land and of guests, and the NOVA host space, which stands for physical memory.
  *
  * Kernel memory never appears in a delegation: the NOVA host space does not contain it, and pages of it that are
  * mapped for users (UTCB, HIP) count as holes.
@@ -12,6 +12,7 @@
 #include "mem/tlb.h"
 #include "nova/abi/cap.h"
 #include "nova/abi/hypercall.h"
+#include "virt/virt.h"
 #include "x86/cpu.h"
 
 /* Protected physical memory: page numbers, in no order. */
@@ -86,9 +87,9 @@ static inline struct ptab_range lookup(struct space_hst *hst, uint64_t page, uin
 
     if (hst->physical)
         return physical_lookup(page, mad);
-    lock(&hst->space.lock);
-    r = ptab_lookup(&hst->ptab, page);
-    unlock(&hst->space.lock);
+    lock(&hst->mem.space.lock);
+    r = ptab_lookup(&hst->mem.ptab, page);
+    unlock(&hst->mem.space.lock);
     if (is_kernel(r.frame))
         r.perm = 0;
     if (r.perm & NOVA_MEM_XU) /* the tables do not tell XU from XS */
@@ -102,33 +103,33 @@ struct change {
     struct page_list stale;
 };
 
-static inline bool update(struct space_hst *hst, struct ptab_range range, struct change *change)
+static inline bool update(struct space_mem *mem, struct ptab_range range, struct change *change)
 {
     bool ok;
 
     /* SYSRET to the end of the user's half would fault in the kernel: nothing can execute there. */
-    if (range.page + (1UL << range.order) == HST_SELECTORS)
+    if (range.page + (1UL << range.order) == HST_SELECTORS && mem->space.object.type == OBJECT_HST)
         range.perm &= ~(unsigned)(NOVA_MEM_XU | NOVA_MEM_XS);
-    lock(&hst->space.lock);
-    hst->ptab.stale = change->stale;
-    ok = ptab_update(&hst->ptab, range, &change->flush);
-    change->stale = hst->ptab.stale;
-    hst->ptab.stale = (struct page_list){0};
-    unlock(&hst->space.lock);
+    lock(&mem->space.lock);
+    mem->ptab.stale = change->stale;
+    ok = ptab_update(&mem->ptab, range, &change->flush);
+    change->stale = mem->ptab.stale;
+    mem->ptab.stale = (struct page_list){0};
+    unlock(&mem->space.lock);
     return ok;
 }
 
 /* Makes the change seen by all CPUs, then lets go of the tables that are not needed any more. */
-static void finish(struct space_hst *hst, struct change *change)
+static void finish(struct space_mem *mem, struct change *change)
 {
     if (change->flush) {
-        tlb_shootdown(hst);
+        tlb_shootdown(mem);
         if (change->stale.first)
-            ptab_release(&hst->ptab, &change->stale);
+            ptab_release(&mem->ptab, &change->stale);
     }
 }
 
-unsigned hst_delegate(struct space_hst *src, struct space_hst *dst, uint64_t ssb, uint64_t dsb, unsigned ord,
+unsigned hst_delegate(struct space_hst *src, struct space_mem *dst, uint64_t ssb, uint64_t dsb, unsigned ord,
                       unsigned pmm, uint32_t mad)
 {
     uint64_t end = ssb + (1UL << ord);
@@ -158,9 +159,9 @@ bool hst_map_kernel(struct space_hst *hst, uint64_t page, const void *kernel_pag
 {
     struct ptab_range range = {.page = page, .frame = phys_of(kernel_page) >> PAGE_BITS, .perm = perm};
     struct change change = {0};
-    bool ok = update(hst, range, &change);
+    bool ok = update(&hst->mem, range, &change);
 
-    finish(hst, &change);
+    finish(&hst->mem, &change);
     return ok;
 }
 
@@ -168,29 +169,42 @@ void hst_unmap_kernel(struct space_hst *hst, uint64_t page, const void *kernel_p
 {
     struct change change = {0};
 
-    lock(&hst->space.lock);
-    if (ptab_lookup(&hst->ptab, page).frame == phys_of(kernel_page) >> PAGE_BITS)
-        ptab_update(&hst->ptab, (struct ptab_range){.page = page}, &change.flush);
-    unlock(&hst->space.lock);
-    finish(hst, &change);
+    lock(&hst->mem.space.lock);
+    if (ptab_lookup(&hst->mem.ptab, page).frame == phys_of(kernel_page) >> PAGE_BITS)
+        ptab_update(&hst->mem.ptab, (struct ptab_range){.page = page}, &change.flush);
+    unlock(&hst->mem.space.lock);
+    finish(&hst->mem, &change);
 }
 
 extern uint64_t kernel_root[512];
 
-unsigned hst_create(struct space_hst *hst)
+static unsigned create(struct space_mem *mem, uint64_t selectors, const struct ptab_format *format)
 {
-    struct account *account = &hst->space.object.pd->account;
+    struct account *account = &mem->space.object.pd->account;
 
-    hst->space.selectors = HST_SELECTORS;
-    hst->ptab = (struct ptab){.format = &ptab_host, .account = account, .root = page_alloc(account, 0)};
-    if (!hst->ptab.root)
-        return NOVA_MEM_OBJ;
-    hst->ptab.root[511] = kernel_root[511];
-    hst->root = phys_of(hst->ptab.root);
-    return NOVA_SUCCESS;
+    mem->space.selectors = selectors;
+    mem->ptab = (struct ptab){.format = format, .account = account, .root = page_alloc(account, 0)};
+    return mem->ptab.root ? NOVA_SUCCESS : NOVA_MEM_OBJ;
 }
 
-void hst_destroy(struct space_hst *hst)
+unsigned hst_create(struct space_hst *hst)
 {
-    ptab_destroy(&hst->ptab);
+    unsigned status = create(&hst->mem, HST_SELECTORS, &ptab_host);
+
+    if (status == NOVA_SUCCESS) {
+        hst->mem.ptab.root[511] = kernel_root[511];
+        hst->root = phys_of(hst->mem.ptab.root);
+    }
+    return status;
+}
+
+unsigned gst_create(struct space_gst *gst)
+{
+    gst->generation = 1;
+    return create(&gst->mem, GST_SELECTORS, virt->format);
+}
+
+void mem_destroy(struct space_mem *mem)
+{
+    ptab_destroy(&mem->ptab);
 }

@@ -41,7 +41,7 @@ void switch_io_changed(const struct space_bitmap *pio)
     struct space *hst = READ_ONCE(pio->space.object.pd->spaces[OBJECT_HST]);
 
     if (hst) /* CPUs that are asked look after their I/O bitmap as well */
-        tlb_shootdown((struct space_hst *)hst);
+        tlb_shootdown((struct space_mem *)hst);
     switch_io(cpu_self());
 }
 

@@ -13,6 +13,7 @@
 #include "core/sm.h"
 #include "nova/abi/cap.h"
 #include "nova/abi/hypercall.h"
+#include "virt/virt.h"
 #include "x86/power.h"
 
 /* Defined bits of a memory attribute descriptor: no key identifiers, so all values above NOVA_MAD_WP are invalid. */
@@ -59,7 +60,7 @@ static unsigned create_pd(struct pd *pd, unsigned op, uint64_t limit, union any_
     }
     if (op >= ARRAY_SIZE(space_type))
         return NOVA_BAD_PAR;
-    if (op == NOVA_PD_GST || op == NOVA_PD_DMA)
+    if (op == NOVA_PD_DMA || (op == NOVA_PD_GST && !virt))
         return NOVA_BAD_FTR;
     return space_create(space_type[op], pd, &created->object);
 }
@@ -67,14 +68,16 @@ static unsigned create_pd(struct pd *pd, unsigned op, uint64_t limit, union any_
 static unsigned create_ec(struct pd *pd, unsigned flags, uint64_t rdx, uint64_t sp, uint64_t evt,
                           union any_object *created)
 {
-    if (flags & NOVA_EC_GUEST)
-        return NOVA_BAD_FTR;
+    bool guest = flags & NOVA_EC_GUEST;
+
     return ec_create(&(struct ec_config){.pd = pd,
                                          .cpu = rdx & 0xfff,
                                          .utcb_page = rdx >> PAGE_BITS,
                                          .sp = sp,
                                          .evt = evt,
-                                         .local = !(flags & NOVA_EC_GLOBAL),
+                                         .local = !guest && !(flags & NOVA_EC_GLOBAL),
+                                         .guest = guest,
+                                         .offset = flags & NOVA_EC_OFFSET,
                                          .fpu = flags & NOVA_EC_FPU},
                      &created->ec);
 }
@@ -162,16 +165,18 @@ static __attribute__((noinline)) unsigned ctrl_pd(struct ec *ec, uint64_t id, ui
     cap sc = lookup(ec, SELECTOR(id)), dc = lookup(ec, rsi);
     struct space *src = cap_object(sc), *dst = cap_object(dc);
     unsigned type = sc ? src->object.type : OBJECT_PD;
+    bool guest = dc && dst->object.type == OBJECT_GST && type == OBJECT_HST;
 
     if (type < OBJECT_OBJ || !cap_has(sc, (uint32_t)NOVA_SPC_TAKE << object_rights[type].shift) || !dc ||
-        dst->object.type != type || !cap_has(dc, (uint32_t)NOVA_SPC_GRANT << object_rights[type].shift))
+        (dst->object.type != type && !guest) ||
+        !cap_has(dc, (uint32_t)NOVA_SPC_GRANT << object_rights[dst->object.type].shift))
         return NOVA_BAD_CAP;
     if ((ssb | dsb) & (size - 1) || ssb + size > src->selectors || dsb + size > dst->selectors)
         return NOVA_BAD_PAR;
     if (LIKELY(type == OBJECT_HST)) {
         if (((struct space_hst *)src)->physical && ((uint32_t)r8 & MAD_MASK) > NOVA_MAD_WP)
             return NOVA_BAD_PAR;
-        return hst_delegate((struct space_hst *)src, (struct space_hst *)dst, ssb, dsb, ord, pmm,
+        return hst_delegate((struct space_hst *)src, (struct space_mem *)dst, ssb, dsb, ord, pmm,
                             (uint32_t)r8);
     }
     if (type == OBJECT_OBJ)

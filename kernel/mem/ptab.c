@@ -222,19 +222,12 @@ void ptab_destroy(struct ptab *ptab)
 #define USER(bits) (PTE_P | US | PTE_A | PTE_D | (bits))
 #define BY_W_R USER(0), USER(0), USER(PTE_W), USER(PTE_W)
 
-struct ptab_format ptab_host = {
-    .levels = 4,
-    .leaf_levels = 2,
-    .root_entries = 256,
-    .table = PTE_P | PTE_W | US | PTE_A,
-    .leaf = PTE_LARGE,
-    .table_mask = PTE_P | PTE_LARGE,
-    .addr = 0xffffffffff000,
-    /* XU and XS are one and the same here */
-    .perm = {0, USER(PTE_NX), USER(PTE_NX | PTE_W), USER(PTE_NX | PTE_W), BY_W_R, BY_W_R, BY_W_R},
-    .perm_mask = USER(PTE_NX | PTE_W),
-    .cache = {0x00, 0x08, 0x10, 0x18, 0x80},
-    .cache_mask = 0x98,
-    .cache_leaf = {0x00, 0x08, 0x10, 0x18, 0x1000},
-    .cache_leaf_mask = 0x1018,
-};
+#define X86_FORMAT                                                                                           \
+    .levels = 4, .leaf_levels = 2, .table = PTE_P | PTE_W | US | PTE_A, .leaf = PTE_LARGE,                   \
+    .table_mask = PTE_P | PTE_LARGE, .addr = 0xffffffffff000, /* XU and XS are one and the same here */      \
+        .perm = {0, USER(PTE_NX), USER(PTE_NX | PTE_W), USER(PTE_NX | PTE_W), BY_W_R, BY_W_R, BY_W_R},       \
+    .perm_mask = USER(PTE_NX | PTE_W), .cache = {0x00, 0x08, 0x10, 0x18, 0x80}, .cache_mask = 0x98,          \
+    .cache_leaf = {0x00, 0x08, 0x10, 0x18, 0x1000}, .cache_leaf_mask = 0x1018
+
+struct ptab_format ptab_host = {X86_FORMAT, .root_entries = 256};
+struct ptab_format ptab_npt = {X86_FORMAT, .root_entries = 512};

@@ -88,4 +88,10 @@ void ptab_destroy(struct ptab *ptab);
  */
 extern struct ptab_format ptab_host;
 
+/*
+ * Nested page tables of AMD (AMD64 manual volume 2, 15.25): the same, for all 48 bits of guest-physical addresses. All
+ * accesses count as user accesses. Booting raises leaf_levels likewise.
+ */
+extern struct ptab_format ptab_npt;
+
 #endif

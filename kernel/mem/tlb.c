@@ -8,7 +8,8 @@
  *
  * A shootdown marks the space stale for all CPUs, then interrupts those that have it loaded. The others notice
  * the mark when they load the space: the marks are written before cpu->space is read here,
- * and cpu->space is written before the mark is read there.
+ * and cpu->space is written before the mark is read there. With guest spaces it is the same: a generation is the
+ * mark, and cpu->gst tells what a CPU may be using (vcpu_enter in virt/virt.h).
  *
  * SPDX-License-Identifier: MIT
  */
@@ -58,20 +59,25 @@ void tlb_serve(struct cpu *cpu)
         tlb_load(cpu, hst);
 }
 
-void tlb_shootdown(struct space_hst *hst)
+void tlb_shootdown(struct space_mem *mem)
 {
+    struct space_hst *hst = mem->space.object.type == OBJECT_HST ? (struct space_hst *)mem : 0;
+    struct space_gst *gst = hst ? 0 : (struct space_gst *)mem;
     struct cpu *self = cpu_self();
     struct cpu *asked[CPU_MAX];
     uint32_t ticket[CPU_MAX];
     unsigned count = 0;
 
-    if (cpu_has_pcid)
+    if (gst)
+        __atomic_fetch_add(&gst->generation, 1, __ATOMIC_RELAXED);
+    else if (cpu_has_pcid)
         for (unsigned i = 0; i < cpu_count; i++)
             __atomic_store_n(&hst->stale[i], 1, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < cpu_count; i++) {
         struct cpu *cpu = cpu_of(i);
-        if (__atomic_load_n(&cpu->space, __ATOMIC_ACQUIRE) != hst)
+        if (hst ? __atomic_load_n(&cpu->space, __ATOMIC_ACQUIRE) != hst
+                : cpu == self || __atomic_load_n(&cpu->gst, __ATOMIC_ACQUIRE) != gst)
             continue;
         if (cpu == self) {
             tlb_load(self, hst);

@@ -38,6 +38,11 @@ static inline void wrmsr(uint32_t msr, uint64_t v)
     __asm__ volatile("wrmsr" : : "a"((uint32_t)v), "d"((uint32_t)(v >> 32)), "c"(msr) : "memory");
 }
 
+static inline void xsetbv(uint32_t xcr, uint64_t v)
+{
+    __asm__ volatile("xsetbv" : : "a"((uint32_t)v), "d"((uint32_t)(v >> 32)), "c"(xcr) : "memory");
+}
+
 struct cpuid {
     uint32_t eax, ebx, ecx, edx;
 };
@@ -55,7 +60,7 @@ static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
     return r;
 }
 
-/* read_cr0, write_cr0 and so on. */
+/* read_cr0, write_cr0 and so on, for control and debug registers. */
 #define CONTROL_REGISTER(name)                                                                               \
     static inline uint64_t read_##name(void)                                                                 \
     {                                                                                                        \
@@ -72,6 +77,11 @@ CONTROL_REGISTER(cr0)
 CONTROL_REGISTER(cr2)
 CONTROL_REGISTER(cr3)
 CONTROL_REGISTER(cr4)
+CONTROL_REGISTER(dr0)
+CONTROL_REGISTER(dr1)
+CONTROL_REGISTER(dr2)
+CONTROL_REGISTER(dr3)
+CONTROL_REGISTER(dr6)
 
 static inline void invlpg(const volatile void *addr)
 {

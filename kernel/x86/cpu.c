@@ -8,7 +8,7 @@
 
 #include "x86/asm.h"
 
-bool cpu_has_fsgsbase, cpu_has_xsave, cpu_has_pcid, cpu_has_ibpb, cpu_has_smap, cpu_has_1g;
+bool cpu_has_fsgsbase, cpu_has_xsave, cpu_has_pcid, cpu_has_ibpb, cpu_has_smap, cpu_has_1g, cpu_has_tsc_aux;
 bool cpu_has_tags_or_ibpb;
 unsigned cpu_phys_bits;
 
@@ -34,6 +34,7 @@ void cpu_features(void)
     cpu_has_xsave = c1.ecx >> 26 & 1;
     cpu_has_tags_or_ibpb = cpu_has_pcid || cpu_has_ibpb;
     cpu_has_1g = e1.edx >> 26 & 1;
+    cpu_has_tsc_aux = (e1.edx >> 27 & 1) || (c7.ecx >> 22 & 1); /* RDTSCP, RDPID */
     cpu_phys_bits = e8.eax & 0xff ? e8.eax & 0xff : 36;
 
     cr4_bits = CR4_BITS;
@@ -49,6 +50,8 @@ void cpu_enable(void)
 {
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE | EFER_NXE);
     wrmsr(MSR_PAT, PAT_VALUE);
+    if (cpu_has_tsc_aux)
+        wrmsr(MSR_TSC_AUX, 0);
     wrmsr(MSR_SYSENTER_CS, 0);                          /* SYSENTER faults, whatever the firmware left */
     __asm__ volatile("mov %0, %%dr7" : : "r"(0x400UL)); /* no breakpoints */
     write_cr0(CPU_CR0);

@@ -19,9 +19,11 @@
 #define MSR_STAR 0xc0000081
 #define MSR_LSTAR 0xc0000082
 #define MSR_FMASK 0xc0000084
+#define MSR_TSC_AUX 0xc0000103
 #define MSR_FS_BASE 0xc0000100
 #define MSR_GS_BASE 0xc0000101
 
+#define CR0_MP BIT(1)
 #define CR0_TS BIT(3)
 
 /* CR0: PG, AM, WP, NE, ET, MP, PE. CD, NW and EM stay clear; TS is up to x86/fpu.c. */
@@ -29,7 +31,7 @@
 
 #define CR4_PGE BIT(7)
 
-extern bool cpu_has_fsgsbase, cpu_has_xsave, cpu_has_pcid, cpu_has_ibpb, cpu_has_smap, cpu_has_1g;
+extern bool cpu_has_fsgsbase, cpu_has_xsave, cpu_has_pcid, cpu_has_ibpb, cpu_has_smap, cpu_has_1g, cpu_has_tsc_aux;
 extern bool cpu_has_tags_or_ibpb; /* PCIDs or IBPB: switching spaces takes more than a new CR3 */
 extern unsigned cpu_phys_bits;    /* width of physical addresses */
 

@@ -17,21 +17,21 @@
 #define XCR0_SUPPORTED 0xe7UL
 
 unsigned fpu_order;
-static uint64_t mask; /* XCR0; 0: no XSAVE */
+uint64_t fpu_xcr0;
 static void *initial; /* an initial state to load where nobody's shall be */
 
 static void save(void *state)
 {
-    if (mask)
-        __asm__ volatile("xsave64 (%0)" : : "r"(state), "a"((uint32_t)mask), "d"(0) : "memory");
+    if (fpu_xcr0)
+        __asm__ volatile("xsave64 (%0)" : : "r"(state), "a"((uint32_t)fpu_xcr0), "d"(0) : "memory");
     else
         __asm__ volatile("fxsave64 (%0)" : : "r"(state) : "memory");
 }
 
 static void load(const void *state)
 {
-    if (mask)
-        __asm__ volatile("xrstor64 (%0)" : : "r"(state), "a"((uint32_t)mask), "d"(0) : "memory");
+    if (fpu_xcr0)
+        __asm__ volatile("xrstor64 (%0)" : : "r"(state), "a"((uint32_t)fpu_xcr0), "d"(0) : "memory");
     else
         __asm__ volatile("fxrstor64 (%0)" : : "r"(state) : "memory");
 }
@@ -41,9 +41,9 @@ void fpu_init(struct cpu *cpu)
     if (cpu_has_xsave) {
         struct cpuid c = cpuid(0xd, 0);
         uint64_t components = ((uint64_t)c.edx << 32 | c.eax) & XCR0_SUPPORTED;
-        __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)components), "d"(0));
-        if (!mask) {
-            mask = components;
+        xsetbv(0, components);
+        if (!fpu_xcr0) {
+            fpu_xcr0 = components;
             fpu_order = cpuid(0xd, 0).ebx > PAGE_SIZE ? 1 : 0;
         }
     }

@@ -15,6 +15,7 @@
 /* Enables the FPU on this CPU; on the first one, finds the components and the size of their state. */
 void fpu_init(struct cpu *cpu);
 
+extern uint64_t fpu_xcr0;   /* components of the state; 0: the CPUs have no XSAVE */
 extern unsigned fpu_order; /* pages for the state of one EC: 2^fpu_order */
 
 /* Fills in the state that an EC starts with. */

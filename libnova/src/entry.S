@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
+        .set    THREAD_UTCB, 8 /* in strings the preprocessor does nothing */
 #define THREAD_FS 16
 #define THREAD_ENTRY 32
 #define THREAD_CONTEXT 40
@@ -31,9 +32,9 @@ nova_thread_entry:
         /*
          * A portal is called: RDI = portal identifier, RSI = MTD. RSP is the same each time, a multiple
          * of 16, and points to the address of the handler's struct nova_thread. \serve returns the MTD of
-         * the reply.
+         * the reply. An event of a virtual CPU comes with the UTCB instead of the MTD.
          */
-        .macro  portal name, serve
+        .macro  portal name, serve, argument
         .section .text.\name, "ax"
         .globl  \name
         .type   \name, @function
@@ -41,7 +42,8 @@ nova_thread_entry:
         mov     (%rsp), %rdx
         cmpl    $0, THREAD_READY(%rdx)
         je      2f
-1:      call    \serve
+1:      \argument
+        call    \serve
         mov     %eax, %esi
         xor     %eax, %eax      /* see nova/hypercall.h */
         mov     $IPC_REPLY, %edi
@@ -58,5 +60,7 @@ nova_thread_entry:
 
         portal  nova_portal_entry, nova_portal_serve
         portal  nova_server_entry, nova_server_serve
+        .weak   nova_vm_event           /* programs without virtual CPUs have none */
+        portal  nova_vm_entry, nova_vm_event, "mov THREAD_UTCB(%rdx), %rsi"
 
         .section .note.GNU-stack, "", @progbits

@@ -31,20 +31,20 @@ void nova_tls_measure(void);
  */
 int nova_sm_block(uint64_t *sel, unsigned count, unsigned which, uint64_t value);
 
+/* For nova_thread_make(), beside the flags of NOVA_PARENT_THREAD: without FPU. */
+#define THREAD_PLAIN 0x80000000U
+
 /* A thread of either kind. Threads that are done are given back with nova_thread_free(). */
 int nova_thread_make(struct nova_thread **thread, void (*entry)(void *), void *context,
                      const struct nova_thread_options *options, unsigned flags);
 void nova_thread_free(struct nova_thread *thread);
 
 /* Assembly code: where threads and portals begin. */
-extern char nova_thread_entry[], nova_portal_entry[], nova_server_entry[];
+extern char nova_thread_entry[], nova_portal_entry[], nova_server_entry[], nova_vm_entry[];
 
 /* First of `count` clear bits in [start, end), at a multiple of align, a power of two; UINT64_MAX: none. */
 uint64_t nova_bits_find(const uint64_t *bits, uint64_t start, uint64_t end, uint64_t count, uint64_t align);
 void nova_bits_set(uint64_t *bits, uint64_t first, uint64_t count, bool value);
-
-/* Delegates within a space of the domain. Returns the status; mask 0 takes away, and cannot fail. */
-unsigned nova_delegate(uint64_t space, uint64_t from, uint64_t to, uint64_t count, unsigned mask);
 
 static inline bool nova_bit(const uint64_t *bits, uint64_t n)
 {

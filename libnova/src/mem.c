@@ -14,6 +14,7 @@
 
 #include "internal.h"
 
+#include <nova/cap.h>
 #include <nova/mem.h>
 #include <nova/string.h>
 
@@ -165,8 +166,8 @@ static int show(uint64_t first, uint64_t end, unsigned rights)
         for (next = n + 1; next < end && (entry[next] & FRAME) == frame + (next - n);)
             next++;
         if (frame)
-            status = nova_delegate(NOVA_SEL_HST, pool.start / NOVA_PAGE + frame - 1,
-                                   windows.start / NOVA_PAGE + n, next - n, rights);
+            status = nova_delegate(NOVA_SEL_HST, NOVA_SEL_HST, pool.start / NOVA_PAGE + frame - 1,
+                                   windows.start / NOVA_PAGE + n, next - n, 31, rights, 0);
         else
             next = n + 1;
     }

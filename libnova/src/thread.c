@@ -110,10 +110,11 @@ static void stack_prepare(struct nova_thread *t, const struct nova_thread_option
 /* Asks root for the kernel's part of a thread. */
 static int launch(const struct nova_thread *t, const struct nova_thread_options *options, unsigned flags)
 {
-    unsigned fpu = nova_info()->flags & NOVA_DOMAIN_FPU ? NOVA_THREAD_FPU : 0;
+    unsigned fpu = nova_info()->flags & NOVA_DOMAIN_FPU && !(flags & THREAD_PLAIN) ? NOVA_THREAD_FPU : 0;
     uint64_t sp = flags & NOVA_THREAD_LOCAL ? t->sp : t->sp + 8, entry = (uint64_t)nova_thread_entry;
-    uint64_t word[] = {NOVA_PARENT_THREAD, t->cpu, t->slot, sp, entry, flags | fpu, options->priority,
-                       options->budget_ms, t->sel};
+    uint64_t word[] = {
+        NOVA_PARENT_THREAD, t->cpu, t->slot, sp, entry, (flags & ~THREAD_PLAIN) | fpu, options->priority,
+        options->budget_ms, t->sel};
 
     return nova_parent_call(word, sizeof(word) / sizeof(word[0]), 1);
 }

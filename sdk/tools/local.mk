@@ -31,7 +31,8 @@ tools_nova_image_SOURCES = \
 	tools/image/parse.h \
 	tools/image/report.c \
 	tools/image/support.c \
-	tools/image/value.c
+	tools/image/value.c \
+	tools/image/vm.c
 tools_nova_image_CPPFLAGS = -D_DEFAULT_SOURCE -DRELATIVE_LIBDIR=\"$(to_libdir)\" \
 	-I$(top_srcdir)/libnova/include
 tools_nova_image_CFLAGS = $(tool_CFLAGS)

@@ -30,10 +30,11 @@ static bool right(uint64_t op, uint64_t size, unsigned words, int got)
     const uint64_t *word = nova_message();
     bool write = op == NOVA_LOG_WRITE && words >= 2 && size && size <= 4000 && words >= 2 + (size + 7) / 8;
     bool read = op == NOVA_LOG_READ && words == 2 && size;
+    bool terminal = (op == NOVA_LOG_TERMINAL || op == NOVA_LOG_COMMAND) && words == 1;
 
-    if (!write && !read)
-        return got >= 1 && (int)word[0] == NOVA_ERR_PROTOCOL;
-    return got >= 2 && !word[0] && word[1] <= size && (!read || (unsigned)got == 2 + (word[1] + 7) / 8);
+    if (!write)
+        return got >= 1 && (int)word[0] == (read || terminal ? NOVA_ERR_DENIED : NOVA_ERR_PROTOCOL);
+    return got >= 2 && !word[0] && word[1] <= size;
 }
 
 int nova_main(int argc, char **argv)
@@ -47,7 +48,7 @@ int nova_main(int argc, char **argv)
     (void)argc;
     (void)argv;
     for (unsigned i = 0; i < ROUNDS && !error; i++) {
-        uint64_t op = next() % 8 ? next() % 4 : next(), size = next() % 4 ? sizes[next() % 10] : next() % 500;
+        uint64_t op = next() % 8 ? next() % 6 : next(), size = next() % 4 ? sizes[next() % 10] : next() % 500;
         unsigned words = next() % 2 ? 1 + (unsigned)(next() % 4) : 1 + (unsigned)(next() % 512);
         for (unsigned k = 0; k < 512; k++)
             nova_message()[k] = k == 0 ? op : k == 1 ? size : 0x0a7a7a7a7a7a7a7aUL;

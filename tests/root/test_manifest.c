@@ -16,7 +16,7 @@
 
 #define STRINGS "first\0two\0A=1\0second\0"
 
-/* A manifest with two domains: both have services, and use each other's. */
+/* A manifest with two domains: both have services, and use each other's. The second is a virtual machine. */
 static struct file {
     struct nova_manifest head;
     struct nova_manifest_domain domain[2];
@@ -33,7 +33,7 @@ static struct memory ram = {.range = {{0, 0xa0000}, {0x100000, 0x20000000}}, .ra
 static struct machine machine = {.cpus = 4,
                                  .modules = 3,
                                  .pins = 24,
-                                 .pages = 1000,
+                                 .pages = 2024,
                                  .kernel_pages = 500,
                                  .physical_end = 1UL << 40,
                                  .ram = &ram};
@@ -100,12 +100,18 @@ static void make(void)
                                                    .resource = 0,
                                                    .resources = 1,
                                                    .service = 0,
-                                                   .services = 1};
+                                                   .services = 1,
+                                                   .kernel = NOVA_MANIFEST_NONE,
+                                                   .initrd = NOVA_MANIFEST_NONE};
     file.domain[1] = file.domain[0];
     memset(file.domain[1].name, 0, NOVA_NAME_MAX);
     strcpy(file.domain[1].name, "second-2_x");
     file.domain[1].archive = NOVA_MANIFEST_NONE;
     file.domain[1].pages = 400;
+    file.domain[1].guest_pages = 1024;
+    file.domain[1].vcpus = 2;
+    file.domain[1].kernel = 1;
+    file.domain[1].initrd = 2;
     file.domain[1].kernel_pages = 200;
     file.domain[1].args = 14;
     file.domain[1].args_size = 7;
@@ -154,6 +160,10 @@ static void check_harmless(const struct manifest *m, size_t size)
 
         CHECK(memchr(d->name, 0, NOVA_NAME_MAX) && d->name[0]);
         CHECK(d->image < h->modules && (d->archive == NOVA_MANIFEST_NONE || d->archive < h->modules));
+        CHECK((d->kernel == NOVA_MANIFEST_NONE || d->kernel < h->modules) &&
+              (d->initrd == NOVA_MANIFEST_NONE || d->initrd < h->modules));
+        CHECK(d->vcpus <= NOVA_VCPUS_MAX && d->guest_pages % 512 == 0 && !d->vcpus == !d->guest_pages);
+        CHECK(!d->vcpus || d->priority > 1);
         CHECK(d->cpus && !(d->cpus >> machine.cpus));
         CHECK(d->priority && d->priority <= PRIORITY_MAX && d->policy <= NOVA_POLICY_HALT);
         CHECK(d->stack_pages && d->stack_pages <= d->pages && d->threads && d->threads <= NOVA_UTCB_SLOTS);
@@ -169,7 +179,7 @@ static void check_harmless(const struct manifest *m, size_t size)
             CHECK(m->resource[d->resource + n].domain == i);
         for (unsigned n = 0; n < d->services; n++)
             CHECK(m->service[d->service + n].domain == i);
-        pages += d->pages;
+        pages += (uint64_t)d->pages + d->guest_pages;
         kernel_pages += d->kernel_pages;
     }
     CHECK(pages <= machine.pages && kernel_pages <= machine.kernel_pages);
@@ -310,6 +320,15 @@ static void test_mistakes(void)
     MISTAKE(d[0].name[2] = ']', "name");
     MISTAKE(memset(d[0].name, 'a', NOVA_NAME_MAX), "name");
     MISTAKE(d[0].image = 3, "image");
+    MISTAKE(d[1].kernel = 3, "image");
+    MISTAKE(d[1].initrd = 3, "image");
+    MISTAKE(d[1].vcpus = 9, "virtual machine");
+    MISTAKE(d[1].vcpus = 0, "virtual machine");
+    MISTAKE(d[0].vcpus = 1, "virtual machine");
+    MISTAKE(d[1].guest_pages = 1023, "virtual machine");
+    MISTAKE(d[1].guest_pages = 1536, "more memory than there is");
+    MISTAKE(d[1].priority = 1, "virtual machine");
+    MISTAKE(d[1].reserved = 1, "flag");
     MISTAKE(d[0].policy = 3, "policy");
     MISTAKE(d[0].flags = 4, "flag");
     MISTAKE(d[0].priority = 101, "priority");

@@ -99,6 +99,14 @@ static void test_edges(void)
     memory_add(&memory, 0x100000, 0x40000000);
     ok(memory_alloc(&memory, 512) == 0x3fe00000 && memory_alloc(&memory, 1) == 0x3fdff000,
        "from the top, large pieces aligned");
+    memset(&memory, 0, sizeof(memory));
+    memory_add(&memory, 0x100000, 0x80000000);
+    memory_add(&memory, 0x100000000, 0x190000000);
+    ok(memory_alloc(&memory, HUGE_PAGE / PAGE_SIZE + 1) == 0x140000000 &&
+           memory_alloc(&memory, HUGE_PAGE / PAGE_SIZE) == 0x100000000 &&
+           memory_alloc(&memory, HUGE_PAGE / PAGE_SIZE) == 0x40000000 &&
+           memory_alloc(&memory, HUGE_PAGE / PAGE_SIZE - 512) == 0x200000,
+       "huge pieces aligned, as long as there is such a place");
 }
 
 static void test_full(void)

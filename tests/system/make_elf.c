@@ -269,6 +269,21 @@ static void make_archive(uint8_t *tar)
     memcpy(tar + 512, "hello", 5);
 }
 
+/* Kernels of guests, as far as one looks at them: Linux, Multiboot, and one whose checksum is wrong. */
+static void write_kernels(const char *folder)
+{
+    const uint32_t multiboot[] = {0x1badb002, 3, 0U - 0x1badb002 - 3};
+    uint8_t kernel[8192] = {0};
+
+    memcpy(kernel + 0x202, "HdrS", 4);
+    write_all(folder, "vmlinuz", kernel, sizeof(kernel));
+    kernel[0x202] = 0;
+    memcpy(kernel + 8192 - sizeof(multiboot), multiboot, sizeof(multiboot));
+    write_all(folder, "multiboot.img", kernel, sizeof(kernel));
+    kernel[8191] ^= 1;
+    write_all(folder, "broken.img", kernel, sizeof(kernel));
+}
+
 int main(int argc, char **argv)
 {
     static struct program p;
@@ -280,6 +295,8 @@ int main(int argc, char **argv)
     }
     make_good(&p);
     write_program(argv[1], "good.elf", &p);
+    write_program(argv[1], "vmm.elf", &p);
+    write_kernels(argv[1]);
     for (size_t i = 0; i < sizeof(images) / sizeof(*images); i++) {
         make_good(&p);
         images[i].spoil(&p);

@@ -10,7 +10,9 @@
 #ifndef VMM_DEV_PCI_H
 #define VMM_DEV_PCI_H
 
-#include <pthread.h>
+#include "dev/bus.h"
+
+#include <nova/sync.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,12 +21,14 @@
 #define PCI_ECAM_SIZE 0x100000UL
 #define PCI_WINDOW 0xe1000000UL    /* BARs */
 #define PCI_WINDOW_SIZE 0x1000000UL
-#define PCI_SLOTS 32
+#define PCI_FUNCTIONS 256U         /* pages of the ECAM */
+#define PCI_SLOTS 9U               /* 1 to 8 can be used */
+#define PCI_BARS 6U
 #define PCI_VECTORS 16 /* MSI-X vectors of a function */
 
 struct pci_device;
 
-/* A memory BAR; accesses as in dev/bus.h. */
+/* A memory BAR; accesses as in dev/bus.h, of at most 4 bytes. */
 struct pci_bar {
     uint32_t size; /* power of two, at least a page; 0: none */
     uint64_t (*read)(void *device, uint64_t offset, unsigned size);
@@ -37,32 +41,43 @@ struct pci_device {
     void *device; /* for the functions of the BARs */
     uint16_t vendor, id, subsystem_vendor, subsystem;
     uint32_t class_revision; /* register 8 */
-    struct pci_bar bar[6];
+    struct pci_bar bar[PCI_BARS];
     unsigned vectors; /* MSI-X vectors, up to PCI_VECTORS; the table is in a BAR of its own that pci.c serves */
     /* The rest belongs to pci.c. */
     unsigned slot;
-    uint8_t *config; /* the page that the guest sees */
-    uint8_t capability_end;
-    uint64_t bar_address[6];
-    pthread_mutex_t lock; /* MSI-X */
+    uint32_t *config; /* the page that the guest sees */
+    unsigned last_capability, capability_end;
+    struct pci_window {
+        struct pci_device *owner;
+        void *device; /* for the functions of the BAR */
+        struct bus_range range;
+        uint32_t written; /* what the guest wrote last */
+    } window[PCI_BARS];
+    unsigned msix_capability; /* its offset */
+    struct nova_mutex lock;   /* MSI-X table */
     struct {
-        uint64_t address;
-        uint32_t data, control;
+        uint32_t word[4]; /* address, upper address, data, control */
     } msix[PCI_VECTORS];
     uint32_t msix_pending;
 };
 
+/* Puts the ECAM window on the bus. Once, before devices are added; false: no room. */
+bool pci_init(void);
+
 /*
- * `pages` are 256 zeroed pages of the VMM for the ECAM window, which main maps read-only into the guest. Once, before devices
- * are added. Absent functions read as all ones.
+ * The page of configuration space of a function (8 * device + function), which main maps into the guest, read-only, at
+ * PCI_ECAM + 4096 * function. All absent functions have the same page of ones.
  */
-bool pci_init(void *pages);
+const void *pci_page(unsigned function);
+
+/* All functions as after power-on: not decoding, MSI-X off. The devices themselves reset what they have. */
+void pci_reset(void);
 
 /* Adds a function on the next slot, with its BARs in place. False: no room. */
 bool pci_add(struct pci_device *device);
 
-/* Adds a vendor capability of `size` bytes (its header included, which is filled in): offset in the space, 0: no room. Before the
- * machine runs. */
+/* Adds a read-only capability of `size` bytes (its header of 2 bytes included, which is filled in): offset in the space, 0: no
+ * room. Before the machine runs. */
 unsigned pci_add_capability(struct pci_device *device, uint8_t id, const void *body, size_t size);
 
 /* Sends an MSI-X vector, or keeps it pending while it is masked. Any thread. */

@@ -41,6 +41,13 @@ void nova_cap_drop(uint64_t first, unsigned count);
  */
 void nova_cap_free(uint64_t first, unsigned count);
 
+/**
+ * ctrl_pd for any number of selectors (pages, ports, MSRs), in the largest aligned pieces up to 2^max_order. Returns the
+ * status; with mask 0, which takes away, it cannot fail if the pieces are no smaller than what is there. Thread-safe.
+ */
+unsigned nova_delegate(uint64_t src, uint64_t dst, uint64_t from, uint64_t to, uint64_t count,
+                       unsigned max_order, unsigned mask, uint32_t mad);
+
 /** @} */
 
 #endif

@@ -45,12 +45,39 @@ long nova_log_read(char *text, size_t size, uint64_t deadline);
 /** Size of buffers that a console server must accept: root's lines come as a stream (nova/stream.h). */
 #define NOVA_LOG_STREAM 16384U
 
-/** Operations of the service `log`, in word 0 of a message; see drivers/uart. */
+/**
+ * Operations of the service `log`, in word 0 of a message. A session is a log of lines, until it is made a *terminal*:
+ * the byte stream of a virtual machine's serial console. A virtual machine has both: one session for the lines of its
+ * monitor, opened by libnova, and one that it opens itself (`nova_session_open(&s, "log", 0, deadline)`).
+ *
+ * A terminal that has the keyboard is shown byte by byte, raw; without it, line by line as any log. What is typed comes
+ * byte by byte, without echo. The user changes to another session, or gives a command to the program behind a terminal
+ * (`enum nova_log_command`), with the escape key Ctrl-]; pressed twice it is typed itself.
+ *
+ * When its bell rings the client looks for all of: room for what it has to write, input (READ), a command (COMMAND).
+ */
 enum nova_log_op {
     NOVA_LOG_WRITE = 1, /**< Word 1: bytes, up to 4000; then the text. Answer: error; bytes taken. Not all:
                              wait for the bell, go on. */
-    NOVA_LOG_READ = 2   /**< Word 1: largest number of bytes. Answer: error; bytes; text. 0 bytes: wait for
+    NOVA_LOG_READ = 2,  /**< Word 1: largest number of bytes. Answer: error; bytes; text. 0 bytes: wait for
                              the bell. */
+    NOVA_LOG_TERMINAL = 3, /**< The session is a terminal from now on. No arguments. Answer: error; 0. */
+    NOVA_LOG_COMMAND = 4   /**< Of a terminal. No arguments. Answer: error; the command that was given last, 0: none.
+                                Each is told once. */
+};
+
+/**
+ * Commands to the program behind a terminal: the letter that is typed after the escape key. It answers with lines in
+ * its log, not on the terminal.
+ */
+enum nova_log_command {
+    NOVA_LOG_STATE = 's',     /**< State of the machine and of each virtual CPU, a line each. */
+    NOVA_LOG_EXITS = 'x',     /**< Exits by reason: number of each that occurred. */
+    NOVA_LOG_REGISTERS = 'r', /**< Registers of the virtual CPUs. */
+    NOVA_LOG_PAUSE = 'h',     /**< Halt: the virtual CPUs stop. */
+    NOVA_LOG_RESUME = 'c',    /**< Continue. */
+    NOVA_LOG_RESET = 'b',     /**< Boot: reset the machine. */
+    NOVA_LOG_POWER = 'o'      /**< Off: press the power button. */
 };
 
 /** @} */

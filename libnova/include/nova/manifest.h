@@ -11,7 +11,7 @@
  *   +-----------------------+ 0
  *   | struct nova_manifest  |   counts of the tables
  *   +-----------------------+
- *   | nova_manifest_domain  |   one for each application, driver (later: virtual machine)
+ *   | nova_manifest_domain  |   one for each application, driver, virtual machine
  *   |   ...                 |
  *   +-----------------------+
  *   | nova_manifest_service |   one for each name in a `provides`
@@ -40,7 +40,7 @@
  */
 
 #define NOVA_MANIFEST_MAGIC 0x4d41564fU /**< "OVAM". */
-#define NOVA_MANIFEST_VERSION 1U        /**< Raised with every change of the layout. */
+#define NOVA_MANIFEST_VERSION 2U        /**< Raised with every change of the layout. */
 #define NOVA_MANIFEST_NONE 0xffffU      /**< No module, no domain. */
 
 #define NOVA_NAME_MAX 32         /**< Bytes of a name, with the terminating 0. */
@@ -50,6 +50,8 @@
 #define NOVA_CPUS_MAX 64         /**< CPUs that a manifest can name. */
 #define NOVA_STRINGS_MAX 3072    /**< Bytes of arguments and environment of one domain. */
 #define NOVA_MODULES_MAX 128     /**< Modules behind the manifest. */
+#define NOVA_VCPUS_MAX 8         /**< Virtual CPUs of a virtual machine. */
+#define NOVA_GUEST_UNIT 512U     /**< `guest_pages` is a multiple of it: 2 MiB. */
 
 /** Header. */
 struct nova_manifest {
@@ -115,7 +117,11 @@ struct nova_manifest_domain {
     uint16_t resources;          /**< How many. */
     uint16_t service;            /**< The first service that it provides. */
     uint16_t services;           /**< How many. */
-    uint32_t reserved;           /**< 0. */
+    uint32_t guest_pages;        /**< Virtual machine: memory of the guest in pages, on top of `pages`; else 0. */
+    uint16_t kernel;             /**< Virtual machine: module with the guest's kernel, or NONE. */
+    uint16_t initrd;             /**< Virtual machine: module with its initial file system, or NONE. */
+    uint16_t vcpus;              /**< Virtual CPUs: 1 to #NOVA_VCPUS_MAX; 0 without `guest_pages`. */
+    uint16_t reserved;           /**< 0. */
 };
 
 /** A service. */
@@ -151,7 +157,7 @@ struct nova_manifest_resource {
 };
 
 _Static_assert(sizeof(struct nova_manifest) == 40, "manifest layout");
-_Static_assert(sizeof(struct nova_manifest_domain) == 104, "manifest layout");
+_Static_assert(sizeof(struct nova_manifest_domain) == 112, "manifest layout");
 _Static_assert(sizeof(struct nova_manifest_service) == 40, "manifest layout");
 _Static_assert(sizeof(struct nova_manifest_connect) == 40, "manifest layout");
 _Static_assert(sizeof(struct nova_manifest_resource) == 24, "manifest layout");

@@ -16,7 +16,8 @@
  * | CLOSE | session | |
  * | RELEASE | session | |
  * | LOG | bytes, text | |
- * | STATE | (none) | pages of kernel memory left, ... |
+ * | STATE | (none) | threads, sessions as client, as server, restarts |
+ * | VCPU | cpu, event base, selector | |
  *
  * SPDX-License-Identifier: MIT
  */
@@ -75,6 +76,13 @@ enum nova_parent_op {
     NOVA_PARENT_LOG = 8,
     /** Asks for figures of the own domain. Results: word 1: threads; 2: sessions as client; 3: as server; 4: restarts. */
     NOVA_PARENT_STATE = 9,
+    /**
+     * Creates a virtual CPU: a guest EC with FPU and time offset, and its SC with the priority below the domain's.
+     * Word 1: CPU (one of nova_info::cpus, else DENIED); 2: event base: 258 selectors of the domain's; 3: selector for
+     * the EC (CTRL), the SC goes to the one behind (CTRL). LIMIT if there are nova_info::vcpus already, MEMORY as
+     * THREAD. It runs at once: its first event is STARTUP.
+     */
+    NOVA_PARENT_VCPU = 10,
 };
 
 /** Flags of #NOVA_PARENT_THREAD. */

@@ -20,6 +20,8 @@
  *                     are what data segments and stack were made of
  *                     archive of files, read-only                         nova_info::archive_start
  *                     device memory                                       nova_info::device_start
+ *                     of a virtual machine: memory of the guest,          nova_info::guest_start
+ *                     read-write; kernel, initial file system, read-only  nova_info::kernel_start, initrd_start
  *   0x0040'0000'0000  free for the domain: it maps pages of the pool      NOVA_WINDOW_ADDR
  *                     here, with the rights that it wants, by
  *                     ctrl_pd from its own host space to itself
@@ -50,7 +52,8 @@
 #define NOVA_CLIENT_TABLE 0x201000UL   /**< struct nova_session_state[NOVA_SESSIONS_MAX]. */
 #define NOVA_SERVER_TABLE 0x202000UL   /**< struct nova_session_state[NOVA_SESSIONS_MAX]. */
 #define NOVA_UTCB_ADDR 0x210000UL      /**< UTCB of thread slot 0; slot n is n pages further. */
-#define NOVA_UTCB_SLOTS 496            /**< Threads that there is room for. */
+#define NOVA_UTCB_SLOTS 480            /**< Threads that there is room for. */
+#define NOVA_VCPU_ADDR 0x3f0000UL      /**< Pages that the kernel maps for virtual CPUs (virtual APIC), if it does. */
 #define NOVA_IMAGE_ADDR 0x400000UL     /**< First address of images. */
 #define NOVA_IMAGE_END 0x20000000UL    /**< They end below. */
 #define NOVA_WINDOW_ADDR 0x4000000000UL /**< Free for the domain. */
@@ -65,7 +68,9 @@
 #define NOVA_SEL_HST 0x2        /**< Its host space: GRANT, TAKE. */
 #define NOVA_SEL_FIRST_EC 0x4   /**< EC of the first thread: CTRL, BIND_PT. */
 #define NOVA_SEL_FIRST_SC 0x5   /**< SC of the first thread: CTRL. */
-#define NOVA_SEL_INPUT 0x6      /**< Reserved. */
+#define NOVA_SEL_GST 0x7        /**< Virtual machine: its guest space: GRANT, ASSIGN. */
+#define NOVA_SEL_PIO 0x8        /**< Virtual machine: its port space, which is empty: ASSIGN. */
+#define NOVA_SEL_MSR 0x9        /**< Virtual machine: its MSR space: ASSIGN. */
 #define NOVA_SEL_INTERRUPT 0x10 /**< Plus n: semaphore of the domain's n-th interrupt: DN, ASSIGN. */
 #define NOVA_SEL_PARENT 0x40    /**< Plus n: parent portal on CPU n (see nova/parent.h): CALL. */
 #define NOVA_SEL_BELL 0x80      /**< Plus n: client's doorbell of session n that the domain serves: UP. */
@@ -76,7 +81,7 @@
 #define NOVA_AT_INFO 0x4e4f5641
 
 #define NOVA_INFO_MAGIC 0x4f464e49U /**< "INFO". */
-#define NOVA_INFO_VERSION 1U        /**< Raised with every change of the layout. */
+#define NOVA_INFO_VERSION 2U        /**< Raised with every change of the layout. */
 
 /** Information page. Read-only for the domain; it does not change while the domain runs. */
 struct nova_info {
@@ -95,6 +100,12 @@ struct nova_info {
     uint64_t archive_start;      /**< Archive of files, or 0. */
     uint64_t archive_size;       /**< Bytes. */
     uint64_t device_start;       /**< Device memory, one after the other in the order of the system file, or 0. */
+    uint64_t guest_start;        /**< Virtual machine: memory of the guest, in one piece, zeroed; else 0. */
+    uint64_t guest_size;         /**< Bytes, a multiple of 2 MiB. */
+    uint64_t kernel_start;       /**< Virtual machine: the guest's kernel, or 0. */
+    uint64_t kernel_size;        /**< Bytes. */
+    uint64_t initrd_start;       /**< Virtual machine: the initial file system, or 0. */
+    uint64_t initrd_size;        /**< Bytes. */
     uint64_t sel_free;           /**< First selector that the domain may use as it likes. */
     uint64_t sel_end;            /**< End of them. */
     uint64_t cpus;               /**< Bit n: may use CPU n. */
@@ -107,7 +118,17 @@ struct nova_info {
     uint8_t build_id[32];        /**< Build id of the image, filled up with 0. */
     uint32_t build_id_size;      /**< Its length, or 0. */
     uint32_t console;            /**< 1: there is a log service; 0: root writes the log. */
+    uint32_t vcpus;              /**< Virtual CPUs that it is to have; 0: no virtual machine. */
+    uint32_t reserved;           /**< 0. */
 };
+
+/** @name Memory of guests
+ * Root has mapped it into the guest space before the domain starts, with all permissions and the largest pages: the
+ * first 3 GiB at 0, the rest at 4 GiB. The domain can take pages out and put others in (nova/vm.h).
+ * @{ */
+#define NOVA_GUEST_LOW_END 0xc0000000UL /**< End of the lower part. */
+#define NOVA_GUEST_HIGH 0x100000000UL   /**< Start of the upper part. */
+/** @} */
 
 /** State of a session, written by root. */
 enum nova_session_phase {
@@ -129,7 +150,7 @@ struct nova_session_state {
     uint64_t buffer;          /**< Address of the shared buffer on this side, or 0. */
     uint32_t pages;           /**< Its size. */
     uint16_t service;         /**< Server: which of its services, counted from 0. */
-    uint16_t reserved;        /**< 0. */
+    uint16_t flags;           /**< Server: what the client may do, `enum nova_manifest_flags`. */
     uint64_t cpus;            /**< Bit n: can be called on CPU n. */
 };
 

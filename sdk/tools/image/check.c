@@ -120,7 +120,7 @@ static uint64_t kernel_pages(const struct system *s, const struct domain *d, uin
         ports |= d->resources[i].kind == NOVA_RESOURCE_PORTS;
         pages += d->resources[i].kind == NOVA_RESOURCE_MEMORY ? d->resources[i].count / 512 + 1 : 0;
     }
-    return pages + (ports ? 3 : 0);
+    return pages + (ports ? 3 : 0) + (d->kind == KIND_VM ? vm_kernel_pages(d) : 0);
 }
 
 /* A service can be called only on CPUs that it serves: everybody writes to the log, so the console has all of them. */
@@ -132,19 +132,34 @@ static void check_cpus(struct system *s, uint32_t index, const struct machine *m
 
     if (console && !d->given[KEY_THREADS])
         d->threads += machine->cpus;
+    if (d->kind == KIND_VM && !d->given[KEY_CPUS])
+        d->cpus = (UINT64_C(1) << d->vm.vcpus) - 1;
     if (d->all_cpus || (console && !d->given[KEY_CPUS])) {
         d->cpus = there;
     } else if (d->cpus & ~there) {
-        complain(s, d->given[KEY_CPUS], "cpus: the machine has CPUs 0 to %u (--machine-cpus)",
+        complain(s, line_of(d, KEY_CPUS), "cpus: the machine has CPUs 0 to %u (--machine-cpus)",
                  machine->cpus - 1);
         d->cpus &= there;
+    }
+}
+
+/* Portals work within a CPU: a session without a common one could never be called. */
+static void check_common_cpus(struct system *s, const struct domain *d)
+{
+    for (size_t i = 0; i < d->connection_count; i++) {
+        const struct connection *c = &d->connections[i];
+        const struct domain *server = c->target == NONE ? NULL : &s->domains[s->services[c->target]->domain];
+
+        if (server && d->cpus && server->cpus && !(d->cpus & server->cpus))
+            complain(s, c->line, "`%s' has no CPU in common with `%s', which provides `%s'", d->name,
+                     server->name, c->service);
     }
 }
 
 static void check_strings(struct system *s, struct domain *d)
 {
     size_t size = strlen(d->name) + 1;
-    unsigned line = d->given[KEY_ARGS] ? d->given[KEY_ARGS] : d->given[KEY_ENV];
+    unsigned line = line_of(d, d->kind == KIND_VM ? KEY_CMDLINE : d->given[KEY_ARGS] ? KEY_ARGS : KEY_ENV);
 
     for (size_t i = 0; i < d->args.count; i++)
         size += strlen(d->args.word[i]) + 1;
@@ -159,7 +174,7 @@ static void check_strings(struct system *s, struct domain *d)
 static void check_memory(struct system *s, struct domain *d)
 {
     uint64_t used = pages_of(d->stack), pages = pages_of(d->memory);
-    unsigned line = d->given[KEY_MEMORY] ? d->given[KEY_MEMORY] : d->line;
+    unsigned line = line_of(d, d->kind == KIND_VM ? KEY_VMM_MEMORY : KEY_MEMORY);
 
     if (used >= pages) {
         complain(s, d->given[KEY_STACK] ? d->given[KEY_STACK] : line,
@@ -174,13 +189,15 @@ static void check_memory(struct system *s, struct domain *d)
     }
 }
 
-static void check_domain(struct system *s, uint32_t index, const struct machine *machine)
+static void check_domain(struct system *s, uint32_t index)
 {
     struct domain *d = &s->domains[index];
     static const enum key restart_keys[] = {KEY_RESTARTS, KEY_BACKOFF};
     static const char *const restart_names[] = {"restarts", "backoff"};
 
-    check_cpus(s, index, machine);
+    check_common_cpus(s, d);
+    if (d->kind == KIND_VM)
+        check_vcpus(s, d);
     check_memory(s, d);
     check_strings(s, d);
     for (unsigned i = 0; i < 2; i++) {
@@ -189,10 +206,10 @@ static void check_domain(struct system *s, uint32_t index, const struct machine 
                      restart_names[i]);
         }
     }
-    if (d->keyboard && !s->console)
+    if (d->keyboard && d->kind != KIND_VM && !s->console)
         complain(s, d->given[KEY_KEYBOARD], "keyboard: there is no `console' in [system]");
     if (sessions_of_server(s, index) > NOVA_SESSIONS_MAX) {
-        complain(s, d->given[KEY_PROVIDES] ? d->given[KEY_PROVIDES] : d->line,
+        complain(s, line_of(d, KEY_PROVIDES),
                  "`%s' could have %u sessions with clients; at most %u are possible", d->name,
                  sessions_of_server(s, index), NOVA_SESSIONS_MAX);
     }
@@ -211,10 +228,10 @@ static void check_sums(struct system *s, const struct machine *machine)
     for (uint32_t i = 0; i < s->domain_count; i++) {
         struct domain *d = &s->domains[i];
 
-        memory += d->memory;
+        memory += d->memory + d->vm.memory;
         kernel += d->kernel_memory;
         if (memory > free && !told) {
-            complain(s, d->given[KEY_MEMORY] ? d->given[KEY_MEMORY] : d->line,
+            complain(s, line_of(d, KEY_MEMORY),
                      "memory is over-committed: up to `%s' the domains need %lluM with images and archives; "
                      "the machine has %lluM, %uM of it taken (--machine-memory)",
                      d->name, (unsigned long long)((memory + (1U << 20) - 1) >> 20),
@@ -222,7 +239,7 @@ static void check_sums(struct system *s, const struct machine *machine)
             told = true;
         }
         if (kernel > KERNEL_MEMORY && !kernel_told) {
-            complain(s, d->given[KEY_KERNEL_MEMORY] ? d->given[KEY_KERNEL_MEMORY] : d->line,
+            complain(s, line_of(d, KEY_KERNEL_MEMORY),
                      "kernel memory is over-committed: up to `%s' the domains may use %lluK of %uK", d->name,
                      (unsigned long long)kernel >> 10, KERNEL_MEMORY >> 10);
             kernel_told = true;
@@ -236,7 +253,7 @@ void check_system(struct system *s, const struct machine *machine, const struct 
 
     if (!s->domain_count) {
         if (!s->errors)
-            complain(s, s->line, "the system has no [app NAME] and no [driver NAME]");
+            complain(s, s->line, "the system has no [app NAME], no [driver NAME] and no [vm NAME]");
         return;
     }
     if (s->domain_count > NOVA_DOMAINS_MAX) {
@@ -249,15 +266,22 @@ void check_system(struct system *s, const struct machine *machine, const struct 
         find_image(s, &s->domains[i], search);
     for (uint32_t i = 0; i < s->domain_count; i++) {
         find_archive(s, &s->domains[i], search);
+        if (s->domains[i].kind == KIND_VM)
+            check_vm(s, &s->domains[i], machine, search);
         if (s->console_domain != NONE && i != s->console_domain)
             add_log_connection(s, &s->domains[i]);
         connect_names(s, i);
     }
+    if (s->file_count > NOVA_MODULES_MAX)
+        complain(s, s->line, "the system has %zu files; at most %u are possible", s->file_count,
+                 NOVA_MODULES_MAX);
     find_cycles(s);
+    for (uint32_t i = 0; i < s->domain_count; i++)
+        check_cpus(s, i, machine);
     for (uint32_t i = 0; i < s->domain_count; i++) {
         struct domain *d = &s->domains[i];
 
-        check_domain(s, i, machine);
+        check_domain(s, i);
         check_resources(s, i, machine, &resources);
         if (!d->kernel_memory)
             d->kernel_memory = kernel_pages(s, d, i) * PAGE;

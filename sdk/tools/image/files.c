@@ -11,8 +11,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-_Static_assert(NOVA_MODULES_MAX >= 2 * NOVA_DOMAINS_MAX, "an image and an archive for each domain");
-
 struct file *read_file(struct arena *arena, const char *path)
 {
     struct file *file = arena_get(arena, sizeof(*file));
@@ -58,7 +56,7 @@ static char *find_path(struct system *s, const char *name, const struct search *
 }
 
 /* A file for the image; the same file is read once and becomes one module. */
-static struct file *get_file(struct system *s, unsigned line, const char *name, const struct search *search)
+struct file *get_file(struct system *s, unsigned line, const char *name, const struct search *search)
 {
     char *path = find_path(s, name, search), *real;
     struct file *file;
@@ -90,17 +88,19 @@ void find_image(struct system *s, struct domain *d, const struct search *search)
 {
     struct file *file;
 
-    if (!d->given[KEY_IMAGE])
+    if (!d->image && d->kind == KIND_VM)
+        d->image = "vmm.elf";
+    else if (!d->given[KEY_IMAGE])
         complain(s, d->line, "`%s' has no image", d->name);
     if (!d->image)
         return;
-    file = get_file(s, d->given[KEY_IMAGE], d->image, search);
+    file = get_file(s, line_of(d, KEY_IMAGE), d->image, search);
     if (!file)
         return;
     if (!file->is_image && !file->error)
         check_image(&s->arena, file);
     if (!file->is_image) {
-        complain(s, d->given[KEY_IMAGE], "%s: %s", d->image, file->error ? file->error : "not an ELF file");
+        complain(s, line_of(d, KEY_IMAGE), "%s: %s", d->image, file->error ? file->error : "not an ELF file");
         return;
     }
     d->image_file = file;

@@ -5,6 +5,7 @@
  *      |           |    \-> report.c
  *   keys.c      files.c --> elf.c
  *   value.c     names.c
+ *   vm.c        vm.c
  *
  * Everything that belongs to a system lives in its arena and goes with it. Nothing is cut off to fit: what is
  * too long for the manifest is refused. Errors are collected, so that one run shows all of them.
@@ -63,10 +64,10 @@ struct file {
     const char *path;
     uint8_t *data;
     size_t size;
-    bool is_image, is_archive; /* found good as such */
-    uint32_t module;           /* place in the table of modules */
-    uint64_t written_pages;    /* image: pages that the domain gets copies of */
-    uint64_t low, high;        /* image: addresses */
+    bool is_image, is_archive, is_kernel; /* found good as such */
+    uint32_t module;                      /* place in the table of modules */
+    uint64_t written_pages;               /* image: pages that the domain gets copies of */
+    uint64_t low, high;                   /* image: addresses */
     uint8_t build_id[32];
     size_t build_id_size;
     char *error; /* why it is no good image, or NULL */
@@ -116,14 +117,36 @@ enum key {
     KEY_PORTS,
     KEY_INTERRUPTS,
     KEY_DEVICE_MEMORY,
+    KEY_KERNEL,
+    KEY_INITRD,
+    KEY_CMDLINE,
+    KEY_VCPUS,
+    KEY_VMM_MEMORY,
+    KEY_VSOCK,
+    KEY_ON_TRIPLE_FAULT,
+    KEY_MACHINE,
     KEYS
+};
+
+/* Kinds of domains, and sets of them. */
+enum kind { KIND_APP = 1, KIND_DRIVER = 2, KIND_VM = 4, KIND_NATIVE = 3, KIND_ANY = 7 };
+
+/* What only virtual machines have. */
+struct vm {
+    const char *kernel, *initrd; /* as written, or NULL */
+    const char *cmdline, *vsock; /* as the VMM gets them, or NULL */
+    struct file *kernel_file, *initrd_file;
+    uint64_t memory; /* bytes, of the guest */
+    uint32_t vcpus, cid;
+    uint16_t on_triple_fault, machine;
 };
 
 struct domain {
     const char *name;
     unsigned line;
     unsigned given[KEYS]; /* line where the key is, or 0 */
-    bool driver;
+    enum kind kind;
+    struct vm vm;
     const char *image, *archive; /* as written, or NULL */
     struct file *image_file, *archive_file;
     uint64_t memory, kernel_memory, stack; /* bytes */
@@ -192,6 +215,13 @@ const char *parse_name(const char *text);
 size_t comment_start(const char *text, size_t length);
 bool is_utf8(const char *text, size_t length);
 
+/* vm.c: checks what belongs to a virtual machine, and makes the arguments of its VMM of it. */
+void check_vm(struct system *s, struct domain *d, const struct machine *machine, const struct search *search);
+void check_vcpus(struct system *s, const struct domain *d); /* when its CPUs are known */
+uint64_t vm_kernel_pages(const struct domain *d); /* kernel memory on top of that of other domains */
+const char *kind_name(const struct domain *d);
+unsigned line_of(const struct domain *d, enum key key); /* of the key, or of the section */
+
 /* parse.c: reads a system file; what it means is not looked at. */
 void parse_system(struct system *s, const char *text, size_t length);
 
@@ -201,6 +231,7 @@ void check_archive(struct arena *arena, struct file *file);
 
 /* files.c: the error of a file that cannot be read is in it. */
 struct file *read_file(struct arena *arena, const char *path);
+struct file *get_file(struct system *s, unsigned line, const char *name, const struct search *search);
 void find_image(struct system *s, struct domain *d, const struct search *search);
 void find_archive(struct system *s, struct domain *d, const struct search *search);
 

@@ -66,6 +66,10 @@ static const char *module_name(struct system *s, uint32_t module)
             return arena_print(&s->arena, "%03u-%s", module, d->name);
         if (d->archive_file && d->archive_file->module == module)
             return arena_print(&s->arena, "%03u-%s.tar", module, d->name);
+        if (d->vm.kernel_file && d->vm.kernel_file->module == module)
+            return arena_print(&s->arena, "%03u-%s.kernel", module, d->name);
+        if (d->vm.initrd_file && d->vm.initrd_file->module == module)
+            return arena_print(&s->arena, "%03u-%s.initrd", module, d->name);
     }
     return arena_print(&s->arena, "%03u", module);
 }
@@ -133,7 +137,8 @@ static bool run(char *const argv[], const char *log)
     if (child < 0)
         return fail(argv[0]);
     if (!child) {
-        setpgid(0, 0); /* it is done in a moment: no signal from the terminal, so that nothing is left half-way */
+        setpgid(
+            0, 0); /* it is done in a moment: no signal from the terminal, so that nothing is left half-way */
         int out = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0644);
 
         if (out >= 0 && dup2(out, 1) >= 0 && dup2(out, 2) >= 0)

@@ -12,12 +12,12 @@
 
 #include <nova/abi/hypercall.h>
 
-static void bad(struct parser *p, const char *why)
+void bad(struct parser *p, const char *why)
 {
     complain(p->s, p->line, "%s: %s", p->key, why);
 }
 
-static void bad_word(struct parser *p, const char *word, const char *why)
+void bad_word(struct parser *p, const char *word, const char *why)
 {
     complain(p->s, p->line, "%s: `%s': %s", p->key, word, why);
 }
@@ -131,9 +131,46 @@ static void set_files(struct parser *p, const struct words *words)
     path(p, words, &p->domain->archive);
 }
 
+/* Of a virtual machine: memory of the guest. */
 static void set_memory(struct parser *p, const struct words *words)
 {
+    struct domain *d = p->domain;
+
+    size(p, words, NOVA_WINDOW_ADDR / 2, d->kind == KIND_VM ? &d->vm.memory : &d->memory);
+}
+
+static void set_vmm_memory(struct parser *p, const struct words *words)
+{
     size(p, words, NOVA_WINDOW_ADDR / 2, &p->domain->memory);
+}
+
+static void set_kernel(struct parser *p, const struct words *words)
+{
+    path(p, words, &p->domain->vm.kernel);
+}
+
+static void set_initrd(struct parser *p, const struct words *words)
+{
+    path(p, words, &p->domain->vm.initrd);
+}
+
+static void set_vcpus(struct parser *p, const struct words *words)
+{
+    number(p, words, 1, NOVA_VCPUS_MAX, &p->domain->vm.vcpus);
+}
+
+static void set_on_triple_fault(struct parser *p, const struct words *words)
+{
+    static const char *const choices[] = {"reset", "stop", NULL};
+
+    choice(p, words, choices, &p->domain->vm.on_triple_fault);
+}
+
+static void set_machine(struct parser *p, const struct words *words)
+{
+    static const char *const choices[] = {"board", NULL};
+
+    choice(p, words, choices, &p->domain->vm.machine);
 }
 
 static void set_kernel_memory(struct parser *p, const struct words *words)
@@ -204,41 +241,50 @@ static void set_provides(struct parser *p, const struct words *words)
     }
 }
 
-/* [local:]service[*sessions] */
-static void set_connect(struct parser *p, const struct words *words)
+bool add_connection(struct parser *p, const char *local, const char *service, uint32_t sessions)
 {
     struct domain *d = p->domain;
 
-    for (size_t i = 0; i < words->count; i++) {
-        char *text = words->word[i], *star = strchr(text, '*'), *colon;
-        const char *word = arena_text(&p->s->arena, text, strlen(text));
-        struct connection c = {.line = p->line, .sessions = 1, .target = NONE};
-        const char *error = NULL;
-        uint64_t sessions = 1;
+    if (!name(p, local) || (service != local && !name(p, service)))
+        return false;
+    d->connections = arena_grow(&p->s->arena, d->connections, d->connection_count, sizeof(*d->connections));
+    d->connections[d->connection_count++] = (struct connection){
+        .local = local, .service = service, .line = p->line, .sessions = sessions, .target = NONE};
+    return true;
+}
 
-        if (star) {
-            *star = 0;
-            error = parse_number(star + 1, &sessions);
-            if (!error && (sessions < 1 || sessions > NOVA_SESSIONS_MAX))
-                error = "the number of sessions is not in the range from 1 to 64";
-        }
+bool cut_sessions(struct parser *p, char *text, uint32_t *sessions)
+{
+    const char *word = arena_text(&p->s->arena, text, strlen(text)), *error;
+    char *star = strchr(text, '*');
+    uint64_t number = 0;
+
+    if (!star)
+        return true;
+    *star = 0;
+    error = parse_number(star + 1, &number);
+    if (!error && (number < 1 || number > NOVA_SESSIONS_MAX))
+        error = "the number of sessions is not in the range from 1 to 64";
+    if (error)
+        bad_word(p, word, error);
+    else
+        *sessions = (uint32_t)number;
+    return !error;
+}
+
+/* [local:]service[*sessions] */
+static void set_connect(struct parser *p, const struct words *words)
+{
+    for (size_t i = 0; i < words->count; i++) {
+        char *text = words->word[i], *colon;
+        uint32_t sessions = 1;
+
+        if (!cut_sessions(p, text, &sessions))
+            continue;
         colon = strchr(text, ':');
-        c.local = text;
-        c.service = text;
-        if (colon) {
+        if (colon)
             *colon = 0;
-            c.service = colon + 1;
-        }
-        if (error) {
-            bad_word(p, word, error);
-            continue;
-        }
-        if (!name(p, c.local) || (colon && !name(p, c.service)))
-            continue;
-        c.sessions = (uint32_t)sessions;
-        d->connections =
-            arena_grow(&p->s->arena, d->connections, d->connection_count, sizeof(*d->connections));
-        d->connections[d->connection_count++] = c;
+        add_connection(p, text, colon ? colon + 1 : text, sessions);
     }
 }
 
@@ -384,29 +430,38 @@ static void set_device_memory(struct parser *p, const struct words *words)
 
 static const struct {
     const char *name;
-    bool drivers_only, repeatable, commas, may_be_empty;
+    enum kind kinds; /* of domains that have it */
+    bool repeatable, commas;
     void (*set)(struct parser *p, const struct words *words);
 } keys[KEYS] = {
-    [KEY_IMAGE] = {"image", .set = set_image},
-    [KEY_MEMORY] = {"memory", .set = set_memory},
-    [KEY_KERNEL_MEMORY] = {"kernel-memory", .set = set_kernel_memory},
-    [KEY_CPUS] = {"cpus", .commas = true, .set = set_cpus},
-    [KEY_PRIORITY] = {"priority", .set = set_priority},
-    [KEY_STACK] = {"stack", .set = set_stack},
-    [KEY_THREADS] = {"threads", .set = set_threads},
-    [KEY_ARGS] = {"args", .set = set_args},
-    [KEY_ENV] = {"env", .repeatable = true, .set = set_env},
-    [KEY_PROVIDES] = {"provides", .commas = true, .set = set_provides},
-    [KEY_CONNECT] = {"connect", .commas = true, .set = set_connect},
-    [KEY_ON_CRASH] = {"on-crash", .set = set_on_crash},
-    [KEY_RESTARTS] = {"restarts", .set = set_restarts},
-    [KEY_BACKOFF] = {"backoff", .set = set_backoff},
-    [KEY_FILES] = {"files", .set = set_files},
-    [KEY_FPU] = {"fpu", .set = set_fpu},
-    [KEY_KEYBOARD] = {"keyboard", .set = set_keyboard},
-    [KEY_PORTS] = {"ports", .drivers_only = true, .commas = true, .set = set_ports},
-    [KEY_INTERRUPTS] = {"interrupts", .drivers_only = true, .commas = true, .set = set_interrupts},
-    [KEY_DEVICE_MEMORY] = {"device-memory", .drivers_only = true, .commas = true, .set = set_device_memory},
+    [KEY_IMAGE] = {"image", KIND_ANY, .set = set_image},
+    [KEY_MEMORY] = {"memory", KIND_ANY, .set = set_memory},
+    [KEY_KERNEL_MEMORY] = {"kernel-memory", KIND_ANY, .set = set_kernel_memory},
+    [KEY_CPUS] = {"cpus", KIND_ANY, .commas = true, .set = set_cpus},
+    [KEY_PRIORITY] = {"priority", KIND_ANY, .set = set_priority},
+    [KEY_STACK] = {"stack", KIND_ANY, .set = set_stack},
+    [KEY_THREADS] = {"threads", KIND_ANY, .set = set_threads},
+    [KEY_ARGS] = {"args", KIND_NATIVE, .set = set_args},
+    [KEY_ENV] = {"env", KIND_NATIVE, .repeatable = true, .set = set_env},
+    [KEY_PROVIDES] = {"provides", KIND_NATIVE, .commas = true, .set = set_provides},
+    [KEY_CONNECT] = {"connect", KIND_ANY, .commas = true, .set = set_connect},
+    [KEY_ON_CRASH] = {"on-crash", KIND_ANY, .set = set_on_crash},
+    [KEY_RESTARTS] = {"restarts", KIND_ANY, .set = set_restarts},
+    [KEY_BACKOFF] = {"backoff", KIND_ANY, .set = set_backoff},
+    [KEY_FILES] = {"files", KIND_NATIVE, .set = set_files},
+    [KEY_FPU] = {"fpu", KIND_ANY, .set = set_fpu},
+    [KEY_KEYBOARD] = {"keyboard", KIND_NATIVE, .set = set_keyboard},
+    [KEY_PORTS] = {"ports", KIND_DRIVER, .commas = true, .set = set_ports},
+    [KEY_INTERRUPTS] = {"interrupts", KIND_DRIVER, .commas = true, .set = set_interrupts},
+    [KEY_DEVICE_MEMORY] = {"device-memory", KIND_DRIVER, .commas = true, .set = set_device_memory},
+    [KEY_KERNEL] = {"kernel", KIND_VM, .set = set_kernel},
+    [KEY_INITRD] = {"initrd", KIND_VM, .set = set_initrd},
+    [KEY_CMDLINE] = {"cmdline", KIND_VM, .set = set_cmdline},
+    [KEY_VCPUS] = {"vcpus", KIND_VM, .set = set_vcpus},
+    [KEY_VMM_MEMORY] = {"vmm-memory", KIND_VM, .set = set_vmm_memory},
+    [KEY_VSOCK] = {"vsock", KIND_VM, .commas = true, .set = set_vsock},
+    [KEY_ON_TRIPLE_FAULT] = {"on-triple-fault", KIND_VM, .set = set_on_triple_fault},
+    [KEY_MACHINE] = {"machine", KIND_VM, .set = set_machine},
 };
 
 unsigned find_key(const char *name)
@@ -463,8 +518,10 @@ void domain_key(struct parser *p, unsigned key, const struct words *words)
     }
     if (!d->given[key])
         d->given[key] = p->line;
-    if (keys[key].drivers_only && !d->driver) {
-        bad(p, "for drivers only: write [driver NAME]");
+    if (!(keys[key].kinds & d->kind)) {
+        bad(p, keys[key].kinds == KIND_DRIVER ? "for drivers only: write [driver NAME]"
+               : keys[key].kinds == KIND_VM   ? "for virtual machines only: write [vm NAME]"
+                                              : "not for virtual machines");
         return;
     }
     if (!words->count) {

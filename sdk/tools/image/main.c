@@ -159,6 +159,7 @@ static void find_home(struct options *o)
         o->kernel = o->kernel ? o->kernel : arena_print(&o->arena, "%s/kernel/hypervisor", top);
         o->root = o->root ? o->root : arena_print(&o->arena, "%s/root/root", top);
         add_search(o, arena_print(&o->arena, "%s/drivers", top));
+        add_search(o, arena_print(&o->arena, "%s/vmm", top));
         return;
     }
     top = arena_print(&o->arena, "%s/" RELATIVE_LIBDIR, folder);

@@ -69,11 +69,20 @@ static void put_name(char *to, const char *name)
     memcpy(to, name, strlen(name));
 }
 
+static uint16_t module_of(const struct file *file)
+{
+    return file ? (uint16_t)file->module : NOVA_MANIFEST_NONE;
+}
+
 static void put_domain(struct nova_manifest_domain *entry, const struct domain *d)
 {
     put_name(entry->name, d->name);
     entry->image = (uint16_t)d->image_file->module;
-    entry->archive = d->archive_file ? (uint16_t)d->archive_file->module : NOVA_MANIFEST_NONE;
+    entry->archive = module_of(d->archive_file);
+    entry->kernel = module_of(d->vm.kernel_file);
+    entry->initrd = module_of(d->vm.initrd_file);
+    entry->guest_pages = (uint32_t)pages_of(d->vm.memory);
+    entry->vcpus = d->kind == KIND_VM ? (uint16_t)d->vm.vcpus : 0;
     entry->policy = (uint8_t)d->policy;
     entry->priority = (uint8_t)d->priority;
     entry->restarts = d->policy == NOVA_POLICY_RESTART ? (uint16_t)d->restarts : 0;

@@ -51,7 +51,7 @@ void system_names(struct system *s)
         s->console_domain = find_domain(s, s->console);
         if (s->console_domain == NONE)
             complain(s, s->console_line, "console: there is no [driver %s]", s->console);
-        else if (!s->domains[s->console_domain].driver)
+        else if (s->domains[s->console_domain].kind != KIND_DRIVER)
             complain(s, s->console_line, "console: `%s' is not a driver", s->console);
         else
             add_log_service(s, &s->domains[s->console_domain]);
@@ -86,11 +86,16 @@ void collect_services(struct system *s)
         complain(s, s->services[NOVA_SERVICES_MAX]->line, "more than %u services", NOVA_SERVICES_MAX);
 }
 
+/* A virtual machine has a second session, for its terminal. */
 void add_log_connection(struct system *s, struct domain *d)
 {
     d->connections = arena_grow(&s->arena, d->connections, d->connection_count, sizeof(*d->connections));
-    d->connections[d->connection_count++] = (struct connection){
-        .local = "log", .service = "log", .line = d->line, .sessions = 1, .target = NONE, .implied = true};
+    d->connections[d->connection_count++] = (struct connection){.local = "log",
+                                                                .service = "log",
+                                                                .line = d->line,
+                                                                .sessions = d->kind == KIND_VM ? 2 : 1,
+                                                                .target = NONE,
+                                                                .implied = true};
 }
 
 /* Connects names; a name is used once by a client, and `log` is taken. */
@@ -121,7 +126,7 @@ void connect_names(struct system *s, uint32_t index)
         }
     }
     if (sessions > NOVA_SESSIONS_MAX) {
-        complain(s, d->given[KEY_CONNECT] ? d->given[KEY_CONNECT] : d->line,
+        complain(s, line_of(d, KEY_CONNECT),
                  "`%s' may open %llu sessions, with the log; at most %u are possible", d->name,
                  (unsigned long long)sessions, NOVA_SESSIONS_MAX);
     }

@@ -3,7 +3,7 @@
  *
  *   file    = { line }
  *   line    = [ section | key "=" value ] [ "#" comment ]
- *   section = "[system]" | "[app" name "]" | "[driver" name "]"
+ *   section = "[system]" | "[app" name "]" | "[driver" name "]" | "[vm" name "]"
  *
  * Works on any bytes; every deviation is a message with its line, and reading goes on behind it. Whether
  * names exist, files are good and sums fit is for check.c.
@@ -42,7 +42,7 @@ static void key_line(struct parser *p, char *text)
     if (!p->in_system)
         key = find_key(p->key);
     if (key == KEYS) {
-        complain(p->s, p->line, "unknown key `%s' in [%s ...]", p->key, p->domain->driver ? "driver" : "app");
+        complain(p->s, p->line, "unknown key `%s' in [%s ...]", p->key, kind_name(p->domain));
         return;
     }
     error = split_words(&p->s->arena, equals + 1, !p->in_system && key_has_commas(key), &words);
@@ -57,32 +57,36 @@ static void key_line(struct parser *p, char *text)
     }
 }
 
-static struct domain fresh_domain(bool driver, const char *name, unsigned line)
+static struct domain fresh_domain(enum kind kind, const char *name, unsigned line)
 {
     return (struct domain){
         .name = name,
         .line = line,
-        .driver = driver,
+        .kind = kind,
+        .vm = {.vcpus = 1},
         .memory = 1U << 20,
         .stack = 64U << 10,
         .cpus = 1,
-        .priority = driver ? 40 : 20,
+        .priority = kind == KIND_DRIVER ? 40
+                    : kind == KIND_VM   ? 10
+                                        : 20,
         .threads = 16,
         .restarts = 5,
         .backoff_ms = 100,
         .policy = NOVA_POLICY_STOP,
         .fpu = true,
+        .keyboard = kind == KIND_VM,
     };
 }
 
 /* A domain, or a place for its keys if there can be no such domain. */
-static void begin_domain(struct parser *p, bool driver, const char *name)
+static void begin_domain(struct parser *p, enum kind kind, const char *name)
 {
     struct system *s = p->s;
     const char *error = parse_name(name);
 
     p->skip = false;
-    p->ignored = fresh_domain(driver, "", p->line);
+    p->ignored = fresh_domain(kind, "", p->line);
     p->domain = &p->ignored;
     if (error) {
         complain(s, p->line, "`%s': %s", name, error);
@@ -100,11 +104,16 @@ static void begin_domain(struct parser *p, bool driver, const char *name)
     }
     s->domains = arena_grow(&s->arena, s->domains, s->domain_count, sizeof(*s->domains));
     p->domain = &s->domains[s->domain_count++];
-    *p->domain = fresh_domain(driver, name, p->line);
+    *p->domain = fresh_domain(kind, name, p->line);
 }
 
 static void section_line(struct parser *p, char *text)
 {
+    static const struct {
+        const char *name;
+        enum kind kind;
+    } kinds[] = {{"app", KIND_APP}, {"driver", KIND_DRIVER}, {"vm", KIND_VM}, {NULL, 0}};
+    unsigned kind = 0;
     size_t length = strlen(text);
     struct words words = {0};
     const char *error;
@@ -123,8 +132,6 @@ static void section_line(struct parser *p, char *text)
         complain(p->s, p->line, "%s", error);
     } else if (!words.count) {
         complain(p->s, p->line, "the section has no name");
-    } else if (!strcmp(words.word[0], "vm")) {
-        complain(p->s, p->line, "virtual machines come with a later version");
     } else if (!strcmp(words.word[0], "system")) {
         p->in_system = true;
         p->skip = false;
@@ -134,13 +141,17 @@ static void section_line(struct parser *p, char *text)
             complain(p->s, p->line, "[system] is there in line %u already", p->s->line);
         else
             p->s->line = p->line;
-    } else if (strcmp(words.word[0], "app") && strcmp(words.word[0], "driver")) {
-        complain(p->s, p->line, "unknown section [%s]; there are [system], [app NAME], [driver NAME]",
-                 words.word[0]);
-    } else if (words.count != 2) {
-        complain(p->s, p->line, "[%s NAME] has one name", words.word[0]);
     } else {
-        begin_domain(p, !strcmp(words.word[0], "driver"), words.word[1]);
+        while (kinds[kind].name && strcmp(words.word[0], kinds[kind].name))
+            kind++;
+        if (!kinds[kind].name)
+            complain(p->s, p->line,
+                     "unknown section [%s]; there are [system], [app NAME], [driver NAME], [vm NAME]",
+                     words.word[0]);
+        else if (words.count != 2)
+            complain(p->s, p->line, "[%s NAME] has one name", words.word[0]);
+        else
+            begin_domain(p, kinds[kind].kind, words.word[1]);
     }
 }
 

@@ -16,12 +16,8 @@
 #include <nova/abi/hypercall.h>
 
 static const char *const policies[] = {"stop", "restart", "halt"};
+static const char *const triple_fault[] = {"reset", "stop"};
 static const char *const ends[] = {"stay", "poweroff", "reset"};
-
-static const char *kind(const struct domain *d)
-{
-    return d->driver ? "driver" : "app";
-}
 
 static void print_cpus(uint64_t set, FILE *out)
 {
@@ -62,9 +58,22 @@ static void print_resource(const struct resource *r, FILE *out)
 
 /* --- Text ---------------------------------------- */
 
+static void text_vm(const struct domain *d, FILE *out)
+{
+    fprintf(out, "  kernel      %s\n", d->vm.kernel_file->path);
+    if (d->vm.initrd_file)
+        fprintf(out, "  initrd      %s\n", d->vm.initrd_file->path);
+    if (d->vm.cmdline)
+        fprintf(out, "  cmdline     %s\n", d->vm.cmdline);
+    fprintf(out, "  guest       %lluM, %u virtual CPUs, on triple fault %s\n",
+            (unsigned long long)d->vm.memory >> 20, d->vm.vcpus, triple_fault[d->vm.on_triple_fault]);
+    if (d->vm.vsock)
+        fprintf(out, "  vsock       %s\n", d->vm.vsock);
+}
+
 static void text_domain(const struct system *s, const struct domain *d, FILE *out)
 {
-    fprintf(out, "\n%s %s\n  image       %s\n", kind(d), d->name, d->image_file->path);
+    fprintf(out, "\n%s %s\n  image       %s\n", kind_name(d), d->name, d->image_file->path);
     if (d->archive_file)
         fprintf(out, "  files       %s\n", d->archive_file->path);
     fprintf(out, "  cpus        ");
@@ -74,6 +83,8 @@ static void text_domain(const struct system *s, const struct domain *d, FILE *ou
     if (d->policy == NOVA_POLICY_RESTART)
         fprintf(out, ", at most %u times, first after %u ms", d->restarts, d->backoff_ms);
     fprintf(out, "\n");
+    if (d->kind == KIND_VM)
+        text_vm(d, out);
     for (size_t i = 0; i < d->service_count; i++)
         fprintf(out, "  provides    %s\n", d->services[i].name);
     for (size_t i = 0; i < d->connection_count; i++) {
@@ -96,7 +107,7 @@ static void text_domain(const struct system *s, const struct domain *d, FILE *ou
 
 static void text_report(const struct system *s, const struct machine *machine, FILE *out)
 {
-    uint64_t memory = 0, kernel = 0, modules = 0;
+    uint64_t memory = 0, kernel = 0, modules = 0, guests = 0;
 
     fprintf(out, "system %s: %zu domains, %zu services\n", s->name, s->domain_count, s->service_count);
     fprintf(out, "  on exit     %s", ends[s->at_exit]);
@@ -105,25 +116,27 @@ static void text_report(const struct system *s, const struct machine *machine, F
     fprintf(out, "\n");
     for (size_t i = 0; i < s->domain_count; i++)
         text_domain(s, &s->domains[i], out);
-    fprintf(out, "\n%-31s %10s %10s %10s %10s\n", "memory in KiB", "memory", "stack", "data", "kernel");
+    fprintf(out, "\n%-31s %10s %10s %10s %10s %10s\n", "memory in KiB", "memory", "stack", "data", "kernel",
+            "guest");
     for (size_t i = 0; i < s->domain_count; i++) {
         const struct domain *d = &s->domains[i];
 
-        fprintf(out, "%-31s %10llu %10llu %10llu %10llu\n", d->name, (unsigned long long)d->memory >> 10,
-                (unsigned long long)d->stack >> 10,
+        fprintf(out, "%-31s %10llu %10llu %10llu %10llu %10llu\n", d->name,
+                (unsigned long long)d->memory >> 10, (unsigned long long)d->stack >> 10,
                 (unsigned long long)d->image_file->written_pages * PAGE >> 10,
-                (unsigned long long)d->kernel_memory >> 10);
+                (unsigned long long)d->kernel_memory >> 10, (unsigned long long)d->vm.memory >> 10);
         memory += d->memory;
+        guests += d->vm.memory;
         kernel += d->kernel_memory;
     }
     for (size_t i = 0; i < s->file_count; i++)
         modules += pages_of(s->files[i]->size) * PAGE;
-    fprintf(out, "%-31s %10llu %10s %10s %10llu\n", "all domains", (unsigned long long)memory >> 10, "", "",
-            (unsigned long long)kernel >> 10);
+    fprintf(out, "%-31s %10llu %10s %10s %10llu %10llu\n", "all domains", (unsigned long long)memory >> 10,
+            "", "", (unsigned long long)kernel >> 10, (unsigned long long)guests >> 10);
     fprintf(out, "%-31s %10llu\n", "images and archives", (unsigned long long)modules >> 10);
     fprintf(out, "%-31s %10u\n", "kernel, root, firmware", RESERVED_MEMORY >> 10);
     fprintf(out, "%-31s %10llu\n", "free",
-            (unsigned long long)(machine->memory - RESERVED_MEMORY - memory - modules) >> 10);
+            (unsigned long long)(machine->memory - RESERVED_MEMORY - memory - guests - modules) >> 10);
 }
 
 /* --- Graphviz ---------------------------------------- */
@@ -137,7 +150,10 @@ static void dot_report(const struct system *s, FILE *out)
         const struct domain *d = &s->domains[i];
 
         fprintf(out, "    \"%s\" [shape=%s, label=\"%s\\n%lluK, CPU ", d->name,
-                d->driver ? "component" : "box", d->name, (unsigned long long)d->memory >> 10);
+                d->kind == KIND_DRIVER ? "component"
+                : d->kind == KIND_VM   ? "box3d"
+                                       : "box",
+                d->name, (unsigned long long)(d->memory + d->vm.memory) >> 10);
         print_cpus(d->cpus, out);
         for (size_t j = 0; j < d->resource_count; j++) {
             fprintf(out, "\\n");
@@ -231,7 +247,7 @@ static void json_lists(const struct system *s, const struct domain *d, FILE *out
 
 static void json_domain(const struct system *s, const struct domain *d, FILE *out)
 {
-    fprintf(out, "    {\"name\": \"%s\", \"kind\": \"%s\"", d->name, kind(d));
+    fprintf(out, "    {\"name\": \"%s\", \"kind\": \"%s\"", d->name, kind_name(d));
     json_member("image", d->image_file->path, out);
     fprintf(out, ", \"build\": \"");
     print_build_id(d->image_file, out);
@@ -249,6 +265,12 @@ static void json_domain(const struct system *s, const struct domain *d, FILE *ou
             d->fpu ? "true" : "false", d->keyboard ? "true" : "false");
     if (d->policy == NOVA_POLICY_RESTART)
         fprintf(out, ", \"restarts\": %u, \"backoff_ms\": %u", d->restarts, d->backoff_ms);
+    if (d->kind == KIND_VM) {
+        json_member("kernel", d->vm.kernel_file->path, out);
+        json_member("initrd", d->vm.initrd_file ? d->vm.initrd_file->path : NULL, out);
+        fprintf(out, ", \"guest_memory\": %llu, \"vcpus\": %u", (unsigned long long)d->vm.memory,
+                d->vm.vcpus);
+    }
     json_lists(s, d, out);
 }
 
@@ -273,7 +295,7 @@ static void table_report(const struct system *s, FILE *out)
     for (size_t i = 0; i < s->domain_count; i++) {
         const struct domain *d = &s->domains[i];
 
-        fprintf(out, "%s\t%s\t", kind(d), d->name);
+        fprintf(out, "%s\t%s\t", kind_name(d), d->name);
         print_build_id(d->image_file, out);
         fprintf(out, "\t%s\n", d->image_file->path);
     }

@@ -2,7 +2,7 @@
  * The console server without the hardware: lines stay whole and in order, whatever clients do; input goes to
  * one of them.
  *
- * Sources: drivers/uart/console.c libnova/src/format.c libnova/src/stream.c
+ * Sources: drivers/uart/console.c drivers/uart/keyboard.c libnova/src/format.c libnova/src/stream.c
  * Fakes: sync.c
  *
  * SPDX-License-Identifier: MIT
@@ -40,6 +40,12 @@ void *console_memory(void)
 void console_ring(unsigned client)
 {
     rings[client]++;
+}
+
+static long read_text(unsigned n, const char *name, char *text, size_t size)
+{
+    console_reads(n, 1, name);
+    return (long)console_read(n, text, size);
 }
 
 /* Sends up to `limit` pieces; true if nothing is left. */
@@ -88,18 +94,18 @@ static void simple(void)
     write_text(1, "one", "\033[2J\rfake\x7f\n");
     ok(sent("[one] ?[2J?fake?\r\n"), "control characters are not sent");
     write_text(1, "one", "> ");
-    ok(sent("") && console_read(1, 1, name, text, sizeof(text)) == 0 && sent("[one] > "),
+    ok(sent("") && read_text(1, name, text, sizeof(text)) == 0 && sent("[one] > "),
        "a prompt is shown when input is wanted");
     for (const char *c = "lx\bs\r"; *c; c++)
         console_typed(*c);
     ok(sent("lx\b \bs\r\n"), "what is typed is shown");
-    ok(rings[1] == 1 && console_read(1, 1, name, text, sizeof(text)) == 3 && !memcmp(text, "ls\n", 3),
+    ok(rings[1] == 1 && read_text(1, name, text, sizeof(text)) == 3 && !memcmp(text, "ls\n", 3),
        "and read as a line");
     strcpy(name, "two");
-    ok(console_read(2, 1, name, text, sizeof(text)) == 0, "others read nothing");
+    ok(read_text(2, name, text, sizeof(text)) == 0, "others read nothing");
     for (const char *c = "\035nyes\r"; *c; c++)
         console_typed(*c);
-    ok(console_read(2, 1, name, text, 2) == 2 && console_read(2, 1, name, text, sizeof(text)) == 2 &&
+    ok(read_text(2, name, text, 2) == 2 && read_text(2, name, text, sizeof(text)) == 2 &&
            !memcmp(text, "s\n", 2),
        "the keyboard goes to the next one");
     drain(1000);
@@ -115,6 +121,65 @@ static void simple(void)
     no_memory = true;
     ok(console_write(60, 1, name, "n\n", 2) == NOVA_ERR_MEMORY, "without memory there is an error");
     no_memory = false;
+}
+
+static void type(const char *text)
+{
+    while (*text)
+        console_typed(*text++);
+}
+
+static void terminals(void)
+{
+    char text[100], vm[NOVA_NAME_MAX] = "vm", app[NOVA_NAME_MAX] = "app", other[NOVA_NAME_MAX] = "other";
+
+    write_text(10, "vm", "boot\npart");
+    ok(sent("[vm] boot\r\n"), "a session begins as a log");
+    ok(!console_terminal(10, 1, vm) && sent("part"), "a terminal is shown as it is");
+    write_text(10, "vm", "ial\r\n/ # ");
+    ok(sent("ial\r\n/ # "), "without waiting for the end of a line");
+    write_text(11, "app", "one\ntwo\nrest");
+    ok(sent("\r\n[app] one\r\n[app] two\r\n/ # "), "lines of others come in between; its own is repeated");
+    type("ls\x7f\r\t\x03");
+    ok(sent("") && console_read(10, text, sizeof(text)) == 6 && !memcmp(text, "ls\x7f\r\t\x03", 6),
+       "what is typed comes as it is, without echo");
+    write_text(10, "vm", "ls\b \b");
+    write_text(11, "app", "\n");
+    ok(sent("\r\n[app] rest\r\n/ # ls\b \b"), "a line that was edited is repeated as it was");
+    type("\035\035\035x");
+    ok(console_read(10, text, sizeof(text)) == 1 && text[0] == '\035' && console_command(10) == 'x' &&
+           !console_command(10) && sent(""),
+       "the escape key itself, and a command to the monitor");
+    ok(!console_terminal(12, 1, other) && sent(""), "a second terminal");
+    write_text(12, "other", "\033[2Jclear\033=\r\nlogin: ");
+    ok(sent("\r\n[other] clear\r\n/ # ls\b \b"), "is shown in lines, without control sequences");
+    type("q\035n");
+    ok(sent("\r\n[console] other has the keyboard\r\nlogin: ") && console_read(12, text, sizeof(text)) == 0 &&
+           console_read(10, text, sizeof(text)) == 0,
+       "it gets the keyboard and shows its line; nothing that was typed for others");
+    write_text(10, "vm", "\r\ndone\r\n/ # ");
+    ok(sent("\r\n[vm] \r\n[vm] done\r\nlogin: "), "the first one has become a log");
+    type("\035p");
+    ok(sent("\r\n[console] vm has the keyboard\r\n/ # "), "and back");
+    type("\035?");
+    drain(1000);
+    out[length] = '\0';
+    ok(strstr(out, "* 10 vm (terminal)\r\n") && strstr(out, "  12 other (terminal)\r\n") &&
+           !strstr(out, "app") && !strcmp(out + length - 4, "/ # "),
+       "the list has those that read");
+    length = 0;
+    type("\035n");
+    ok(sent("\r\n[console] other has the keyboard\r\nlogin: "), "to the other one");
+    console_closed(12);
+    ok(sent("\r\n[console] vm has the keyboard\r\n/ # "), "when one ends, the next one gets the keyboard");
+    length = 0;
+    console_closed(10);
+    type("\035s");
+    ok(sent("\r\n[console] Ctrl-] then n: next, p: previous, digit: that one, ?: list\r\n") &&
+           !console_command(10),
+       "without terminals there are no commands to monitors");
+    console_reads(11, 1, app);
+    console_closed(11);
 }
 
 static void long_line(void)
@@ -223,7 +288,7 @@ static void garbage(void)
         unsigned n = rnd(NOVA_SESSIONS_MAX);
         for (unsigned k = 0; k < 64; k++)
             text[rnd(sizeof(text))] = (char)rnd(256);
-        switch (rnd(6)) {
+        switch (rnd(8)) {
         case 0:
             console_opened(n, rnd(3), name);
             break;
@@ -231,11 +296,20 @@ static void garbage(void)
             console_closed(n);
             break;
         case 2:
-            console_read(n, rnd(3), name, text, rnd(100));
+            console_reads(n, rnd(3), name);
+            console_read(n, text, rnd(100));
             break;
         case 3:
             if (console_accepts())
                 console_typed((char)rnd(256));
+            break;
+        case 4:
+            CHECK(console_terminal(n, rnd(3), name) == 0);
+            break;
+        case 5:
+            console_typed('\035');
+            console_typed("sxrhcbonp0123456789\035?"[rnd(21)]);
+            console_command(n);
             break;
         default:
             CHECK(console_write(n, rnd(3), name, text, rnd(5000)) >= 0);
@@ -249,6 +323,7 @@ static void garbage(void)
 int main(void)
 {
     simple();
+    terminals();
     long_line();
     load();
     garbage();

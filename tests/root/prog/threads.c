@@ -86,7 +86,7 @@ int test_main(int argc, char **argv)
     never = sm_new(0);
     test_cpus();
     test_many();
-    ok(parent_call(9, (uint64_t)NOVA_PARENT_THREAD, 0UL, 496UL, 0UL, 0UL, 1UL, 0UL, 0UL, sel) ==
+    ok(parent_call(9, (uint64_t)NOVA_PARENT_THREAD, 0UL, 480UL, 0UL, 0UL, 1UL, 0UL, 0UL, sel) ==
            NOVA_ERR_INVAL,
        "slot");
     ok(parent_call(9, (uint64_t)NOVA_PARENT_THREAD, 0UL, 9UL, 0UL, 1UL << 47, 1UL, 0UL, 0UL, sel) ==

@@ -1,0 +1,491 @@
+/*
+ * AMD SVM with nested paging. Works without next RIP, decode assists, flush by ASID, clean bits; of these, uses
+ * next RIP. A vCPU whose translations are stale gets a new ASID, so flushing single ones is never needed.
+ *
+ * Numbers of sections: AMD64 manual volume 2.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "virt/svm.h"
+
+#include "lib/panic.h"
+#include "lib/string.h"
+#include "mem/ptab.h"
+#include "nova/abi/hip.h"
+#include "virt/virt.h"
+#include "x86/asm.h"
+#include "x86/cpu.h"
+
+#define EVENT_INVALID 0xfd
+#define EVENT_NPF 0xfc
+
+#define RFLAGS_TF BIT(8)
+#define RFLAGS_IF BIT(9)
+#define RFLAGS_VM BIT(17)
+#define RFLAGS_DEFINED 0x3f7fd7UL
+#define DR6_BS BIT(14)
+#define NO_IRET UINT64_MAX
+#define SEGMENT_P 0x80
+#define SEGMENT_DPL(n) (unsigned)((n) << 5)
+#define SEGMENT_UNUSABLE 0x1000
+
+/* What is transferred seldom. */
+#define MTD_REST                                                                                             \
+    ~(uint32_t)(NOVA_MTD_GPR_0_7 | NOVA_MTD_GPR_8_15 | NOVA_MTD_RFLAGS | NOVA_MTD_RIP | NOVA_MTD_STA |       \
+                NOVA_MTD_QUAL | NOVA_MTD_INJ | NOVA_MTD_XSAVE | NOVA_MTD_TSC | NOVA_MTD_TLB |                \
+                NOVA_MTD_SPACES)
+
+static bool has_next_rip;
+
+_Noreturn void svm_enter(struct vcpu *vcpu, uint64_t vmcb, uint64_t host);
+
+/* 15.4: CPUID 0x80000001 ECX[2], 0x8000000a; not switched off by the firmware. */
+unsigned svm_probe(void)
+{
+    struct cpuid svm = cpuid(0x8000000a, 0);
+
+    if (!(cpuid(0x80000001, 0).ecx & 4) || !(svm.edx & 1) || rdmsr(MSR_VM_CR) & VM_CR_SVMDIS)
+        return 0;
+    has_next_rip = svm.edx & 8;
+    return svm.ebx < 2 ? 0 : (unsigned)min_u64(svm.ebx, 0x10000);
+}
+
+static void enable(struct cpu *cpu)
+{
+    void *save = page_alloc(0, 0), *host = page_alloc(0, 0);
+
+    if (!save || !host)
+        panic("no memory for virtualization");
+    wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+    wrmsr(MSR_VM_HSAVE_PA, phys_of(save));
+    cpu->virt_host = phys_of(host);
+    __asm__ volatile("vmsave %0" : : "a"(cpu->virt_host) : "memory");
+}
+
+static void intercept(struct vcpu *vcpu, struct vmcb *vmcb, uint32_t pri, uint32_t sec, uint32_t ter,
+                      uint32_t exceptions)
+{
+    vmcb->misc1 = (vmcb->misc1 & MISC1_KERNEL) | (pri & ~MISC1_KERNEL) | MISC1_FORCED;
+    vmcb->misc2 = sec | MISC2_FORCED;
+    vmcb->misc3 = ter;
+    vcpu->exceptions = exceptions;
+    vmcb->exceptions =
+        exceptions | 1U << VECTOR_DB | 1U << VECTOR_AC | 1U << VECTOR_MC | (vcpu->ec.fpu ? 0 : 1U << VECTOR_NM);
+}
+
+static void create(struct vcpu *vcpu)
+{
+    struct vmcb *vmcb = vcpu->hw;
+
+    vcpu->iret_rip = NO_IRET;
+    intercept(vcpu, vmcb, 0, 0, 0, 0);
+    vmcb->tsc_offset = vcpu->tsc_offset;
+    vmcb->virq = VIRQ_MASKING;
+    vmcb->nested_paging = 1;
+    vmcb->efer = EFER_SVME;
+    vmcb->rflags = 2;
+    vmcb->dr6 = 0xffff0ff0;
+    vmcb->dr7 = 0x400;
+    vmcb->pat = 0x0007040600070406;
+}
+
+static void destroy(struct vcpu *vcpu)
+{
+    (void)vcpu; /* the CPU keeps nothing of a VMCB but translations, whose ASID is not used again */
+}
+
+static void assign(struct vcpu *vcpu)
+{
+    struct vmcb *vmcb = vcpu->hw;
+
+    vmcb->iopm = phys_of(vcpu->pio->bitmap);
+    vmcb->msrpm = phys_of(vcpu->msr->bitmap);
+    vmcb->nested_cr3 = phys_of(vcpu->gst->mem.ptab.root);
+}
+
+/* 15.16: without any translation of this ASID since the last time that all were flushed. */
+static void flush(struct vcpu *vcpu, bool space, bool all)
+{
+    struct vmcb *vmcb = vcpu->hw;
+
+    (void)space;
+    vmcb->asid = vcpu->tag & 0xffff;
+    vmcb->tlb_control = all ? TLB_FLUSH_ALL : 0;
+}
+
+static void segment_out(struct nova_segment *to, const struct nova_segment *from)
+{
+    *to = *from;
+    if (!(from->ar & SEGMENT_P))
+        to->ar |= SEGMENT_UNUSABLE;
+}
+
+static void segment_in(struct nova_segment *to, const struct nova_segment *from)
+{
+    uint16_t ar = READ_ONCE(from->ar);
+
+    to->sel = from->sel;
+    to->ar = ar & SEGMENT_UNUSABLE ? 0 : ar & 0xfff;
+    to->limit = from->limit;
+    to->base = from->base;
+}
+
+static void table_out(struct nova_segment *to, const struct nova_segment *from)
+{
+    to->limit = from->limit;
+    to->base = from->base;
+}
+
+/* There was no exit of which an event could tell. */
+static void forget_exit(struct vmcb *vmcb)
+{
+    vmcb->exit_code = vmcb->exit_info1 = vmcb->exit_info2 = vmcb->exit_int = vmcb->next_rip = 0;
+}
+
+/* Next RIP is there for I/O in any case (15.10.2), else only if the CPU has it, and for instructions (15.7.1). */
+static uint32_t instruction_length(const struct vmcb *vmcb)
+{
+    uint64_t next = vmcb->exit_code == EXIT_IOIO ? vmcb->exit_info2 : has_next_rip ? vmcb->next_rip : 0;
+    uint32_t length = (uint32_t)(next - vmcb->rip);
+
+    return next && length <= 15 ? length : 0;
+}
+
+/* The parts of the state that few events need. */
+static __attribute__((noinline)) void rest_out(const struct vcpu *vcpu, const struct vmcb *vmcb,
+                                               struct nova_arch_state *s, uint32_t mtd)
+{
+    if (mtd & NOVA_MTD_CS_SS) {
+        segment_out(&s->cs, &vmcb->cs);
+        segment_out(&s->ss, &vmcb->ss);
+        s->ss.ar = (uint16_t)((s->ss.ar & ~SEGMENT_DPL(3)) | SEGMENT_DPL(vmcb->cpl)); /* as VMX has it */
+    }
+    if (mtd & NOVA_MTD_DS_ES) {
+        segment_out(&s->ds, &vmcb->ds);
+        segment_out(&s->es, &vmcb->es);
+    }
+    if (mtd & NOVA_MTD_FS_GS) {
+        segment_out(&s->fs, &vmcb->fs);
+        segment_out(&s->gs, &vmcb->gs);
+    }
+    if (mtd & NOVA_MTD_TR)
+        segment_out(&s->tr, &vmcb->tr);
+    if (mtd & NOVA_MTD_LDTR)
+        segment_out(&s->ldtr, &vmcb->ldtr);
+    if (mtd & NOVA_MTD_GDTR)
+        table_out(&s->gdtr, &vmcb->gdtr);
+    if (mtd & NOVA_MTD_IDTR)
+        table_out(&s->idtr, &vmcb->idtr);
+    if (mtd & NOVA_MTD_PDPTE) /* the CPU reads them from memory each time (15.25.10) */
+        memset(s->pdpte, 0, sizeof(s->pdpte));
+    if (mtd & NOVA_MTD_CR) {
+        s->cr0 = vmcb->cr0 | vcpu->cr0_hidden;
+        s->cr2 = vmcb->cr2;
+        s->cr3 = vmcb->cr3;
+        s->cr4 = vmcb->cr4;
+        s->cr8 = vmcb->virq & VIRQ_TPR;
+    }
+    if (mtd & NOVA_MTD_DR)
+        s->dr7 = vmcb->dr7;
+    if (mtd & NOVA_MTD_SGX)
+        memset(s->sgx_hash, 0, sizeof(s->sgx_hash));
+    if (mtd & NOVA_MTD_SYSCALL) {
+        s->star = vmcb->star;
+        s->lstar = vmcb->lstar;
+        s->fmask = vmcb->fmask;
+    }
+    if (mtd & NOVA_MTD_SYSENTER) {
+        s->sysenter_cs = vmcb->sysenter_cs;
+        s->sysenter_esp = vmcb->sysenter_esp;
+        s->sysenter_eip = vmcb->sysenter_eip;
+    }
+    if (mtd & NOVA_MTD_PAT)
+        s->pat = vmcb->pat;
+    if (mtd & NOVA_MTD_EFER)
+        s->efer = vmcb->efer & ~EFER_SVME;
+    if (mtd & NOVA_MTD_KERNEL_GS)
+        s->kernel_gs_base = vmcb->kernel_gs_base;
+}
+
+static void state_out(struct vcpu *vcpu, struct nova_arch_state *s, uint32_t mtd)
+{
+    struct vmcb *vmcb = vcpu->hw;
+
+    if (UNLIKELY(vcpu->ec.event > EVENT_NPF))
+        forget_exit(vmcb);
+    if (mtd & NOVA_MTD_GPR_0_7) {
+        s->gpr[R_RAX] = vmcb->rax;
+        s->gpr[R_RSP] = vmcb->rsp;
+    }
+    if (mtd & NOVA_MTD_RFLAGS)
+        s->rflags = vmcb->rflags;
+    if (mtd & NOVA_MTD_RIP) {
+        s->rip = vmcb->rip;
+        s->inst_len = instruction_length(vmcb);
+        s->inst_info = 0;
+    }
+    if (mtd & NOVA_MTD_STA) {
+        s->intr_state = (vmcb->shadow & 1 ? STA_STI : 0) | (vcpu->nmi_blocked ? STA_NMI : 0);
+        s->actv_state = 0;
+    }
+    if (mtd & NOVA_MTD_QUAL) {
+        s->qual[0] = vmcb->exit_info1;
+        s->qual[1] = s->qual[2] = vmcb->exit_info2;
+    }
+    if (mtd & NOVA_MTD_INJ) {
+        s->vect_info = (uint32_t)vmcb->exit_int;
+        s->vect_error = (uint32_t)(vmcb->exit_int >> 32);
+    }
+    if (mtd & MTD_REST)
+        rest_out(vcpu, vmcb, s, mtd);
+}
+
+/* 15.5.1: CPL is a field of its own, and that of the stack segment counts for nothing. */
+static void set_cpl(struct vmcb *vmcb)
+{
+    vmcb->cpl = !(vmcb->cr0 & 1) ? 0 : vmcb->rflags & RFLAGS_VM ? 3 : vmcb->ss.ar >> 5 & 3;
+}
+
+static __attribute__((noinline)) void rest_in(struct vcpu *vcpu, struct vmcb *vmcb,
+                                              const struct nova_arch_state *s, uint32_t mtd)
+{
+    if (mtd & NOVA_MTD_CTRL) {
+        uint64_t cr0 = READ_ONCE(s->cr0_intercepts);
+        intercept(vcpu, vmcb, READ_ONCE(s->ctrl_pri), READ_ONCE(s->ctrl_sec), (uint32_t)READ_ONCE(s->ctrl_ter),
+                  READ_ONCE(s->exc_intercepts));
+        /* All changes of CR0 but of TS and MP exit anyway. */
+        vmcb->cr_write = (uint16_t)((vmcb->cr_write & 1U << 8) | (READ_ONCE(s->cr4_intercepts) ? 1U << 4 : 0) |
+                                    (cr0 & (CR0_TS | CR0_MP) || !vcpu->ec.fpu ? 1U : 0));
+    }
+    if (mtd & NOVA_MTD_TPR)
+        vmcb->cr_write = (uint16_t)((vmcb->cr_write & ~(1U << 8)) | (READ_ONCE(s->tpr_threshold) ? 1U << 8 : 0));
+    if (mtd & NOVA_MTD_CS_SS) {
+        segment_in(&vmcb->cs, &s->cs);
+        segment_in(&vmcb->ss, &s->ss);
+        if (vmcb->ss.ar == 0 && s->ss.ar & SEGMENT_UNUSABLE)
+            vmcb->ss.ar = s->ss.ar & SEGMENT_DPL(3);
+    }
+    if (mtd & NOVA_MTD_DS_ES) {
+        segment_in(&vmcb->ds, &s->ds);
+        segment_in(&vmcb->es, &s->es);
+    }
+    if (mtd & NOVA_MTD_FS_GS) {
+        segment_in(&vmcb->fs, &s->fs);
+        segment_in(&vmcb->gs, &s->gs);
+    }
+    if (mtd & NOVA_MTD_TR)
+        segment_in(&vmcb->tr, &s->tr);
+    if (mtd & NOVA_MTD_LDTR)
+        segment_in(&vmcb->ldtr, &s->ldtr);
+    if (mtd & NOVA_MTD_GDTR)
+        segment_in(&vmcb->gdtr, &s->gdtr);
+    if (mtd & NOVA_MTD_IDTR)
+        segment_in(&vmcb->idtr, &s->idtr);
+    if (mtd & NOVA_MTD_CR) {
+        uint64_t cr0 = READ_ONCE(s->cr0);
+        vcpu->cr0_hidden = cr0 & (CR0_CD | CR0_NW);
+        vmcb->cr0 = (cr0 & ~(CR0_CD | CR0_NW)) | (vcpu->ec.fpu ? 0 : CR0_TS);
+        vmcb->cr2 = s->cr2;
+        vmcb->cr3 = s->cr3;
+        vmcb->cr4 = s->cr4;
+        vmcb->virq = (vmcb->virq & ~VIRQ_TPR) | (s->cr8 & VIRQ_TPR);
+    }
+    if (mtd & NOVA_MTD_DR)
+        vmcb->dr7 = s->dr7;
+    if (mtd & NOVA_MTD_SYSCALL) {
+        vmcb->star = s->star;
+        vmcb->lstar = s->lstar;
+        vmcb->fmask = s->fmask;
+    }
+    if (mtd & NOVA_MTD_SYSENTER) {
+        vmcb->sysenter_cs = s->sysenter_cs;
+        vmcb->sysenter_esp = s->sysenter_esp;
+        vmcb->sysenter_eip = s->sysenter_eip;
+    }
+    if (mtd & NOVA_MTD_PAT)
+        vmcb->pat = s->pat;
+    if (mtd & NOVA_MTD_EFER)
+        vmcb->efer = s->efer | EFER_SVME;
+    if (mtd & NOVA_MTD_KERNEL_GS)
+        vmcb->kernel_gs_base = s->kernel_gs_base;
+}
+
+static bool state_in(struct vcpu *vcpu, const struct nova_arch_state *s, uint32_t mtd)
+{
+    struct vmcb *vmcb = vcpu->hw;
+    bool valid = true;
+
+    if (mtd & NOVA_MTD_GPR_0_7) {
+        vmcb->rax = vcpu->ec.frame.gpr[R_RAX];
+        vmcb->rsp = vcpu->ec.frame.gpr[R_RSP];
+    }
+    if (mtd & NOVA_MTD_RFLAGS)
+        vmcb->rflags = (READ_ONCE(s->rflags) & RFLAGS_DEFINED) | 2;
+    if (mtd & NOVA_MTD_RIP)
+        vmcb->rip = s->rip;
+    if (mtd & NOVA_MTD_STA) {
+        uint32_t state = READ_ONCE(s->intr_state);
+        vmcb->shadow = state & (STA_STI | STA_MOV_SS) ? 1 : 0;
+        vcpu->nmi_blocked = state & STA_NMI;
+        valid = !READ_ONCE(s->actv_state);
+    }
+    if (mtd & MTD_REST)
+        rest_in(vcpu, vmcb, s, mtd);
+    if (mtd & (NOVA_MTD_RFLAGS | NOVA_MTD_CS_SS | NOVA_MTD_CR))
+        set_cpl(vmcb);
+    return valid;
+}
+
+/*
+ * An event to be injected (15.20). The types are those of VMX, except that exceptions of INT3, INTO and ICEBP are
+ * exceptions here. What the CPU would refuse is refused here, for emulators do not all notice.
+ */
+static bool inject(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+    uint32_t info = vcpu->inj_info, vector = info & INJ_VECTOR, type = INJ_TYPE(info);
+
+    vcpu->inj_info &= INJ_WINDOW_INTR | INJ_WINDOW_NMI;
+    if (type == INJ_TYPE_PRIVILEGED || type == INJ_TYPE_SOFTWARE)
+        type = INJ_TYPE_EXCEPTION;
+    if (type == 1 || type == 7 || (type == INJ_TYPE_EXCEPTION && (vector > 31 || vector == 2)))
+        return false;
+    if (type == INJ_TYPE_NMI)
+        vcpu->nmi_blocked = true;
+    vmcb->inject = INJ_VALID | (info & INJ_ERROR) | type << 8 | vector | (uint64_t)vcpu->inj_error << 32;
+    return true;
+}
+
+/*
+ * Sets up what has to end the run: the windows that the VMM wants; the IRET that lets NMIs in again, of which SVM
+ * keeps no account. If a window is open already, its event is sent without a run: VINTR, or IRET for NMIs.
+ *
+ * 15.21.4: a virtual interrupt that is wanted but exits before it is taken is an interrupt window.
+ */
+static void arm(struct cpu *cpu, struct vcpu *vcpu, struct vmcb *vmcb)
+{
+    bool intr = vcpu->inj_info & INJ_WINDOW_INTR, nmi = vcpu->inj_info & INJ_WINDOW_NMI, event = vmcb->inject;
+
+    if (!event && nmi && !vcpu->nmi_blocked && !(vmcb->shadow & 1) && vmcb->rip != vcpu->iret_rip) {
+        forget_exit(vmcb);
+        vcpu_event(cpu, vcpu, EXIT_IRET);
+    }
+    if (!event && intr && vmcb->rflags & RFLAGS_IF && !(vmcb->shadow & 1)) {
+        forget_exit(vmcb);
+        vcpu_event(cpu, vcpu, EXIT_VINTR);
+    }
+    vmcb->misc1 &= ~(MISC1_VINTR | MISC1_IRET);
+    vmcb->virq &= ~VIRQ_WANTED;
+    if (intr) {
+        vmcb->misc1 |= MISC1_VINTR;
+        vmcb->virq |= VIRQ_WANTED;
+    }
+    if (vcpu->nmi_blocked)
+        vmcb->misc1 |= MISC1_IRET;
+    else if (nmi && !event && !(vmcb->rflags & RFLAGS_TF)) {
+        vcpu->nmi_step = true;
+        vmcb->rflags |= RFLAGS_TF;
+    }
+    vcpu->armed = intr || nmi || vcpu->nmi_blocked;
+}
+
+static _Noreturn void run(struct vcpu *vcpu)
+{
+    struct cpu *cpu = vcpu->ec.cpu;
+    struct vmcb *vmcb = vcpu->hw;
+
+    if (UNLIKELY(vcpu->inj_info || vcpu->armed || vcpu->nmi_blocked)) {
+        if (vcpu->inj_info & INJ_VALID && !inject(vcpu, vmcb))
+            vcpu_event(cpu, vcpu, EVENT_INVALID);
+        arm(cpu, vcpu, vmcb);
+    }
+    vcpu_enter(cpu, vcpu);
+    svm_enter(vcpu, vcpu->hw_phys, cpu->virt_host);
+}
+
+/* Events that were being delivered when something else ended the run come next. */
+static void requeue(struct vcpu *vcpu, const struct vmcb *vmcb)
+{
+    if (UNLIKELY(vmcb->exit_int & INJ_VALID)) {
+        vcpu->inj_info |= (uint32_t)vmcb->exit_int;
+        vcpu->inj_error = (uint32_t)(vmcb->exit_int >> 32);
+    }
+}
+
+/*
+ * #AC and #DB always exit: their delivery could raise them again, for ever, without a chance for an interrupt. Guests
+ * get them unless the VMM wants to.
+ */
+static _Noreturn void exception(struct cpu *cpu, struct vcpu *vcpu, unsigned vector)
+{
+    if (vcpu->exceptions >> vector & 1)
+        vcpu_event(cpu, vcpu, EXIT_EXCEPTION + vector);
+    vcpu->inj_info |= INJ_VALID | INJ_TYPE_EXCEPTION << 8 | (vector == VECTOR_AC ? INJ_ERROR : 0) | vector;
+    vcpu->inj_error = 0;
+    vcpu_again(cpu, vcpu);
+}
+
+/* Exits that the kernel may deal with. */
+static __attribute__((noinline)) _Noreturn void handle(struct cpu *cpu, struct vcpu *vcpu, struct vmcb *vmcb)
+{
+    bool stepped = vcpu->nmi_step;
+
+    vcpu->nmi_step = false;
+    if (stepped)
+        vmcb->rflags &= ~RFLAGS_TF;
+    switch (vmcb->exit_code) {
+    case EXIT_INTR:
+        requeue(vcpu, vmcb);
+        vcpu_interrupt(cpu, vcpu);
+    case EXIT_NMI: /* the host has taken it when GIF was set again */
+    case EXIT_INIT:
+        requeue(vcpu, vmcb);
+        vcpu_again(cpu, vcpu);
+    case EXIT_IRET: /* is about to be executed */
+        vcpu->nmi_blocked = false;
+        vcpu->iret_rip = vmcb->rip;
+        vcpu_again(cpu, vcpu);
+    case EXIT_EXCEPTION + VECTOR_DB:
+        if (!stepped)
+            exception(cpu, vcpu, VECTOR_DB);
+        vmcb->dr6 &= ~DR6_BS;
+        vcpu_again(cpu, vcpu);
+    case EXIT_EXCEPTION + VECTOR_AC:
+        exception(cpu, vcpu, VECTOR_AC);
+    case EXIT_EXCEPTION + VECTOR_MC:
+        panic("machine check in a guest on CPU %u", cpu->id);
+    default:
+        vcpu_event(cpu, vcpu,
+                   vmcb->exit_code < EVENT_NPF    ? (unsigned)vmcb->exit_code
+                   : vmcb->exit_code == EXIT_NPF ? EVENT_NPF
+                                                 : EVENT_INVALID);
+    }
+}
+
+/* svm_enter of virt/svm_run.S comes here with an empty stack. */
+_Noreturn void svm_exit(struct vcpu *vcpu)
+{
+    struct cpu *cpu = vcpu->ec.cpu;
+    struct vmcb *vmcb = vcpu->hw;
+
+    vcpu_left(vcpu);
+    vmcb->inject = 0;
+    vmcb->tlb_control = 0;
+    if (vmcb->rip != vcpu->iret_rip)
+        vcpu->iret_rip = NO_IRET;
+    handle(cpu, vcpu, vmcb);
+}
+
+const struct virt_ops svm_ops = {
+    .feature = NOVA_FEATURE_SVM,
+    .format = &ptab_npt,
+    .invalid = EVENT_INVALID,
+    .enable = enable,
+    .create = create,
+    .destroy = destroy,
+    .state_out = state_out,
+    .state_in = state_in,
+    .assign = assign,
+    .flush = flush,
+    .run = run,
+};

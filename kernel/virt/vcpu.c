@@ -1,0 +1,258 @@
+/*
+ * What VMX and SVM have in common: life of vCPUs, the state that is switched by software, spaces, events.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "core/ipc.h"
+#include "core/switch.h"
+#include "lib/console.h"
+#include "lib/string.h"
+#include "nova/abi/cap.h"
+#include "nova/abi/hypercall.h"
+#include "virt/virt.h"
+#include "x86/asm.h"
+#include "x86/cpu.h"
+
+const struct virt_ops *virt;
+static unsigned tags; /* ASIDs or VPIDs, 0 included */
+
+void virt_init(void)
+{
+    tags = svm_probe();
+    if (tags) {
+        virt = &svm_ops;
+        bitmap_layout = bitmap_layout_svm;
+    }
+}
+
+void virt_enable(struct cpu *cpu)
+{
+    if (virt)
+        virt->enable(cpu);
+}
+
+struct ec *vcpu_alloc(struct pd *pd)
+{
+    struct vcpu *vcpu = page_alloc(&pd->account, 0);
+
+    if (!vcpu)
+        return 0;
+    vcpu->ec.hazard.slow = SLOW_GUEST;
+    vcpu->hw = page_alloc(&pd->account, 0);
+    if (vcpu->hw)
+        return &vcpu->ec;
+    page_free(&pd->account, vcpu, 0);
+    return 0;
+}
+
+static void put(struct space *space)
+{
+    if (space)
+        object_put(&space->object);
+}
+
+void vcpu_free(struct vcpu *vcpu, struct pd *pd)
+{
+    put((struct space *)vcpu->gst);
+    put((struct space *)vcpu->pio);
+    put((struct space *)vcpu->msr);
+    page_free(&pd->account, vcpu->hw, 0);
+    page_free(&pd->account, vcpu, 0);
+}
+
+void vcpu_init(struct vcpu *vcpu, bool offset)
+{
+    struct ec *ec = &vcpu->ec;
+
+    vcpu->hw_phys = phys_of(vcpu->hw);
+    vcpu->xcr0 = 1;
+    vcpu->foreign = fpu_xcr0 > 1;
+    vcpu->tsc_offset = offset ? -ec->object.pd->created : 0;
+    virt->create(vcpu);
+    ec->frame.gpr[11] = vcpu->tsc_offset; /* STARTUP tells it */
+}
+
+void vcpu_forget(struct cpu *cpu, struct vcpu *vcpu)
+{
+    if (cpu->debug_owner == vcpu)
+        cpu->debug_owner = 0;
+    virt->destroy(vcpu);
+}
+
+/* A new tag, if the old one is used up or has translations of a space that has been changed. */
+void vcpu_refresh(struct cpu *cpu, struct vcpu *vcpu)
+{
+    uint64_t generation = __atomic_load_n(&vcpu->gst->generation, __ATOMIC_SEQ_CST);
+    bool space = vcpu->generation != generation, all = cpu->tag_next == tags;
+
+    if (all) {
+        cpu->tag_generation++;
+        cpu->tag_next = 1;
+    }
+    vcpu->tag = cpu->tag_generation << 16 | cpu->tag_next++;
+    vcpu->generation = generation;
+    virt->flush(vcpu, space, all);
+}
+
+void vcpu_load_debug(struct cpu *cpu, struct vcpu *vcpu)
+{
+    struct vcpu *owner = cpu->debug_owner;
+
+    if (owner) {
+        owner->dr[0] = read_dr0();
+        owner->dr[1] = read_dr1();
+        owner->dr[2] = read_dr2();
+        owner->dr[3] = read_dr3();
+    }
+    write_dr0(vcpu->dr[0]);
+    write_dr1(vcpu->dr[1]);
+    write_dr2(vcpu->dr[2]);
+    write_dr3(vcpu->dr[3]);
+    cpu->debug_owner = vcpu;
+}
+
+static void load_foreign(const struct vcpu *vcpu, uint64_t xcr0, uint64_t tsc_aux)
+{
+    if (fpu_xcr0 != vcpu->xcr0 && fpu_xcr0)
+        xsetbv(0, xcr0);
+    if (vcpu->tsc_aux)
+        wrmsr(MSR_TSC_AUX, tsc_aux);
+}
+
+void vcpu_load_foreign(const struct vcpu *vcpu)
+{
+    load_foreign(vcpu, vcpu->xcr0, vcpu->tsc_aux);
+}
+
+void vcpu_unload_foreign(const struct vcpu *vcpu)
+{
+    load_foreign(vcpu, fpu_xcr0, 0);
+}
+
+/* Intel SDM volume 1, 13.3: x87 is always there, AVX needs SSE, AVX-512 needs AVX and comes as a whole. */
+static bool xcr0_valid(uint64_t v)
+{
+    uint64_t avx512 = v >> 5 & 7;
+
+    return v == 1 || ((v & 1) && !(v & ~fpu_xcr0) && !((v & 4) && !(v & 2)) &&
+                      (!avx512 || (avx512 == 7 && (v & 4))));
+}
+
+/* The space of a type that a selector of the handler names, with a reference; null if the vCPU cannot have it. */
+static void *find_space(const struct vcpu *vcpu, const struct ec *handler, uint64_t sel, unsigned type)
+{
+    cap c = obj_lookup(handler->caps, sel);
+    struct space *space = cap_object(c);
+
+    if (!cap_has(c, (uint32_t)NOVA_SPC_ASSIGN << object_rights[type].shift) ||
+        space->object.pd != vcpu->ec.object.pd || !object_get(&space->object))
+        return 0;
+    return space;
+}
+
+static bool assign(struct vcpu *vcpu, const struct ec *handler, const struct nova_arch_state *s)
+{
+    struct space_gst *gst = find_space(vcpu, handler, READ_ONCE(s->sel_gst), OBJECT_GST), *old_gst = vcpu->gst;
+    struct space_bitmap *pio = find_space(vcpu, handler, READ_ONCE(s->sel_pio), OBJECT_PIO), *old_pio = vcpu->pio;
+    struct space_bitmap *msr = find_space(vcpu, handler, READ_ONCE(s->sel_msr), OBJECT_MSR), *old_msr = vcpu->msr;
+    bool ok = gst && pio && msr;
+
+    if (ok) {
+        vcpu->gst = gst;
+        vcpu->pio = pio;
+        vcpu->msr = msr;
+        vcpu->generation = vcpu->tag = 0;
+        virt->assign(vcpu);
+    }
+    put((struct space *)(ok ? old_gst : gst));
+    put((struct space *)(ok ? old_pio : pio));
+    put((struct space *)(ok ? old_msr : msr));
+    return ok;
+}
+
+void vcpu_state_out(struct vcpu *vcpu, struct nova_arch_state *s, uint32_t mtd)
+{
+    const struct frame *f = &vcpu->ec.frame;
+
+    if (mtd & NOVA_MTD_GPR_0_7)
+        memcpy(s->gpr, f->gpr, 8 * sizeof(s->gpr[0]));
+    if (mtd & NOVA_MTD_GPR_8_15)
+        memcpy(&s->gpr[8], &f->gpr[8], 8 * sizeof(s->gpr[0]));
+    if (mtd & NOVA_MTD_INJ) {
+        s->inj_info = vcpu->inj_info;
+        s->inj_error = vcpu->inj_error;
+    }
+    if (mtd & NOVA_MTD_XSAVE) {
+        s->xcr0 = vcpu->xcr0;
+        s->xss = 0;
+    }
+    if (mtd & NOVA_MTD_TSC)
+        s->tsc_aux = vcpu->tsc_aux;
+    virt->state_out(vcpu, s, mtd);
+}
+
+/* The state that is switched by software; false if it is not valid. */
+static bool foreign_in(struct vcpu *vcpu, const struct nova_arch_state *s, uint32_t mtd)
+{
+    uint64_t xcr0 = mtd & NOVA_MTD_XSAVE ? READ_ONCE(s->xcr0) : vcpu->xcr0;
+    uint64_t xss = mtd & NOVA_MTD_XSAVE ? READ_ONCE(s->xss) : 0;
+    uint64_t tsc_aux = mtd & NOVA_MTD_TSC ? READ_ONCE(s->tsc_aux) : vcpu->tsc_aux;
+
+    if (!xcr0_valid(xcr0) || xss || tsc_aux > (cpu_has_tsc_aux ? UINT32_MAX : 0))
+        return false;
+    vcpu->xcr0 = xcr0;
+    vcpu->tsc_aux = tsc_aux;
+    vcpu->foreign = tsc_aux || (fpu_xcr0 && xcr0 != fpu_xcr0);
+    return true;
+}
+
+bool vcpu_state_in(struct vcpu *vcpu, const struct ec *handler, const struct nova_arch_state *s, uint32_t mtd)
+{
+    struct frame *f = &vcpu->ec.frame;
+    bool valid = true;
+
+    if (mtd & NOVA_MTD_POISON)
+        return false;
+    if (mtd & NOVA_MTD_GPR_0_7)
+        memcpy(f->gpr, s->gpr, 8 * sizeof(s->gpr[0]));
+    if (mtd & NOVA_MTD_GPR_8_15)
+        memcpy(&f->gpr[8], &s->gpr[8], 8 * sizeof(s->gpr[0]));
+    if (mtd & NOVA_MTD_INJ) {
+        vcpu->inj_info = READ_ONCE(s->inj_info);
+        vcpu->inj_error = READ_ONCE(s->inj_error);
+    }
+    if (mtd & (NOVA_MTD_XSAVE | NOVA_MTD_TSC))
+        valid = foreign_in(vcpu, s, mtd);
+    if (mtd & NOVA_MTD_TLB)
+        vcpu->tag = 0;
+    if (mtd & NOVA_MTD_SPACES && !assign(vcpu, handler, s))
+        return false;
+    vcpu->invalid = !virt->state_in(vcpu, s, mtd) || !valid;
+    return true;
+}
+
+_Noreturn void vcpu_run(struct cpu *cpu, struct vcpu *vcpu)
+{
+    if (UNLIKELY(vcpu->invalid)) {
+        vcpu->invalid = false;
+        vcpu_event(cpu, vcpu, virt->invalid);
+    }
+    if (UNLIKELY(!vcpu->gst)) {
+        ec_kill(&vcpu->ec, "no spaces assigned");
+        reactivate(cpu);
+    }
+    virt->run(vcpu);
+}
+
+_Noreturn void vcpu_event(struct cpu *cpu, struct vcpu *vcpu, unsigned event)
+{
+    ipc_event(cpu, &vcpu->ec, event);
+}
+
+/* Opens a window for it: exception_kernel of entry/exception.c handles it and does not come back. */
+_Noreturn void vcpu_interrupt(struct cpu *cpu, struct vcpu *vcpu)
+{
+    __asm__ volatile("sti; nop; cli" : : : "memory");
+    vcpu_again(cpu, vcpu);
+}

@@ -1,0 +1,47 @@
+/*
+ * Virtual machines: thin wrappers. Handlers of events begin in entry.S.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "internal.h"
+
+#include <nova/cap.h>
+#include <nova/mem.h>
+#include <nova/vm.h>
+
+int nova_vm_handler(struct nova_thread **handler, unsigned cpu, size_t stack_size)
+{
+    const struct nova_thread_options options = {.cpu = NOVA_ON_CPU(cpu), .stack_size = stack_size};
+
+    return nova_thread_make(handler, NULL, NULL, &options, NOVA_THREAD_LOCAL | THREAD_PLAIN);
+}
+
+int nova_vm_portal(uint64_t sel, uint64_t handler, uint64_t pid, uint32_t mtd)
+{
+    unsigned status = nova_hc_create_pt(sel, NOVA_SEL_PD, handler, (uint64_t)nova_vm_entry);
+
+    return create_error(status ? status : nova_hc_ctrl_pt(sel, pid, mtd));
+}
+
+int nova_vcpu_create(unsigned cpu, uint64_t events, uint64_t sel)
+{
+    uint64_t word[] = {NOVA_PARENT_VCPU, cpu, events, sel};
+
+    return nova_parent_call(word, 4, 1);
+}
+
+int nova_vcpu_recall(uint64_t sel)
+{
+    return create_error(nova_hc_ctrl_ec(sel, 0));
+}
+
+int nova_vm_map(uint64_t gpa, const void *address, size_t bytes, unsigned rights)
+{
+    uint64_t from = rights ? (uint64_t)address : gpa;
+
+    if ((gpa | from | bytes) % NOVA_PAGE)
+        return NOVA_ERR_INVAL;
+    return create_error(nova_delegate(NOVA_SEL_HST, NOVA_SEL_GST, from / NOVA_PAGE, gpa / NOVA_PAGE,
+                                      bytes / NOVA_PAGE, 31, rights, 0));
+}

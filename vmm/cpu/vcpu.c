@@ -1,0 +1,234 @@
+/*
+ * Virtual CPUs: their making, what is asked of them, and how the handling of an event ends.
+ *
+ *   OFF --start--> RUNNING (first) or WAIT_SIPI --start-up IPI--> RUNNING <--> HALTED        any --INIT--> WAIT_SIPI
+ *
+ * and parked, in any of them, while the machine does not run. A vCPU that waits does so in its handler.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "cpu/cpu.h"
+#include "cpu/machine.h"
+#include "cpu/time.h"
+#include "cpu/word.h"
+
+#include <nova/cap.h>
+#include <nova/error.h>
+#include <nova/hypercall.h>
+#include <nova/string.h>
+#include <nova/sync.h>
+
+#define EVENT_BITS 10
+
+_Static_assert(NOVA_VM_EVENTS <= 1 << EVENT_BITS && _Alignof(struct vcpu) == 1 << EVENT_BITS, "portal ids");
+
+struct vcpu vcpus[VCPU_MAX];
+unsigned vcpu_count;
+struct vendor vendor;
+
+struct lapic *vcpu_lapic(unsigned number)
+{
+    return &vcpus[number].lapic;
+}
+
+static void kick(const struct vcpu *v, enum word_kick how)
+{
+    if (how == WORD_RECALL)
+        nova_vcpu_recall(v->sel);
+    else if (how == WORD_UP)
+        nova_hc_ctrl_sm(v->wake, 0, NOVA_SM_UP);
+}
+
+void vcpu_ask(unsigned number, unsigned requests)
+{
+    kick(&vcpus[number], word_ask(&vcpus[number].word, requests, 0));
+}
+
+void vcpu_sipi(unsigned number, uint8_t vector)
+{
+    kick(&vcpus[number], word_ask(&vcpus[number].word, VCPU_SIPI, vector));
+}
+
+/* Portal ids are the address of the vCPU and, below its alignment, the number of the event. */
+static uint64_t portal_id(const struct vcpu *v, unsigned event)
+{
+    return (uint64_t)v | event;
+}
+
+static uint32_t portal_mtd(unsigned event)
+{
+    return vendor.exits[event].handle ? vendor.exits[event].out : MTD_ALL;
+}
+
+int vcpu_create(unsigned number, unsigned cpu)
+{
+    struct vcpu *v = &vcpus[number];
+    int error;
+
+    v->number = number;
+    v->word = WORD_HANDLER; /* its first event is STARTUP */
+    v->events = nova_cap_alloc(NOVA_VM_EVENTS, 1);
+    v->sel = nova_cap_alloc(2, 2);
+    if (!v->events || !v->sel)
+        return NOVA_ERR_LIMIT;
+    error = nova_sm_create(&v->wake, 0);
+    if (!error)
+        error = nova_vm_handler(&v->handler, cpu, 0);
+    for (unsigned i = 0; !error && i < NOVA_VM_EVENTS; i++)
+        error = nova_vm_portal(v->events + i, v->handler->sel, portal_id(v, i), portal_mtd(i));
+    if (!error)
+        error = timer_create(v, cpu);
+    return error ? error : nova_vcpu_create(cpu, v->events, v->sel);
+}
+
+/* An event is here whose portal was to send all state: once is enough. */
+static void full_end(struct vcpu *v)
+{
+    v->complete = v->full_event == v->event;
+    if (!v->complete)
+        return;
+    nova_hc_ctrl_pt(v->events + v->event, portal_id(v, v->event), portal_mtd(v->event));
+    v->full_event = 0;
+}
+
+static void full_start(struct vcpu *v, unsigned event)
+{
+    if (v->full_event)
+        nova_hc_ctrl_pt(v->events + v->full_event, portal_id(v, v->full_event), portal_mtd(v->full_event));
+    v->full_event = (uint16_t)event;
+    nova_hc_ctrl_pt(v->events + event, portal_id(v, event), MTD_ALL);
+}
+
+uint32_t vcpu_again(struct vcpu *v)
+{
+    if (!v->complete)
+        full_start(v, v->event);
+    return 0;
+}
+
+/* All exits come here. */
+uint32_t nova_vm_event(uint64_t pid, struct nova_arch_state *state)
+{
+    struct vcpu *v = (struct vcpu *)(pid & ~((1UL << EVENT_BITS) - 1));
+    unsigned event = pid & ((1U << EVENT_BITS) - 1);
+    const struct exit *e = &vendor.exits[event];
+
+    v->event = (uint16_t)event;
+    v->exits[event]++;
+    v->complete = false;
+    if (__builtin_expect(v->full_event, 0))
+        full_end(v);
+    if (__builtin_expect(!e->handle, 0)) {
+        v->complete = true;
+        return vcpu_die(v, state, e->name ? e->name : "unexpected exit");
+    }
+    return e->handle(v, state);
+}
+
+/* Waits until something is asked; or, halted, until the LAPIC's deadline. */
+static void wait(struct vcpu *v)
+{
+    uint64_t deadline = v->state == VCPU_HALTED ? v->lapic.deadline : LAPIC_NEVER;
+
+    timer_stop(v);
+    if (word_block(&v->word))
+        nova_hc_ctrl_sm(v->wake, deadline == LAPIC_NEVER ? 0 : time_deadline(deadline), NOVA_SM_DOWN | NOVA_SM_ZERO);
+}
+
+/* The phase of the machine has changed. What is asked meanwhile is added to `asked`. */
+static uint32_t look(struct vcpu *v, struct nova_arch_state *s, uint32_t *asked)
+{
+    uint32_t mtd = 0;
+
+    if (__atomic_load_n(&machine_phase, __ATOMIC_ACQUIRE) != MACHINE_RUNNING) {
+        machine_parked(true);
+        while (__atomic_load_n(&machine_phase, __ATOMIC_ACQUIRE) != MACHINE_RUNNING) {
+            timer_stop(v);
+            if (word_block(&v->word))
+                nova_hc_ctrl_sm(v->wake, 0, NOVA_SM_DOWN | NOVA_SM_ZERO);
+            *asked |= word_take(&v->word);
+        }
+        machine_parked(false);
+        msr_resumed(v);
+    }
+    if (v->epoch != machine_epoch) {
+        v->epoch = machine_epoch;
+        *asked = 0;
+        mtd = vcpu_start(v, s);
+    }
+    return mtd;
+}
+
+/*
+ * Someone wants to see the registers. If they are not in the message they come with a recall; a halted vCPU must leave
+ * HLT for that, and comes back to it.
+ */
+static uint32_t show(struct vcpu *v, struct nova_arch_state *s)
+{
+    if (v->complete || v->state == VCPU_WAIT_SIPI) {
+        v->registers = *s;
+        machine_registers(v->number);
+        return 0;
+    }
+    full_start(v, NOVA_VM_RECALL);
+    nova_vcpu_recall(v->sel);
+    if (v->state != VCPU_HALTED)
+        return 0;
+    v->state = VCPU_RUNNING;
+    s->rip -= v->halt_length;
+    return NOVA_MTD_RIP;
+}
+
+static uint32_t serve(struct vcpu *v, struct nova_arch_state *s, uint32_t asked)
+{
+    uint32_t mtd = 0;
+
+    if (asked & VCPU_PAUSE)
+        mtd |= look(v, s, &asked);
+    if (asked & VCPU_INIT) {
+        if (v->number)
+            vcpu_init_ipi(v);
+        else
+            machine_reset();
+    }
+    if (asked & VCPU_SIPI && v->state == VCPU_WAIT_SIPI)
+        mtd |= vcpu_start_ipi(v, s, (uint8_t)(asked >> WORD_VECTOR));
+    if (asked & VCPU_NMI && v->state != VCPU_WAIT_SIPI)
+        v->nmi = true;
+    if (asked & VCPU_REGISTERS)
+        mtd |= show(v, s);
+    return mtd;
+}
+
+uint32_t vcpu_resume(struct vcpu *v, struct nova_arch_state *s, uint32_t mtd)
+{
+    for (;;) {
+        uint32_t asked = word_take(&v->word);
+
+        if (asked & WORD_REQUESTS & ~(uint32_t)VCPU_INTERRUPT)
+            mtd |= serve(v, s, asked);
+        if (v->lapic.deadline != LAPIC_NEVER && v->lapic.deadline <= time_now())
+            lapic_timer(&v->lapic, time_now());
+        if (v->state == VCPU_HALTED && vcpu_awake(v, s))
+            v->state = VCPU_RUNNING;
+        if (v->state != VCPU_RUNNING) {
+            wait(v);
+            continue;
+        }
+        mtd |= vcpu_inject(v, s);
+        timer_set(v);
+        if (word_leave(&v->word))
+            return mtd;
+    }
+}
+
+uint32_t vcpu_die(struct vcpu *v, const struct nova_arch_state *s, const char *why)
+{
+    struct nova_arch_state *mine = (struct nova_arch_state *)s;
+
+    v->registers = *s;
+    v->state = VCPU_DEAD;
+    machine_broken(v->number, why);
+    return vcpu_resume(v, mine, 0);
+}

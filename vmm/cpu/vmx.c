@@ -1,0 +1,110 @@
+/*
+ * Exits of VMX (Intel SDM volume 3, appendix C), and what of them is particular to it.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "cpu/cpu.h"
+#include "dev/lapic.h"
+
+/* Controls (25.6.2). */
+#define PRIMARY_HLT (1U << 7)
+#define PRIMARY_MWAIT (1U << 10)
+#define PRIMARY_RDPMC (1U << 11)
+#define PRIMARY_CR8 (3U << 19)
+#define PRIMARY_MONITOR (1U << 29)
+#define PRIMARY_SECONDARY (1U << 31)
+#define SECONDARY_RDTSCP (1U << 3)
+#define SECONDARY_WBINVD (1U << 6)
+#define SECONDARY_INVPCID (1U << 12)
+
+/* 28.2.1: qualification of port accesses, and of accesses to control registers. */
+#define IO_SIZE 7U
+#define IO_IN 8U
+#define IO_STRING 16U
+
+static uint32_t exit_io(struct vcpu *v, struct nova_arch_state *s)
+{
+    uint32_t info = (uint32_t)s->qual[0];
+
+    if (info & IO_STRING)
+        return access_string(v, s);
+    return access_port(v, s, (uint16_t)(info >> 16), (info & IO_SIZE) + 1, info & IO_IN, s->rip + s->inst_len);
+}
+
+/* Table 28-3: writes to CR0, CR4 and CR8, reads of CR8. */
+static uint32_t exit_cr(struct vcpu *v, struct nova_arch_state *s)
+{
+    unsigned number = s->qual[0] & 15, reg = s->qual[0] >> 8 & 15;
+    uint64_t value = s->efer >> 10 & 1 && s->cs.ar & 0x200 ? s->gpr[reg] : (uint32_t)s->gpr[reg];
+
+    switch (s->qual[0] >> 4 & 3) {
+    case 0:
+        return cr_write(v, s, number, value, s->inst_len);
+    case 1:
+        vcpu_eoi_sync(v);
+        s->gpr[reg] = lapic_cr8(&v->lapic);
+        insn_skip(s, s->inst_len);
+        return vcpu_resume(v, s, MTD_EMULATED & ~NOVA_MTD_RFLAGS);
+    case 2:
+        return cr_write(v, s, 0, cr_clts(s), s->inst_len);
+    default:
+        return cr_write(v, s, 0, cr_lmsw(s, s->qual[0] >> 16 & 0xffff), s->inst_len);
+    }
+}
+
+static uint32_t exit_exception(struct vcpu *v, struct nova_arch_state *s)
+{
+    unsigned vector = s->qual[0] & 0xff;
+
+    (void)vector;
+    return vcpu_resume(v, s, vcpu_exception(s, VECTOR_AC, true, 0));
+}
+
+#define UNDEFINED(name) {name, exit_undefined, MTD_EVENTS, 0}
+#define FAULT(name) {name, exit_fault, MTD_EVENTS, 0}
+
+static const struct exit exits_vmx[NOVA_VM_EVENTS] = {
+    [0] = {"exception", exit_exception, NOVA_MTD_QUAL | MTD_EVENTS, 0},
+    [2] = {"triple fault", exit_shutdown, MTD_ALL, 0},
+    [7] = {"interrupt window", exit_recall, MTD_EVENTS, 0},
+    [8] = {"NMI window", exit_recall, MTD_EVENTS, 0},
+    [9] = {"task switch"},
+    [10] = {"CPUID", exit_cpuid, OUT_CPUID, OUT_CPUID},
+    [12] = {"HLT", exit_hlt, OUT_HLT, NOVA_MTD_RIP | NOVA_MTD_STA},
+    [13] = {"INVD", exit_nothing, OUT_SKIP, OUT_SKIP},
+    [15] = FAULT("RDPMC"),
+    [18] = UNDEFINED("VMCALL"),
+    [19] = UNDEFINED("VMCLEAR"),
+    [20] = UNDEFINED("VMLAUNCH"),
+    [21] = UNDEFINED("VMPTRLD"),
+    [22] = UNDEFINED("VMPTRST"),
+    [23] = UNDEFINED("VMREAD"),
+    [24] = UNDEFINED("VMRESUME"),
+    [25] = UNDEFINED("VMWRITE"),
+    [26] = UNDEFINED("VMXOFF"),
+    [27] = UNDEFINED("VMXON"),
+    [28] = {"control register", exit_cr, MTD_EMULATE, MTD_EMULATED | NOVA_MTD_CR | NOVA_MTD_EFER},
+    [30] = {"port", exit_io, OUT_PORT, MTD_EMULATED},
+    [31] = {"RDMSR", exit_rdmsr, OUT_MSR, NOVA_MTD_GPR_0_7 | NOVA_MTD_RIP | NOVA_MTD_STA},
+    [32] = {"WRMSR", exit_wrmsr, OUT_MSR, MTD_STATE},
+    [33] = {"invalid state", exit_invalid, MTD_ALL, 0},
+    [36] = UNDEFINED("MWAIT"),
+    [39] = UNDEFINED("MONITOR"),
+    [40] = {"PAUSE", exit_nothing, OUT_SKIP, OUT_SKIP},
+    [48] = {"memory", exit_memory, MTD_EMULATE, MTD_EMULATED},
+    [50] = UNDEFINED("INVEPT"),
+    [53] = UNDEFINED("INVVPID"),
+    [54] = {"WBINVD", exit_nothing, OUT_SKIP, OUT_SKIP},
+    [55] = {"XSETBV", exit_xsetbv, OUT_XSETBV, NOVA_MTD_XSAVE | NOVA_MTD_RIP | NOVA_MTD_STA},
+    [NOVA_VM_STARTUP] = {"start", exit_startup, MTD_ALL, MTD_STATE},
+    [NOVA_VM_RECALL] = {"recall", exit_recall, NOVA_MTD_RIP | MTD_EVENTS, 0},
+};
+
+const struct vendor vendor_vmx = {
+    .exits = exits_vmx,
+    .lengths = true,
+    .ctrl_pri =
+        PRIMARY_HLT | PRIMARY_MWAIT | PRIMARY_RDPMC | PRIMARY_CR8 | PRIMARY_MONITOR | PRIMARY_SECONDARY,
+    .ctrl_sec = SECONDARY_RDTSCP | SECONDARY_WBINVD | SECONDARY_INVPCID,
+};
