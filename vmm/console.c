@@ -21,8 +21,8 @@
 #include <nova/sync.h>
 #include <nova/thread.h>
 
-#define RING 16384U          /* a power of two */
-#define CHUNK 2048U          /* bytes of a message */
+#define RING 16384U /* a power of two */
+#define CHUNK 2048U /* bytes of a message */
 #define COLLECT (2 * NOVA_MS)
 #define PATIENCE (5 * NOVA_S)
 

@@ -33,8 +33,9 @@ static uint64_t exits_of(const struct vcpu *v)
 
 static void print_state(void)
 {
-    nova_print("machine: %s; errors of the guest: %lu, unknown MSRs %lu, ports %lu, addresses %lu\n", phases[machine_phase],
-               machine_guest_errors(), msr_unknown(), bus_misses(BUS_PIO), bus_misses(BUS_MMIO));
+    nova_print("machine: %s; errors of the guest: %lu, unknown MSRs %lu, ports %lu, addresses %lu\n",
+               phases[machine_phase], machine_guest_errors(), msr_unknown(), bus_misses(BUS_PIO),
+               bus_misses(BUS_MMIO));
     for (unsigned i = 0; i < vcpu_count; i++)
         nova_print("vCPU %u: %s, %lu exits\n", i, states[vcpus[i].state], exits_of(&vcpus[i]));
 }
@@ -71,8 +72,8 @@ void machine_print_registers(unsigned vcpu)
     for (unsigned i = 0; i < 16; i += 4)
         nova_print("  %-3s %016lx %-3s %016lx %-3s %016lx %-3s %016lx\n", names[i], s->gpr[i], names[i + 1],
                    s->gpr[i + 1], names[i + 2], s->gpr[i + 2], names[i + 3], s->gpr[i + 3]);
-    nova_print("  rip %016lx rflags %08lx cr0 %08lx cr2 %016lx cr3 %016lx cr4 %08lx efer %04lx\n", s->rip, s->rflags,
-               s->cr0, s->cr2, s->cr3, s->cr4, s->efer);
+    nova_print("  rip %016lx rflags %08lx cr0 %08lx cr2 %016lx cr3 %016lx cr4 %08lx efer %04lx\n", s->rip,
+               s->rflags, s->cr0, s->cr2, s->cr3, s->cr4, s->efer);
     print_segment("cs", &s->cs);
     print_segment("ss", &s->ss);
     print_segment("ds", &s->ds);
@@ -83,8 +84,8 @@ void machine_print_registers(unsigned vcpu)
     print_segment("ldtr", &s->ldtr);
     print_segment("gdtr", &s->gdtr);
     print_segment("idtr", &s->idtr);
-    nova_print("  exit %#lx %#lx %#lx interruptibility %x injection %x %x vectoring %x %x\n", s->qual[0], s->qual[1],
-               s->qual[2], s->intr_state, s->inj_info, s->inj_error, s->vect_info, s->vect_error);
+    nova_print("  exit %#lx %#lx %#lx interruptibility %x injection %x %x vectoring %x %x\n", s->qual[0],
+               s->qual[1], s->qual[2], s->intr_state, s->inj_info, s->inj_error, s->vect_info, s->vect_error);
 }
 
 static void print_registers(void)
@@ -119,6 +120,7 @@ void monitor_command(uint64_t command)
         machine_power_button();
         break;
     default:
-        nova_print("no such command: s state, x exits, r registers, h halt, c continue, b reset, o power button\n");
+        nova_print(
+            "no such command: s state, x exits, r registers, h halt, c continue, b reset, o power button\n");
     }
 }

@@ -42,7 +42,7 @@ static const struct {
     {0x198, R},             /* PERF_STATUS */
     {0x19c, R},             /* THERM_STATUS */
     {0x1b1, R},             /* PACKAGE_THERM_STATUS */
-    {0x277, R | W},         /* PAT */
+    {0x277, R | W | VMX},   /* PAT: emulators of SVM do not switch it */
     {0x500, R},             /* SGX_SVN_STATUS */
     {0xda0, R},             /* XSS */
     {0xc0000080, R | W | VMX}, /* EFER: guests of SVM would see SVME, and could clear it */

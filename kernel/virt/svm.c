@@ -85,6 +85,7 @@ static void create(struct vcpu *vcpu)
     vmcb->nested_paging = 1;
     vmcb->efer = EFER_SVME;
     vmcb->rflags = 2;
+    vmcb->rsp = vcpu->ec.frame.rsp;
     vmcb->dr6 = 0xffff0ff0;
     vmcb->dr7 = 0x400;
     vmcb->pat = 0x0007040600070406;
@@ -348,7 +349,8 @@ static bool inject(struct vcpu *vcpu, struct vmcb *vmcb)
     vcpu->inj_info &= INJ_WINDOW_INTR | INJ_WINDOW_NMI;
     if (type == INJ_TYPE_PRIVILEGED || type == INJ_TYPE_SOFTWARE)
         type = INJ_TYPE_EXCEPTION;
-    if (type == 1 || type == 7 || (type == INJ_TYPE_EXCEPTION && (vector > 31 || vector == 2)))
+    if (type == 1 || type == 7 || (type == INJ_TYPE_NMI && vector != 2) ||
+        (type == INJ_TYPE_EXCEPTION && (vector > 31 || vector == 2)))
         return false;
     if (type == INJ_TYPE_NMI)
         vcpu->nmi_blocked = true;
@@ -399,6 +401,7 @@ static _Noreturn void run(struct vcpu *vcpu)
             vcpu_event(cpu, vcpu, EVENT_INVALID);
         arm(cpu, vcpu, vmcb);
     }
+    write_cr2(vmcb->cr2); /* VMRUN loads it, but not that of all emulators */
     vcpu_enter(cpu, vcpu);
     svm_enter(vcpu, vcpu->hw_phys, cpu->virt_host);
 }

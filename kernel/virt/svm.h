@@ -72,8 +72,8 @@ _Static_assert(offsetof(struct vmcb, iopm) == 0x40 && offsetof(struct vmcb, virq
  * switch, FERR_FREEZE, shutdown. */
 #define MISC1_FORCED 0xfd44802bU
 
-/* VMRUN, VMMCALL, VMLOAD, VMSAVE, STGI, CLGI, SKINIT; MONITOR, MWAIT twice; XSETBV, RDPRU. */
-#define MISC2_FORCED 0x00007c7fU
+/* VMRUN, VMMCALL, VMLOAD, VMSAVE, STGI, CLGI, SKINIT; WBINVD; MONITOR, MWAIT twice; XSETBV, RDPRU. */
+#define MISC2_FORCED 0x00007e7fU
 
 #define VIRQ_TPR 0xfULL
 #define VIRQ_WANTED (BIT(8) | 0xfULL << 16 | BIT(20)) /* V_IRQ of the highest priority, whatever the TPR */

@@ -23,7 +23,11 @@ void virt_init(void)
     if (tags) {
         virt = &svm_ops;
         bitmap_layout = bitmap_layout_svm;
+        return;
     }
+    tags = vmx_probe();
+    if (tags)
+        virt = &vmx_ops;
 }
 
 void virt_enable(struct cpu *cpu)
@@ -67,10 +71,9 @@ void vcpu_init(struct vcpu *vcpu, bool offset)
 
     vcpu->hw_phys = phys_of(vcpu->hw);
     vcpu->xcr0 = 1;
-    vcpu->foreign = fpu_xcr0 > 1;
     vcpu->tsc_offset = offset ? -ec->object.pd->created : 0;
     virt->create(vcpu);
-    ec->frame.gpr[11] = vcpu->tsc_offset; /* STARTUP tells it */
+    ec->frame.gpr[R_R11] = vcpu->tsc_offset; /* STARTUP tells it */
 }
 
 void vcpu_forget(struct cpu *cpu, struct vcpu *vcpu)
@@ -112,31 +115,21 @@ void vcpu_load_debug(struct cpu *cpu, struct vcpu *vcpu)
     cpu->debug_owner = vcpu;
 }
 
-static void load_foreign(const struct vcpu *vcpu, uint64_t xcr0, uint64_t tsc_aux)
-{
-    if (fpu_xcr0 != vcpu->xcr0 && fpu_xcr0)
-        xsetbv(0, xcr0);
-    if (vcpu->tsc_aux)
-        wrmsr(MSR_TSC_AUX, tsc_aux);
-}
-
-void vcpu_load_foreign(const struct vcpu *vcpu)
-{
-    load_foreign(vcpu, vcpu->xcr0, vcpu->tsc_aux);
-}
-
-void vcpu_unload_foreign(const struct vcpu *vcpu)
-{
-    load_foreign(vcpu, fpu_xcr0, 0);
-}
-
-/* Intel SDM volume 1, 13.3: x87 is always there, AVX needs SSE, AVX-512 needs AVX and comes as a whole. */
+/* Intel SDM volume 1, 13.3: x87 is always there, AVX needs SSE, AVX-512 needs AVX; it and MPX come as a whole. */
 static bool xcr0_valid(uint64_t v)
 {
-    uint64_t avx512 = v >> 5 & 7;
+    uint64_t avx512 = v & 0xe0, mpx = v & 0x18;
 
-    return v == 1 || ((v & 1) && !(v & ~fpu_xcr0) && !((v & 4) && !(v & 2)) &&
-                      (!avx512 || (avx512 == 7 && (v & 4))));
+    return v == 1 || ((v & 1) && !(v & ~fpu_xcr0) && (v & 2 || !(v & 4)) &&
+                      (!avx512 || (avx512 == 0xe0 && v & 4)) && (!mpx || mpx == 0x18));
+}
+
+/* The guest has run with another XCR0 than the host's. */
+void vcpu_left_xcr0(struct vcpu *vcpu, uint64_t xcr0)
+{
+    xsetbv(0, fpu_xcr0);
+    if (xcr0_valid(xcr0))
+        vcpu->xcr0 = xcr0;
 }
 
 /* The space of a type that a selector of the handler names, with a reference; null if the vCPU cannot have it. */
@@ -192,8 +185,8 @@ void vcpu_state_out(struct vcpu *vcpu, struct nova_arch_state *s, uint32_t mtd)
     virt->state_out(vcpu, s, mtd);
 }
 
-/* The state that is switched by software; false if it is not valid. */
-static bool foreign_in(struct vcpu *vcpu, const struct nova_arch_state *s, uint32_t mtd)
+/* XCR0, XSS, TSC_AUX; false if they are not valid. */
+static bool msrs_in(struct vcpu *vcpu, const struct nova_arch_state *s, uint32_t mtd)
 {
     uint64_t xcr0 = mtd & NOVA_MTD_XSAVE ? READ_ONCE(s->xcr0) : vcpu->xcr0;
     uint64_t xss = mtd & NOVA_MTD_XSAVE ? READ_ONCE(s->xss) : 0;
@@ -203,7 +196,6 @@ static bool foreign_in(struct vcpu *vcpu, const struct nova_arch_state *s, uint3
         return false;
     vcpu->xcr0 = xcr0;
     vcpu->tsc_aux = tsc_aux;
-    vcpu->foreign = tsc_aux || (fpu_xcr0 && xcr0 != fpu_xcr0);
     return true;
 }
 
@@ -223,7 +215,7 @@ bool vcpu_state_in(struct vcpu *vcpu, const struct ec *handler, const struct nov
         vcpu->inj_error = READ_ONCE(s->inj_error);
     }
     if (mtd & (NOVA_MTD_XSAVE | NOVA_MTD_TSC))
-        valid = foreign_in(vcpu, s, mtd);
+        valid = msrs_in(vcpu, s, mtd);
     if (mtd & NOVA_MTD_TLB)
         vcpu->tag = 0;
     if (mtd & NOVA_MTD_SPACES && !assign(vcpu, handler, s))

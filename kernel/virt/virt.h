@@ -48,6 +48,9 @@
 #include "core/cpu.h"
 #include "core/space.h"
 #include "nova/abi/utcb.h"
+#include "x86/asm.h"
+#include "x86/cpu.h"
+#include "x86/fpu.h"
 
 /* Interruption information (specification, 8.7.3.2), which is also the format of VMX and, but for the windows, of SVM. */
 #define INJ_VECTOR 0xffU
@@ -89,16 +92,16 @@ struct vcpu {
     uint64_t cr0_hidden; /* CR0_CD and CR0_NW as the VMM set them: for the vendor */
     uint32_t inj_info;   /* to be injected, and windows wanted, as the VMM wrote them */
     uint32_t inj_error;
-    bool foreign; /* XCR0 or TSC_AUX differ from the host's */
     bool invalid; /* the VMM set something that cannot be run; what it was keeps its old value */
 
     /* For the vendor alone. */
-    uint32_t exceptions;                        /* SVM: exceptions that the VMM wants */
-    bool armed, nmi_blocked, nmi_step;          /* SVM */
-    uint64_t iret_rip;                          /* SVM */
-    bool launched;                              /* VMX */
-    uint64_t star, lstar, fmask, kernel_gs_base; /* VMX */
-    uint64_t cr2, dr6;                          /* VMX */
+    uint32_t exceptions;               /* that the VMM wants */
+    bool armed, nmi_blocked, nmi_step; /* SVM */
+    uint64_t iret_rip;                 /* SVM */
+    bool prepared, launched;           /* VMX: the VMCS has been filled in, and entered */
+    uint32_t primary;                  /* VMX: primary controls as they are */
+    uint64_t star, lstar, fmask, kernel_gs_base, cr2, dr6; /* VMX */
+    uint64_t host_cr3;                                     /* VMX */
 };
 
 _Static_assert(offsetof(struct vcpu, ec) == 0 && sizeof(struct vcpu) <= PAGE_SIZE, "one page");
@@ -122,8 +125,9 @@ struct virt_ops {
 
     /*
      * Fills in vcpu->hw, a zeroed page, for a vCPU that has never run. On any CPU. All controls that the kernel
-     * demands are set; the state is whatever is simplest, as the VMM sets it all when it handles STARTUP. Also
-     * sets the registers of ec.frame.gpr in which STARTUP tells something, see doc/abi-conformance.md.
+     * demands are set; the state is whatever is simplest, as the VMM sets it all when it handles STARTUP, but for
+     * RSP: ec.frame.rsp. Also sets the registers of ec.frame.gpr in which STARTUP tells something, see
+     * doc/abi-conformance.md; common code does R11, the TSC offset.
      */
     void (*create)(struct vcpu *vcpu);
 
@@ -207,8 +211,7 @@ static inline _Noreturn void vcpu_again(struct cpu *cpu, struct vcpu *vcpu)
 /* The rare parts of the next two. */
 void vcpu_refresh(struct cpu *cpu, struct vcpu *vcpu);
 void vcpu_load_debug(struct cpu *cpu, struct vcpu *vcpu);
-void vcpu_load_foreign(const struct vcpu *vcpu);
-void vcpu_unload_foreign(const struct vcpu *vcpu);
+void vcpu_left_xcr0(struct vcpu *vcpu, uint64_t xcr0);
 
 /* Last thing before the guest is entered, and the first thing after it was left. */
 static inline void vcpu_enter(struct cpu *cpu, struct vcpu *vcpu)
@@ -222,14 +225,21 @@ static inline void vcpu_enter(struct cpu *cpu, struct vcpu *vcpu)
     if (UNLIKELY(vcpu->generation != __atomic_load_n(&vcpu->gst->generation, __ATOMIC_SEQ_CST) ||
                  vcpu->tag >> 16 != cpu->tag_generation))
         vcpu_refresh(cpu, vcpu);
-    if (UNLIKELY(vcpu->foreign))
-        vcpu_load_foreign(vcpu);
+    if (UNLIKELY(vcpu->xcr0 != fpu_xcr0) && fpu_xcr0)
+        xsetbv(0, vcpu->xcr0);
+    if (UNLIKELY(vcpu->tsc_aux))
+        wrmsr(MSR_TSC_AUX, vcpu->tsc_aux);
 }
 
-static inline void vcpu_left(const struct vcpu *vcpu)
+static inline void vcpu_left(struct vcpu *vcpu)
 {
-    if (UNLIKELY(vcpu->foreign))
-        vcpu_unload_foreign(vcpu);
+    if (UNLIKELY(vcpu->tsc_aux))
+        wrmsr(MSR_TSC_AUX, 0);
+    if (LIKELY(fpu_xcr0)) {
+        uint64_t xcr0 = xgetbv(0); /* XSETBV exits, but not on all emulators */
+        if (UNLIKELY(xcr0 != fpu_xcr0))
+            vcpu_left_xcr0(vcpu, xcr0);
+    }
 }
 
 #endif

@@ -22,6 +22,7 @@
 #define MSR_TSC_AUX 0xc0000103
 #define MSR_FS_BASE 0xc0000100
 #define MSR_GS_BASE 0xc0000101
+#define MSR_KERNEL_GS_BASE 0xc0000102
 
 #define CR0_MP BIT(1)
 #define CR0_TS BIT(3)

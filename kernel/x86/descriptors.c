@@ -39,6 +39,8 @@ extern char vector_stubs[], syscall_stubs[];
 /* SYSCALL clears IF, TF, DF, IOPL, NT, AC, and everything else that could be set. */
 #define FMASK_ALL 0x3f7fd5UL
 
+#define TSS_BUSY BIT(41)
+
 struct pointer {
     uint16_t limit;
     uint64_t base;
@@ -78,25 +80,35 @@ void descriptors_load(struct cpu *cpu)
     cpu->tss.ist[2] = area + 0xd000;
     cpu->tss.io_bitmap = IO_MAP_NONE;
 
-    struct pointer gdtr = {sizeof(cpu->gdt) - 1, (uintptr_t)cpu->gdt},
-                   idtr = {sizeof(idt) - 1, (uintptr_t)idt};
+    struct pointer idtr = {sizeof(idt) - 1, (uintptr_t)idt};
+    descriptors_reload(cpu);
     /* CS and SS stay: boot/start.S has loaded the same selectors and, as to what counts, descriptors. */
-    __asm__ volatile("lgdt %0\n\t"
-                     "lidt %1\n\t"
+    __asm__ volatile("lidt %0\n\t"
                      "xor %%eax, %%eax\n\t"
                      "mov %%eax, %%ds\n\t"
                      "mov %%eax, %%es\n\t"
                      "mov %%eax, %%fs\n\t"
                      "mov %%eax, %%gs\n\t"
-                     "lldt %%ax\n\t"
-                     "mov %2, %%eax\n\t"
-                     "ltr %%ax"
+                     "lldt %%ax"
                      :
-                     : "m"(gdtr), "m"(idtr), "i"(SEL_TSS)
+                     : "m"(idtr)
                      : "rax", "memory");
+}
+
+void descriptors_reload(struct cpu *cpu)
+{
+    struct pointer gdtr = {sizeof(cpu->gdt) - 1, (uintptr_t)cpu->gdt};
+
+    cpu->gdt[SEL_TSS / 8] &= ~TSS_BUSY; /* LTR sets it, and faults if it is set */
+    __asm__ volatile("lgdt %0; ltr %w1" : : "m"(gdtr), "r"(SEL_TSS) : "memory");
 
     /* SYSRET takes SS from [63:48] + 8 and CS from [63:48] + 16. */
     wrmsr(MSR_STAR, (uint64_t)(SEL_USER_CODE - 16) << 48 | (uint64_t)SEL_KERNEL_CODE << 32);
     wrmsr(MSR_LSTAR, (uintptr_t)syscall_stubs + cpu->id * SYSCALL_STUB);
     wrmsr(MSR_FMASK, FMASK_ALL);
+}
+
+uint64_t descriptors_idt(void)
+{
+    return (uintptr_t)idt;
 }

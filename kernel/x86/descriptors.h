@@ -34,4 +34,9 @@ void descriptors_init(void);
 /* Loads GDT, TSS and IDT on this CPU and sets the MSRs for SYSCALL. */
 void descriptors_load(struct cpu *cpu);
 
+/* The same for GDT and TSS, whose limits are not what they were, and for the MSRs. */
+void descriptors_reload(struct cpu *cpu);
+
+uint64_t descriptors_idt(void);
+
 #endif

@@ -13,8 +13,9 @@
 #include "x86/asm.h"
 #include "x86/cpu.h"
 
-/* x87, SSE, AVX, AVX-512: all that user land may use. */
-#define XCR0_SUPPORTED 0xe7UL
+/* x87, SSE, AVX, MPX, AVX-512, PKRU: all that user land and guests may use, 2,696 bytes at most. Hosts do
+ * not use PKRU, but guests can without asking. */
+#define XCR0_SUPPORTED 0x2ffUL
 
 unsigned fpu_order;
 uint64_t fpu_xcr0;

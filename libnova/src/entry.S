@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-        .set    THREAD_UTCB, 8 /* in strings the preprocessor does nothing */
+#define THREAD_UTCB 8
 #define THREAD_FS 16
 #define THREAD_ENTRY 32
 #define THREAD_CONTEXT 40
@@ -34,7 +34,7 @@ nova_thread_entry:
          * of 16, and points to the address of the handler's struct nova_thread. \serve returns the MTD of
          * the reply. An event of a virtual CPU comes with the UTCB instead of the MTD.
          */
-        .macro  portal name, serve, argument
+        .macro  portal name, serve, second
         .section .text.\name, "ax"
         .globl  \name
         .type   \name, @function
@@ -42,7 +42,10 @@ nova_thread_entry:
         mov     (%rsp), %rdx
         cmpl    $0, THREAD_READY(%rdx)
         je      2f
-1:      \argument
+1:
+        .ifnb   \second
+        mov     \second(%rdx), %rsi
+        .endif
         call    \serve
         mov     %eax, %esi
         xor     %eax, %eax      /* see nova/hypercall.h */
@@ -61,6 +64,6 @@ nova_thread_entry:
         portal  nova_portal_entry, nova_portal_serve
         portal  nova_server_entry, nova_server_serve
         .weak   nova_vm_event           /* programs without virtual CPUs have none */
-        portal  nova_vm_entry, nova_vm_event, "mov THREAD_UTCB(%rdx), %rsi"
+        portal  nova_vm_entry, nova_vm_event, THREAD_UTCB
 
         .section .note.GNU-stack, "", @progbits

@@ -53,6 +53,14 @@ bool guest_vmx(void)
     return sys.hip->features & NOVA_FEATURE_VMX;
 }
 
+bool guest_tcg(void)
+{
+    uint32_t a = 0x40000000, b, c = 0, d;
+
+    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    return b == 0x54474354 && c == 0x43544743 && d == 0x47435447; /* TCGTCGTCGTCG */
+}
+
 const char *guest_name(enum guest_exit exit)
 {
     return exits[exit].name;
@@ -74,7 +82,7 @@ enum guest_exit guest_exit_of(unsigned event, const struct nova_arch_state *stat
             return GUEST_VIRT;
     } else {
         if (event == 0)
-            *vector = (unsigned)state->qual[0] & 0xff;
+            *vector = state->inj_info & 0xff;
         if (event >= 19 && event <= 27)
             return GUEST_VIRT;
     }
@@ -145,10 +153,8 @@ void guest_cpu_create(struct guest_cpu *v, struct guest *g, unsigned cpu, unsign
     must(create_sc(v->sc, sys.root.pd, v->ec, NOVA_SCD(10UL, 10)), "create_sc (guest)");
     if (guest_wait(v, EXIT_MS) != GUEST_STARTUP)
         tap_bail("%s (event %u) instead of STARTUP", guest_name(v->exit), v->event);
-    if (guest_vmx()) {
-        v->controls_pri = (uint32_t)v->state.gpr[0];
-        v->controls_sec = (uint32_t)v->state.gpr[1];
-    }
+    if (guest_vmx()) /* what the CPU can: RDTSCP, INVPCID */
+        v->controls_sec = (uint32_t)v->state.gpr[1] & (1U << 3 | 1U << 12);
 }
 
 static void drop(uint64_t sel, unsigned order)

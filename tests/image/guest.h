@@ -72,6 +72,8 @@ struct guest {
 #define GUEST_TSS 0x6000
 #define GUEST_TABLES 0x8000
 #define GUEST_FREE 0x10000
+#define GUEST_LOG 0x18000   /* of guest_idt */
+#define GUEST_STUBS 0x19000 /* likewise */
 
 /* Selectors of guest_long and guest_protected. */
 #define GUEST_CS 0x08
@@ -102,6 +104,9 @@ struct guest_cpu {
 /* Can guests run on this machine, and is it VMX? */
 bool guest_possible(void);
 bool guest_vmx(void);
+
+/* Is the machine QEMU without KVM, whose SVM lacks some exits? */
+bool guest_tcg(void);
 
 /* A guest with GUEST_SIZE of memory, and ports and MSRs that all exit. */
 void guest_create(struct guest *g);
@@ -135,6 +140,19 @@ enum guest_exit guest_wait(struct guest_cpu *v, uint64_t ms);
 
 /* Replies to the last exit behind an instruction of this length; further parts of the state as mtd says. */
 enum guest_exit guest_skip(struct guest_cpu *v, unsigned length, uint32_t mtd);
+
+/* What an interrupt or exception has brought. */
+struct guest_record {
+    uint64_t vector, error, rip, cs, rflags, rsp, cr2, dr6;
+};
+
+/*
+ * Handlers for all vectors, in 64-bit mode, which write down what came; with `halt` they execute HLT before they go
+ * on. How many there have been, and the last one.
+ */
+void guest_idt(struct guest_cpu *v, bool halt);
+uint64_t guest_interrupts(const struct guest_cpu *v);
+const struct guest_record *guest_last(const struct guest_cpu *v);
 
 /* Name of an exit, for messages. */
 const char *guest_name(enum guest_exit exit);

@@ -110,7 +110,8 @@ uint32_t exit_memory(struct vcpu *v, struct nova_arch_state *s)
     return emulate(v, s, s->qual[0] & 2 ? EMU_HINT_WRITE : EMU_HINT_READ, gpa);
 }
 
-uint32_t access_port(struct vcpu *v, struct nova_arch_state *s, uint16_t port, unsigned size, bool in, uint64_t next)
+uint32_t access_port(struct vcpu *v, struct nova_arch_state *s, uint16_t port, unsigned size, bool in,
+                     uint64_t next)
 {
     uint64_t mask = size == 4 ? UINT32_MAX : (1UL << 8 * size) - 1, value;
 

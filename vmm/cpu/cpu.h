@@ -45,12 +45,13 @@ struct vcpu {
     uint32_t word; /* cpu/word.h */
     enum vcpu_state state;
     uint32_t number;
-    uint32_t epoch;      /* of the machine that this vCPU was last started with (cpu/machine.h) */
-    uint16_t event;      /* that is being handled, */
-    bool complete;       /* whose message has all state */
-    uint16_t full_event; /* this event's portal sends all state, once; 0: none */
-    bool nmi;            /* an NMI is pending */
-    uint8_t halt_length; /* of the instruction that it halted with */
+    uint32_t epoch;       /* of the machine that this vCPU was last started with (cpu/machine.h) */
+    uint16_t event;       /* that is being handled, */
+    bool complete;        /* whose message has all state */
+    uint16_t full_event;  /* this event's portal sends all state, once; 0: none */
+    bool nmi;             /* an NMI is pending */
+    bool show;            /* somebody waits for the registers, which come with the next complete message */
+    uint8_t halt_length;  /* of the instruction that it halted with */
     uint64_t events, sel; /* selectors: first portal; EC */
     uint64_t wake;        /* semaphore */
     struct nova_thread *handler;
@@ -60,7 +61,6 @@ struct vcpu {
     uint64_t timer_wake; /* semaphore */
 
     /* State that is not in messages. */
-    uint64_t xcr0;
     uint64_t clock_page;         /* guest-physical address of the paravirtual clock | 1, or 0 */
     uint64_t eoi_word;           /* the same for the paravirtual EOI */
     bool eoi_armed;              /* the guest may end the interrupt in service by that word */
@@ -78,7 +78,7 @@ extern struct vcpu vcpus[VCPU_MAX];
 struct exit {
     const char *name;
     uint32_t (*handle)(struct vcpu *vcpu, struct nova_arch_state *state); /* returns the MTD of the reply */
-    uint32_t out;                                                       /* MTD of the portal */
+    uint32_t out;                                                         /* MTD of the portal */
     uint32_t in; /* what the handler itself may change; functions declared here tell what they do */
 };
 
@@ -97,12 +97,12 @@ extern struct vendor vendor; /* what the host has; set once */
 #define MTD_EVENTS (NOVA_MTD_RFLAGS | NOVA_MTD_STA | NOVA_MTD_INJ)
 /* What the emulation of an instruction needs; what it changes. */
 #define MTD_EMULATE                                                                                          \
-    (NOVA_MTD_GPR_0_7 | NOVA_MTD_GPR_8_15 | NOVA_MTD_RIP | NOVA_MTD_QUAL | NOVA_MTD_CS_SS | NOVA_MTD_DS_ES |   \
+    (NOVA_MTD_GPR_0_7 | NOVA_MTD_GPR_8_15 | NOVA_MTD_RIP | NOVA_MTD_QUAL | NOVA_MTD_CS_SS | NOVA_MTD_DS_ES | \
      NOVA_MTD_FS_GS | NOVA_MTD_TR | NOVA_MTD_PDPTE | NOVA_MTD_CR | NOVA_MTD_EFER | MTD_EVENTS)
 #define MTD_EMULATED (NOVA_MTD_GPR_0_7 | NOVA_MTD_GPR_8_15 | NOVA_MTD_RIP | NOVA_MTD_RFLAGS | NOVA_MTD_STA)
 /* All that can be read; of that, all that can be written. */
 #define MTD_ALL                                                                                              \
-    (MTD_EMULATE | NOVA_MTD_LDTR | NOVA_MTD_GDTR | NOVA_MTD_IDTR | NOVA_MTD_DR | NOVA_MTD_XSAVE |              \
+    (MTD_EMULATE | NOVA_MTD_LDTR | NOVA_MTD_GDTR | NOVA_MTD_IDTR | NOVA_MTD_DR | NOVA_MTD_XSAVE |            \
      NOVA_MTD_SYSCALL | NOVA_MTD_SYSENTER | NOVA_MTD_PAT | NOVA_MTD_KERNEL_GS | NOVA_MTD_TSC)
 #define MTD_STATE (MTD_ALL & ~NOVA_MTD_QUAL)
 
@@ -163,9 +163,9 @@ uint32_t exit_startup(struct vcpu *vcpu, struct nova_arch_state *state);
 uint32_t exit_recall(struct vcpu *vcpu, struct nova_arch_state *state); /* also for windows */
 uint32_t exit_cpuid(struct vcpu *vcpu, struct nova_arch_state *state);
 uint32_t exit_hlt(struct vcpu *vcpu, struct nova_arch_state *state);
-uint32_t exit_nothing(struct vcpu *vcpu, struct nova_arch_state *state); /* skips: INVD, WBINVD, PAUSE */
+uint32_t exit_nothing(struct vcpu *vcpu, struct nova_arch_state *state);   /* skips: INVD, WBINVD, PAUSE */
 uint32_t exit_undefined(struct vcpu *vcpu, struct nova_arch_state *state); /* #UD */
-uint32_t exit_fault(struct vcpu *vcpu, struct nova_arch_state *state); /* #GP(0) */
+uint32_t exit_fault(struct vcpu *vcpu, struct nova_arch_state *state);     /* #GP(0) */
 uint32_t exit_xsetbv(struct vcpu *vcpu, struct nova_arch_state *state);
 uint32_t exit_shutdown(struct vcpu *vcpu, struct nova_arch_state *state);
 uint32_t exit_invalid(struct vcpu *vcpu, struct nova_arch_state *state);
@@ -181,7 +181,8 @@ uint32_t exit_wrmsr(struct vcpu *vcpu, struct nova_arch_state *state);
 #define OUT_XSETBV (NOVA_MTD_GPR_0_7 | NOVA_MTD_RIP | NOVA_MTD_CS_SS | NOVA_MTD_XSAVE | MTD_EVENTS)
 
 /* cpu/cr.c: writes to CR0, CR4, CR8; what instructions make of CR0. */
-uint32_t cr_write(struct vcpu *vcpu, struct nova_arch_state *state, unsigned number, uint64_t value, unsigned length);
+uint32_t cr_write(struct vcpu *vcpu, struct nova_arch_state *state, unsigned number, uint64_t value,
+                  unsigned length);
 uint64_t cr_lmsw(const struct nova_arch_state *state, uint64_t value);
 uint64_t cr_clts(const struct nova_arch_state *state);
 

@@ -11,6 +11,7 @@
 #include "cpu/cpuid.h"
 
 #include <stddef.h>
+#include <string.h>
 
 enum { EAX, EBX, ECX, EDX };
 
@@ -25,7 +26,8 @@ const struct cpuid_rule cpuid_rules[] = {
     {0x00, 0, EDX, ALL, 0, "vendor"},
     {0x01, 0, EAX, ALL, 0, "family, model, stepping"},
     {0x01, 0, EBX, 0x0000ffff, 0, "brand, size of CLFLUSH; APIC id and count are filled in"},
-    {0x01, 0, ECX, BIT(0) | BIT(9) | BIT(19) | BIT(20), 0, "SSE3, SSSE3, SSE4: the kernel switches the state"},
+    {0x01, 0, ECX, BIT(0) | BIT(9) | BIT(19) | BIT(20), 0,
+     "SSE3, SSSE3, SSE4: the kernel switches the state"},
     {0x01, 0, ECX, BIT(1) | BIT(25), 0, "PCLMULQDQ, AES: SSE state only"},
     {0x01, 0, ECX, BIT(13) | BIT(22) | BIT(23) | BIT(30), 0, "CMPXCHG16B, MOVBE, POPCNT, RDRAND: no state"},
     {0x01, 0, ECX, BIT(17), 0, "PCID: translations are tagged by guest as well"},
@@ -44,16 +46,20 @@ const struct cpuid_rule cpuid_rules[] = {
     {0x02, 0, EDX, ALL, 0, "caches and TLBs"},
     {0x06, 0, EAX, 0, BIT(2), "the APIC timer never stops"},
     {0x07, 0, EAX, 1, 0, "subleaf 1"},
-    {0x07, 0, EBX, BIT(0) | BIT(3) | BIT(8) | BIT(18) | BIT(19), 0, "FSGSBASE, BMI, RDSEED, ADX: no further state"},
-    {0x07, 0, EBX, BIT(7) | BIT(9) | BIT(10) | BIT(20), 0, "SMEP, ERMS, INVPCID, SMAP: between the guest and its CR4"},
+    {0x07, 0, EBX, BIT(0) | BIT(3) | BIT(8) | BIT(18) | BIT(19), 0,
+     "FSGSBASE, BMI, RDSEED, ADX: no further state"},
+    {0x07, 0, EBX, BIT(7) | BIT(9) | BIT(10) | BIT(20), 0,
+     "SMEP, ERMS, INVPCID, SMAP: between the guest and its CR4"},
     {0x07, 0, EBX, BIT(23) | BIT(24) | BIT(29), 0, "CLFLUSHOPT, CLWB, SHA"},
     {0x07, 0, EBX, BIT(5), 0, "AVX2: as AVX"},
-    {0x07, 0, EBX, BIT(16) | BIT(17) | BIT(21) | BIT(28) | BIT(30) | BIT(31), 0, "AVX-512: the kernel switches the state"},
+    {0x07, 0, EBX, BIT(16) | BIT(17) | BIT(21) | BIT(28) | BIT(30) | BIT(31), 0,
+     "AVX-512: the kernel switches the state"},
     {0x07, 0, ECX, BIT(1) | BIT(6) | BIT(11) | BIT(12) | BIT(14), 0, "AVX-512"},
     {0x07, 0, ECX, BIT(2) | BIT(8) | BIT(9) | BIT(10) | BIT(22), 0, "UMIP, GFNI, VAES, VPCLMULQDQ, RDPID"},
     {0x07, 0, EDX, BIT(4) | BIT(8) | BIT(10), 0, "fast short REP MOVSB, VP2INTERSECT, MD_CLEAR"},
     {0x07, 1, EAX, BIT(4) | BIT(5), 0, "AVX-VNNI, AVX512-BF16"},
-    {0x0d, 1, EAX, BIT(0) | BIT(1) | BIT(2), 0, "XSAVEOPT, XSAVEC, XGETBV with ECX = 1; not XSAVES: XSS is zero"},
+    {0x0d, 1, EAX, BIT(0) | BIT(1) | BIT(2), 0,
+     "XSAVEOPT, XSAVEC, XGETBV with ECX = 1; not XSAVES: XSS is zero"},
     {0x80000000, 0, EBX, ALL, 0, "vendor"},
     {0x80000000, 0, ECX, ALL, 0, "vendor"},
     {0x80000000, 0, EDX, ALL, 0, "vendor"},
@@ -91,7 +97,7 @@ const struct cpuid_rule cpuid_rules[] = {
 
 const unsigned cpuid_rule_count = sizeof(cpuid_rules) / sizeof(cpuid_rules[0]);
 
-#define BASIC_LEAVES 14 /* 0 to 0xd */
+#define BASIC_LEAVES 14    /* 0 to 0xd */
 #define EXTENDED_LEAVES 31 /* 0x80000000 to 0x8000001e */
 #define CACHES 4
 #define COMPONENTS 64
@@ -104,10 +110,14 @@ const unsigned cpuid_rule_count = sizeof(cpuid_rules) / sizeof(cpuid_rules[0]);
 #define KVM_PV_EOI BIT(6)           /* EOI in memory */
 #define KVM_CLOCK_STABLE BIT(24)    /* the clock is the same on all CPUs */
 
-static struct cpuid basic[BASIC_LEAVES], extended[EXTENDED_LEAVES], signature[SIGNATURE_LEAVES], none;
-static struct cpuid features1; /* leaf 7, subleaf 1 */
-static struct cpuid caches[CACHES]; /* leaf 4, or 0x8000001d */
-static struct cpuid components[COMPONENTS]; /* leaf 0xd */
+static struct {
+    struct cpuid basic[BASIC_LEAVES], extended[EXTENDED_LEAVES], signature[SIGNATURE_LEAVES];
+    struct cpuid features1;              /* leaf 7, subleaf 1 */
+    struct cpuid caches[CACHES];         /* leaf 4, or 0x8000001d */
+    struct cpuid components[COMPONENTS]; /* leaf 0xd */
+} cpuid;
+
+static const struct cpuid none;
 static struct cpuid_machine machine;
 static unsigned id_bits; /* of an APIC id */
 static bool amd;
@@ -121,12 +131,12 @@ static uint32_t *reg_of(struct cpuid *c, unsigned reg)
 static struct cpuid *entry_of(uint32_t leaf, uint32_t subleaf)
 {
     if (leaf == 7 && subleaf == 1)
-        return &features1;
+        return &cpuid.features1;
     if (leaf == 0xd)
-        return subleaf < COMPONENTS ? &components[subleaf] : NULL;
+        return subleaf < COMPONENTS ? &cpuid.components[subleaf] : NULL;
     if (leaf - 0x80000000U < EXTENDED_LEAVES)
-        return &extended[leaf - 0x80000000U];
-    return leaf < BASIC_LEAVES ? &basic[leaf] : NULL;
+        return &cpuid.extended[leaf - 0x80000000U];
+    return leaf < BASIC_LEAVES ? &cpuid.basic[leaf] : NULL;
 }
 
 static void apply_rules(void)
@@ -149,15 +159,15 @@ static void build_topology(void)
 
     while (1U << id_bits < machine.vcpus)
         id_bits++;
-    basic[1].ebx |= machine.vcpus << 16;
+    cpuid.basic[1].ebx |= machine.vcpus << 16;
     if (machine.vcpus > 1)
-        basic[1].edx |= BIT(28);
+        cpuid.basic[1].edx |= BIT(28);
     if (amd) {
         if (machine.vcpus > 1)
-            extended[1].ecx |= BIT(1); /* the threads are cores */
-        extended[8].ecx = id_bits << 12 | cores;
+            cpuid.extended[1].ecx |= BIT(1); /* the threads are cores */
+        cpuid.extended[8].ecx = id_bits << 12 | cores;
     } else {
-        extended[1].ecx &= ~BIT(22);
+        cpuid.extended[1].ecx &= ~BIT(22);
     }
 }
 
@@ -168,10 +178,10 @@ static void build_caches(void)
     struct cpuid first;
 
     machine.host(leaf & 0x80000000U, 0, &first);
-    if (first.eax < leaf || (amd && !(extended[1].ecx & BIT(22))))
+    if (first.eax < leaf || (amd && !(cpuid.extended[1].ecx & BIT(22))))
         return;
     for (uint32_t i = 0; i < CACHES; i++) {
-        struct cpuid *c = &caches[i];
+        struct cpuid *c = &cpuid.caches[i];
         machine.host(leaf, i, c);
         if (!(c->eax & 0x1f)) {
             *c = none;
@@ -188,21 +198,21 @@ static void build_xsave(void)
 {
     struct cpuid host;
 
-    if (!(basic[1].ecx & BIT(26))) {
+    if (!(cpuid.basic[1].ecx & BIT(26))) {
         machine.xcr0 = 0;
-        components[1] = none;
+        cpuid.components[1] = none;
         return;
     }
-    components[0].eax = (uint32_t)machine.xcr0;
-    components[0].edx = (uint32_t)(machine.xcr0 >> 32);
-    components[0].ecx = 576; /* legacy area and header */
+    cpuid.components[0].eax = (uint32_t)machine.xcr0;
+    cpuid.components[0].edx = (uint32_t)(machine.xcr0 >> 32);
+    cpuid.components[0].ecx = 576; /* legacy area and header */
     for (uint32_t i = 2; i < COMPONENTS; i++) {
         if (!(machine.xcr0 >> i & 1))
             continue;
         machine.host(0xd, i, &host);
-        components[i] = (struct cpuid){.eax = host.eax, .ebx = host.ebx, .ecx = host.ecx & 2};
-        if (host.eax + host.ebx > components[0].ecx)
-            components[0].ecx = host.eax + host.ebx;
+        cpuid.components[i] = (struct cpuid){.eax = host.eax, .ebx = host.ebx, .ecx = host.ecx & 2};
+        if (host.eax + host.ebx > cpuid.components[0].ecx)
+            cpuid.components[0].ecx = host.eax + host.ebx;
     }
 }
 
@@ -210,16 +220,16 @@ static void build_xsave(void)
 static void drop_without_state(void)
 {
     if ((machine.xcr0 & 0x6) != 0x6) {
-        basic[1].ecx &= ~(BIT(12) | BIT(28) | BIT(29));
-        basic[7].ebx &= ~BIT(5);
-        basic[7].ecx &= ~(BIT(9) | BIT(10));
-        features1.eax &= ~BIT(4);
+        cpuid.basic[1].ecx &= ~(BIT(12) | BIT(28) | BIT(29));
+        cpuid.basic[7].ebx &= ~BIT(5);
+        cpuid.basic[7].ecx &= ~(BIT(9) | BIT(10));
+        cpuid.features1.eax &= ~BIT(4);
     }
     if ((machine.xcr0 & 0xe6) != 0xe6) {
-        basic[7].ebx &= ~(BIT(16) | BIT(17) | BIT(21) | BIT(28) | BIT(30) | BIT(31));
-        basic[7].ecx &= ~(BIT(1) | BIT(6) | BIT(11) | BIT(12) | BIT(14));
-        basic[7].edx &= ~BIT(8);
-        features1.eax &= ~BIT(5);
+        cpuid.basic[7].ebx &= ~(BIT(16) | BIT(17) | BIT(21) | BIT(28) | BIT(30) | BIT(31));
+        cpuid.basic[7].ecx &= ~(BIT(1) | BIT(6) | BIT(11) | BIT(12) | BIT(14));
+        cpuid.basic[7].edx &= ~BIT(8);
+        cpuid.features1.eax &= ~BIT(5);
     }
 }
 
@@ -228,20 +238,22 @@ void cpuid_init(const struct cpuid_machine *m)
     struct cpuid host;
 
     machine = *m;
+    memset(&cpuid, 0, sizeof(cpuid));
+    id_bits = 0;
     apply_rules();
-    amd = basic[0].ebx == 0x68747541; /* "Auth" of AuthenticAMD */
-    basic[0].eax = BASIC_LEAVES - 1;
+    amd = cpuid.basic[0].ebx == 0x68747541; /* "Auth" of AuthenticAMD */
+    cpuid.basic[0].eax = BASIC_LEAVES - 1;
     machine.host(0x80000000, 0, &host);
-    extended[0].eax = host.eax < 0x80000008 ? 0x80000008 : host.eax;
-    if (extended[0].eax > 0x8000001e)
-        extended[0].eax = 0x8000001e;
+    cpuid.extended[0].eax = host.eax < 0x80000008 ? 0x80000008 : host.eax;
+    if (cpuid.extended[0].eax > 0x8000001e)
+        cpuid.extended[0].eax = 0x8000001e;
     build_topology();
     build_caches();
     build_xsave();
     drop_without_state();
-    signature[0] = (struct cpuid){CPUID_SIGNATURE + SIGNATURE_LEAVES - 1, 0x4b4d564b, 0x564b4d56, 0x4d};
-    signature[1].eax = KVM_CLOCK | KVM_NOP_IO_DELAY | KVM_PV_EOI | KVM_CLOCK_STABLE;
-    signature[16] = (struct cpuid){machine.tsc_khz, machine.apic_khz, 0, 0};
+    cpuid.signature[0] = (struct cpuid){CPUID_SIGNATURE + SIGNATURE_LEAVES - 1, 0x4b4d564b, 0x564b4d56, 0x4d};
+    cpuid.signature[1].eax = KVM_CLOCK | KVM_NOP_IO_DELAY | KVM_PV_EOI | KVM_CLOCK_STABLE;
+    cpuid.signature[16] = (struct cpuid){machine.tsc_khz, machine.apic_khz, 0, 0};
 }
 
 /* Levels of the topology: threads of a core (there is one), cores. */
@@ -263,11 +275,11 @@ static void answer_xsave(uint32_t subleaf, uint64_t xcr0, struct cpuid *out)
 {
     uint32_t standard = 576, compact = 576;
 
-    *out = subleaf < COMPONENTS ? components[subleaf] : none;
+    *out = subleaf < COMPONENTS ? cpuid.components[subleaf] : none;
     if (subleaf > 1)
         return;
     for (uint32_t i = 2; xcr0 >> i && i < COMPONENTS; i++) {
-        const struct cpuid *c = &components[i];
+        const struct cpuid *c = &cpuid.components[i];
         if (!(xcr0 >> i & 1))
             continue;
         if (c->ecx & 2)
@@ -276,30 +288,30 @@ static void answer_xsave(uint32_t subleaf, uint64_t xcr0, struct cpuid *out)
         if (c->eax + c->ebx > standard)
             standard = c->eax + c->ebx;
     }
-    if (components[0].eax)
+    if (cpuid.components[0].eax)
         out->ebx = subleaf ? compact : standard;
 }
 
 /* The numbers that go into leaves of an AMD CPU. */
 static void answer_extended(uint32_t leaf, uint32_t subleaf, uint32_t number, struct cpuid *out)
 {
-    *out = extended[leaf - 0x80000000U];
-    if (!amd || !(extended[1].ecx & BIT(22)))
+    *out = cpuid.extended[leaf - 0x80000000U];
+    if (!amd || !(cpuid.extended[1].ecx & BIT(22)))
         return;
     if (leaf == 0x8000001d && subleaf < CACHES)
-        *out = caches[subleaf];
+        *out = cpuid.caches[subleaf];
     else if (leaf == 0x8000001e)
         *out = (struct cpuid){.eax = number, .ebx = number};
 }
 
 void cpuid_answer(uint32_t leaf, uint32_t subleaf, const struct cpuid_vcpu *vcpu, struct cpuid *out)
 {
-    if (leaf - 0x80000000U <= extended[0].eax - 0x80000000U) {
+    if (leaf - 0x80000000U <= cpuid.extended[0].eax - 0x80000000U) {
         answer_extended(leaf, subleaf, vcpu->number, out);
         return;
     }
     if (leaf - CPUID_SIGNATURE < SIGNATURE_LEAVES) {
-        *out = signature[leaf - CPUID_SIGNATURE];
+        *out = cpuid.signature[leaf - CPUID_SIGNATURE];
         return;
     }
     *out = none;
@@ -307,16 +319,16 @@ void cpuid_answer(uint32_t leaf, uint32_t subleaf, const struct cpuid_vcpu *vcpu
         return;
     switch (leaf) {
     case 1:
-        *out = basic[1];
+        *out = cpuid.basic[1];
         out->ebx |= vcpu->number << 24;
         out->ecx |= vcpu->osxsave ? BIT(27) : 0;
         break;
     case 4:
         if (!amd && subleaf < CACHES)
-            *out = caches[subleaf];
+            *out = cpuid.caches[subleaf];
         break;
     case 7:
-        *out = subleaf == 0 ? basic[7] : subleaf == 1 ? features1 : none;
+        *out = subleaf == 0 ? cpuid.basic[7] : subleaf == 1 ? cpuid.features1 : none;
         break;
     case 0xb:
         answer_levels(subleaf, vcpu->number, out);
@@ -325,7 +337,7 @@ void cpuid_answer(uint32_t leaf, uint32_t subleaf, const struct cpuid_vcpu *vcpu
         answer_xsave(subleaf, vcpu->xcr0, out);
         break;
     default:
-        *out = basic[leaf];
+        *out = cpuid.basic[leaf];
     }
 }
 
@@ -341,5 +353,5 @@ bool cpuid_is_amd(void)
 
 unsigned cpuid_physical_bits(void)
 {
-    return extended[8].eax & 0xff;
+    return cpuid.extended[8].eax & 0xff;
 }

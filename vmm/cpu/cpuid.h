@@ -19,9 +19,9 @@ struct cpuid {
 /* What the answers depend on besides the host's CPU. */
 struct cpuid_machine {
     unsigned vcpus;
-    uint64_t xcr0;          /* components that the kernel switches: all that the guest may enable */
-    uint32_t tsc_khz;       /* of the guest's TSC */
-    uint32_t apic_khz;      /* of the LAPIC's timer, undivided */
+    uint64_t xcr0;     /* components that the kernel switches: all that the guest may enable */
+    uint32_t tsc_khz;  /* of the guest's TSC */
+    uint32_t apic_khz; /* of the LAPIC's timer, undivided */
     void (*host)(uint32_t leaf, uint32_t subleaf, struct cpuid *out); /* the CPU's own instruction */
 };
 

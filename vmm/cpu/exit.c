@@ -30,12 +30,15 @@ uint32_t exit_cpuid(struct vcpu *v, struct nova_arch_state *s)
 {
     uint32_t leaf = (uint32_t)s->gpr[0], subleaf = (uint32_t)s->gpr[1];
     unsigned length = insn_length(v, s);
-    struct cpuid_vcpu self = {.number = v->number, .xcr0 = v->xcr0};
+    struct cpuid_vcpu self = {.number = v->number};
     struct cpuid out;
 
-    if (!length || (leaf == 1 && !v->complete))
+    if (!length || (!v->complete && (leaf == 1 || leaf == 0xd)))
         return vcpu_again(v);
-    self.osxsave = leaf == 1 && s->cr4 & CR4_OSXSAVE;
+    if (v->complete) {
+        self.xcr0 = s->xcr0;
+        self.osxsave = s->cr4 & CR4_OSXSAVE;
+    }
     cpuid_answer(leaf, subleaf, &self, &out);
     s->gpr[0] = out.eax;
     s->gpr[1] = out.ecx;
@@ -100,7 +103,7 @@ uint32_t exit_xsetbv(struct vcpu *v, struct nova_arch_state *s)
     if (!length)
         return vcpu_again(v);
     insn_skip(s, length);
-    s->xcr0 = v->xcr0 = value;
+    s->xcr0 = value;
     return vcpu_resume(v, s, NOVA_MTD_XSAVE | NOVA_MTD_RIP | NOVA_MTD_STA);
 }
 

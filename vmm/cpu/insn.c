@@ -33,7 +33,8 @@ static void remember(struct vcpu *v, const struct nova_arch_state *s, struct emu
     uint64_t gpa;
     const void *code;
 
-    if (length > 8 || emu_translate(emu, s->rip + (emu_mode(s) == 8 ? 0 : s->cs.base), EMU_EXECUTE, &gpa) != EMU_DONE)
+    if (length > 8 ||
+        emu_translate(emu, s->rip + (emu_mode(s) == 8 ? 0 : s->cs.base), EMU_EXECUTE, &gpa) != EMU_DONE)
         return;
     code = gpa % 4096 <= 4088 ? access_ops.ram(v, gpa, 8) : 0;
     if (!code)

@@ -38,7 +38,7 @@ uint32_t machine_phase = MACHINE_STOPPED, machine_epoch;
 struct boot_state machine_entry;
 
 static uint32_t posted, parked; /* atomic */
-static uint32_t shown; /* atomic: vCPUs that have filled in their registers */
+static uint32_t shown;          /* atomic: vCPUs that have filled in their registers */
 static const struct machine_config *config;
 static unsigned broken_vcpu; /* with `broken`: the first one */
 static const char *broken;   /* atomic */
@@ -187,9 +187,8 @@ static void act(uint32_t what)
 {
     if (what & POST_BROKEN)
         report_broken();
-    if (what & POST_OFF) {
+    if (what & POST_OFF)
         end(0);
-    }
     if (what & POST_TRIPLE && config->stop_on_triple_fault)
         end(1);
     if (what & (POST_RESET | POST_TRIPLE)) {

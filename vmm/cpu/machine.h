@@ -15,8 +15,8 @@
 
 enum machine_phase { MACHINE_STOPPED, MACHINE_PAUSED, MACHINE_RUNNING };
 
-extern uint32_t machine_phase; /* atomic */
-extern uint32_t machine_epoch; /* counts starts; constant while vCPUs run */
+extern uint32_t machine_phase;          /* atomic */
+extern uint32_t machine_epoch;          /* counts starts; constant while vCPUs run */
 extern struct boot_state machine_entry; /* how the first vCPU starts; likewise */
 
 /* From the configuration; constant. */

@@ -34,12 +34,14 @@ enum who { ANY, INTEL, AMD };
 struct rule {
     uint32_t msr;
     uint8_t who; /* on whose CPUs it exists */
-    enum msr_result (*read)(struct vcpu *vcpu, const struct rule *rule, uint64_t *value);  /* null: `constant` */
-    enum msr_result (*write)(struct vcpu *vcpu, const struct rule *rule, uint64_t value); /* null: it faults */
+    enum msr_result (*read)(struct vcpu *vcpu, const struct rule *rule,
+                            uint64_t *value); /* null: `constant` */
+    enum msr_result (*write)(struct vcpu *vcpu, const struct rule *rule,
+                             uint64_t value); /* null: it faults */
     uint64_t constant;
-    uint8_t stored;     /* place in vcpu->stored */
-    uint16_t field;     /* offset in the message */
-    uint32_t mtd;       /* of that field */
+    uint8_t stored; /* place in vcpu->stored */
+    uint16_t field; /* offset in the message */
+    uint32_t mtd;   /* of that field */
     const char *reason;
 };
 
@@ -100,7 +102,8 @@ static enum msr_result write_mtrr_default(struct vcpu *vcpu, const struct rule *
 {
     (void)vcpu;
     (void)rule;
-    return value & ~0xcffUL || (value & 0xff) > 6 || (value & 0xff) == 2 || (value & 0xff) == 3 ? MSR_FAULT : MSR_DONE;
+    return value & ~0xcffUL || (value & 0xff) > 6 || (value & 0xff) == 2 || (value & 0xff) == 3 ? MSR_FAULT
+                                                                                                : MSR_DONE;
 }
 
 static enum msr_result write_zero(struct vcpu *vcpu, const struct rule *rule, uint64_t value)
@@ -171,14 +174,16 @@ static const struct rule rules[] = {
     {0x00000017, INTEL, NULL, NULL, .reason = "platform id, for microcode"},
     {0x0000001b, ANY, read_apic_base, write_apic_base, .reason = "APIC base"},
     {0x0000003a, INTEL, NULL, NULL, .constant = 1, .reason = "feature control: locked, no VMX"},
-    {0x0000008b, INTEL, NULL, write_ignored, .constant = 0xffffffff00000000, .reason = "microcode level: no reason to update"},
+    {0x0000008b, INTEL, NULL, write_ignored, .constant = 0xffffffff00000000,
+     .reason = "microcode level: no reason to update"},
     {0x0000008b, AMD, NULL, write_ignored, .constant = 0x01000065, .reason = "microcode level"},
     {0x000000ce, INTEL, NULL, NULL, .reason = "platform info: nothing special"},
     {0x000000fe, ANY, NULL, NULL, .reason = "MTRR capabilities: none"},
     {0x00000174, ANY, NULL, NULL, FIELD(sysenter_cs, SYSENTER), .reason = "SYSENTER_CS"},
     {0x00000175, ANY, NULL, NULL, FIELD(sysenter_esp, SYSENTER), .reason = "SYSENTER_ESP"},
     {0x00000176, ANY, NULL, NULL, FIELD(sysenter_eip, SYSENTER), .reason = "SYSENTER_EIP"},
-    {0x000001a0, INTEL, NULL, write_ignored, .constant = 0x1801, .reason = "misc enable: fast strings; no BTS, no PEBS"},
+    {0x000001a0, INTEL, NULL, write_ignored, .constant = 0x1801,
+     .reason = "misc enable: fast strings; no BTS, no PEBS"},
     {0x000001d9, ANY, NULL, write_zero, .reason = "debug control"},
     {0x00000277, ANY, NULL, NULL, FIELD(pat, PAT), .reason = "PAT"},
     {0x000002ff, ANY, NULL, write_mtrr_default, .constant = 0x806, .reason = "MTRR default type: write-back"},
@@ -188,7 +193,8 @@ static const struct rule rules[] = {
     {0xc0000080, ANY, NULL, NULL, FIELD(efer, EFER), .reason = "EFER"},
     {0xc0000081, ANY, NULL, NULL, FIELD(star, SYSCALL), .reason = "STAR"},
     {0xc0000082, ANY, NULL, NULL, FIELD(lstar, SYSCALL), .reason = "LSTAR"},
-    {0xc0000083, ANY, read_stored, write_stored, .stored = 0, .reason = "CSTAR: SYSCALL in compatibility mode"},
+    {0xc0000083, ANY, read_stored, write_stored, .stored = 0,
+     .reason = "CSTAR: SYSCALL in compatibility mode"},
     {0xc0000084, ANY, NULL, NULL, FIELD(fmask, SYSCALL), .reason = "FMASK"},
     {0xc0000100, ANY, NULL, NULL, FIELD(fs.base, FS_GS), .reason = "FS base"},
     {0xc0000101, ANY, NULL, NULL, FIELD(gs.base, FS_GS), .reason = "GS base"},
@@ -221,7 +227,8 @@ enum msr_result msr_read(struct vcpu *v, const struct nova_arch_state *s, uint32
 
     if (msr >= X2APIC_FIRST && msr <= X2APIC_LAST) {
         vcpu_eoi_sync(v);
-        return v->lapic.base & LAPIC_BASE_X2APIC && lapic_read(&v->lapic, msr - X2APIC_FIRST, time_now(), value)
+        return v->lapic.base & LAPIC_BASE_X2APIC &&
+                       lapic_read(&v->lapic, msr - X2APIC_FIRST, time_now(), value)
                    ? MSR_DONE
                    : MSR_FAULT;
     }
@@ -285,13 +292,15 @@ static bool state_allowed(const struct rule *r, const struct nova_arch_state *s,
     }
 }
 
-enum msr_result msr_write(struct vcpu *v, struct nova_arch_state *s, uint32_t msr, uint64_t value, uint32_t *mtd)
+enum msr_result msr_write(struct vcpu *v, struct nova_arch_state *s, uint32_t msr, uint64_t value,
+                          uint32_t *mtd)
 {
     const struct rule *r;
 
     if (msr >= X2APIC_FIRST && msr <= X2APIC_LAST) {
         vcpu_eoi_sync(v);
-        return v->lapic.base & LAPIC_BASE_X2APIC && lapic_write(&v->lapic, msr - X2APIC_FIRST, time_now(), value)
+        return v->lapic.base & LAPIC_BASE_X2APIC &&
+                       lapic_write(&v->lapic, msr - X2APIC_FIRST, time_now(), value)
                    ? MSR_DONE
                    : MSR_FAULT;
     }

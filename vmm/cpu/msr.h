@@ -22,8 +22,10 @@ enum msr_result {
 };
 
 /* `state` has what vcpu->complete says. A write adds to `mtd` what it has changed of the state. */
-enum msr_result msr_read(struct vcpu *vcpu, const struct nova_arch_state *state, uint32_t msr, uint64_t *value);
-enum msr_result msr_write(struct vcpu *vcpu, struct nova_arch_state *state, uint32_t msr, uint64_t value, uint32_t *mtd);
+enum msr_result msr_read(struct vcpu *vcpu, const struct nova_arch_state *state, uint32_t msr,
+                         uint64_t *value);
+enum msr_result msr_write(struct vcpu *vcpu, struct nova_arch_state *state, uint32_t msr, uint64_t value,
+                          uint32_t *mtd);
 
 /* After power-on. */
 void msr_reset(struct vcpu *vcpu);

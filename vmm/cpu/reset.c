@@ -37,7 +37,6 @@ static uint32_t power_on(struct vcpu *v, struct nova_arch_state *s)
     s->sel_gst = NOVA_SEL_GST;
     s->sel_pio = NOVA_SEL_PIO;
     s->sel_msr = NOVA_SEL_MSR;
-    v->xcr0 = 1;
     v->complete = true;
     return MTD_STATE | NOVA_MTD_CTRL | NOVA_MTD_TLB | NOVA_MTD_SPACES;
 }

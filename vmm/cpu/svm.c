@@ -73,8 +73,14 @@ static uint32_t exit_ac(struct vcpu *v, struct nova_arch_state *s)
     return vcpu_resume(v, s, vcpu_exception(s, VECTOR_AC, true, 0));
 }
 
-#define UNDEFINED(name) {name, exit_undefined, MTD_EVENTS, 0}
-#define FAULT(name) {name, exit_fault, MTD_EVENTS, 0}
+#define UNDEFINED(name)                                                                                      \
+    {                                                                                                        \
+        name, exit_undefined, MTD_EVENTS, 0                                                                  \
+    }
+#define FAULT(name)                                                                                          \
+    {                                                                                                        \
+        name, exit_fault, MTD_EVENTS, 0                                                                      \
+    }
 
 static const struct exit exits_svm[NOVA_VM_EVENTS] = {
     [0x10] = {"CR0", exit_cr, MTD_EMULATE, NOVA_MTD_RIP | NOVA_MTD_STA | NOVA_MTD_CR | NOVA_MTD_EFER},
@@ -117,8 +123,8 @@ static const struct exit exits_svm[NOVA_VM_EVENTS] = {
 const struct vendor vendor_svm = {
     .exits = exits_svm,
     .svm = true,
-    .ctrl_pri = INTERCEPT_RDPMC | INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT | INTERCEPT_INVLPGA | INTERCEPT_IO |
-                INTERCEPT_MSR | INTERCEPT_TASK_SWITCH | INTERCEPT_SHUTDOWN,
+    .ctrl_pri = INTERCEPT_RDPMC | INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT | INTERCEPT_INVLPGA |
+                INTERCEPT_IO | INTERCEPT_MSR | INTERCEPT_TASK_SWITCH | INTERCEPT_SHUTDOWN,
     .ctrl_sec = (INTERCEPT_2_SVM & ~INTERCEPT_2_RDTSCP) | INTERCEPT_2_WBINVD | INTERCEPT_2_MONITOR |
                 INTERCEPT_2_XSETBV | INTERCEPT_2_RDPRU,
 };

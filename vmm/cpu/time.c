@@ -6,7 +6,6 @@
 
 #include "cpu/time.h"
 
-
 #define NS_PER_S 1000000000U
 
 static uint64_t frequency, offset;

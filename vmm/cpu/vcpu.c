@@ -133,7 +133,8 @@ static void wait(struct vcpu *v)
 
     timer_stop(v);
     if (word_block(&v->word))
-        nova_hc_ctrl_sm(v->wake, deadline == LAPIC_NEVER ? 0 : time_deadline(deadline), NOVA_SM_DOWN | NOVA_SM_ZERO);
+        nova_hc_ctrl_sm(v->wake, deadline == LAPIC_NEVER ? 0 : time_deadline(deadline),
+                        NOVA_SM_DOWN | NOVA_SM_ZERO);
 }
 
 /* The phase of the machine has changed. What is asked meanwhile is added to `asked`. */
@@ -166,7 +167,8 @@ static uint32_t look(struct vcpu *v, struct nova_arch_state *s, uint32_t *asked)
  */
 static uint32_t show(struct vcpu *v, struct nova_arch_state *s)
 {
-    if (v->complete || v->state == VCPU_WAIT_SIPI) {
+    v->show = !v->complete && v->state != VCPU_WAIT_SIPI;
+    if (!v->show) {
         v->registers = *s;
         machine_registers(v->number);
         return 0;
@@ -206,6 +208,8 @@ uint32_t vcpu_resume(struct vcpu *v, struct nova_arch_state *s, uint32_t mtd)
     for (;;) {
         uint32_t asked = word_take(&v->word);
 
+        if (v->show && v->complete)
+            asked |= VCPU_REGISTERS;
         if (asked & WORD_REQUESTS & ~(uint32_t)VCPU_INTERRUPT)
             mtd |= serve(v, s, asked);
         if (v->lapic.deadline != LAPIC_NEVER && v->lapic.deadline <= time_now())

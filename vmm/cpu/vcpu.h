@@ -19,8 +19,8 @@ enum vcpu_request {
     VCPU_INTERRUPT = 1 << 0, /* its LAPIC has accepted one, or its timer may have expired */
     VCPU_NMI = 1 << 1,
     VCPU_INIT = 1 << 2,
-    VCPU_SIPI = 1 << 3,    /* by vcpu_sipi() */
-    VCPU_PAUSE = 1 << 4,   /* the phase of the machine has changed (cpu/machine.h) */
+    VCPU_SIPI = 1 << 3,     /* by vcpu_sipi() */
+    VCPU_PAUSE = 1 << 4,    /* the phase of the machine has changed (cpu/machine.h) */
     VCPU_REGISTERS = 1 << 5 /* all registers shall be reported */
 };
 

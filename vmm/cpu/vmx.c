@@ -29,7 +29,8 @@ static uint32_t exit_io(struct vcpu *v, struct nova_arch_state *s)
 
     if (info & IO_STRING)
         return access_string(v, s);
-    return access_port(v, s, (uint16_t)(info >> 16), (info & IO_SIZE) + 1, info & IO_IN, s->rip + s->inst_len);
+    return access_port(v, s, (uint16_t)(info >> 16), (info & IO_SIZE) + 1, info & IO_IN,
+                       s->rip + s->inst_len);
 }
 
 /* Table 28-3: writes to CR0, CR4 and CR8, reads of CR8. */
@@ -61,8 +62,14 @@ static uint32_t exit_exception(struct vcpu *v, struct nova_arch_state *s)
     return vcpu_resume(v, s, vcpu_exception(s, VECTOR_AC, true, 0));
 }
 
-#define UNDEFINED(name) {name, exit_undefined, MTD_EVENTS, 0}
-#define FAULT(name) {name, exit_fault, MTD_EVENTS, 0}
+#define UNDEFINED(name)                                                                                      \
+    {                                                                                                        \
+        name, exit_undefined, MTD_EVENTS, 0                                                                  \
+    }
+#define FAULT(name)                                                                                          \
+    {                                                                                                        \
+        name, exit_fault, MTD_EVENTS, 0                                                                      \
+    }
 
 static const struct exit exits_vmx[NOVA_VM_EVENTS] = {
     [0] = {"exception", exit_exception, NOVA_MTD_QUAL | MTD_EVENTS, 0},

@@ -22,6 +22,8 @@
 #include "dev/lapic_timer.h"
 #include "dev/machine.h"
 
+#include <stddef.h>
+
 enum {
     ID = 0x02,
     VERSION = 0x03,
@@ -100,14 +102,20 @@ static bool is_x2(const struct lapic *lapic)
     return base(lapic) & LAPIC_BASE_X2APIC;
 }
 
+/* Two words of a map at once: this is looked at before each entry to the guest. */
+typedef uint64_t __attribute__((may_alias)) pair;
+_Static_assert(offsetof(struct lapic, irr) % 8 == 0 && offsetof(struct lapic, isr) % 8 == 0, "");
+
 /* Highest bit of a map of 256, or -1. */
 static int highest(const uint32_t *map)
 {
-    for (int i = 7; i >= 0; i--) {
-        uint32_t word = load(&map[i]);
+    const pair *words = (const pair *)map;
+
+    for (int i = 3; i >= 0; i--) {
+        uint64_t word = __atomic_load_n(&words[i], __ATOMIC_RELAXED);
 
         if (word)
-            return i * 32 + 31 - __builtin_clz(word);
+            return i * 64 + 63 - __builtin_clzl(word);
     }
     return -1;
 }

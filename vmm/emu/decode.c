@@ -273,7 +273,7 @@ static unsigned operand_size(unsigned mode, const struct prefixes *prefixes, con
 
     if ((form->flags & WIDTH && !(opcode & 1)) || (opcode & ~7U) == 0xb0)
         return 1;
-    if (form->flags & PORT && size == 8)
+    if ((form->flags & PORT && size == 8) || (opcode == 0x0fc3 && size == 2))
         return 4;
     return form->flags & STACK && mode == 8 && size == 4 ? 8 : size;
 }
@@ -294,7 +294,7 @@ static bool take_immediate(struct reader *reader, unsigned flags, struct emu_ins
         return take(reader, insn->address_size, &insn->offset);
     }
     if (flags & IMM8)
-        return take_signed(reader, 1, &insn->immediate);
+        return (flags & PORT ? take : take_signed)(reader, 1, &insn->immediate);
     if (flags & IMMV)
         return take_signed(reader, insn->size, &insn->immediate);
     return !(flags & IMMZ) || take_signed(reader, insn->size < 4 ? insn->size : 4, &insn->immediate);
@@ -345,7 +345,7 @@ static void apply_form(const struct form *form, unsigned mode, const struct pref
         insn->src_size = 1;
     else if (form->flags & SOURCE_2)
         insn->src_size = 2;
-    else if (opcode == 0x63 && insn->size == 8)
+    else if (opcode == 0x63)
         insn->src_size = 4;
 }
 
@@ -360,7 +360,8 @@ static void apply_segment(unsigned override, struct emu_insn *insn)
 /* Combinations that are undefined. */
 static bool is_undefined(const struct form *form, const struct emu_insn *insn)
 {
-    return (insn->lock && !(insn->memory && insn->dst == EMU_RM && is_lockable(insn->op))) ||
+    return insn->op == INVALID ||
+           (insn->lock && !(insn->memory && insn->dst == EMU_RM && is_lockable(insn->op))) ||
            (form->flags & MEMORY && !insn->memory) ||
            (insn->src == EMU_SEG && (insn->modrm >> 3 & 7) > SEGMENT_GS);
 }
@@ -391,8 +392,8 @@ enum emu_result emu_decode(const uint8_t *bytes, size_t count, unsigned mode, st
     if (form->flags & MODRM && !take_modrm(&reader, mode, prefixes.rex, form->flags & REGISTERS, insn))
         return EMU_SHORT;
     apply_form(form, mode, &prefixes, insn);
-    if (insn->op >= UNKNOWN)
-        return insn->op == UNKNOWN ? EMU_UNSUPPORTED : EMU_FAULT;
+    if (insn->op == UNKNOWN || (insn->opcode == 0x63 && insn->size == 2))
+        return EMU_UNSUPPORTED; /* the second: CPUs differ in what they read */
     if (!take_immediate(&reader, form->flags, insn))
         return EMU_SHORT;
     insn->length = (uint8_t)reader.at;

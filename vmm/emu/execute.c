@@ -249,7 +249,7 @@ static enum emu_result execute_simple(struct emu *emu)
         else if (to_memory && writes && !emu_replace(emu, &place, old, value))
             continue;
         write_second(emu, old, equal);
-        if (!to_memory && writes)
+        if (!to_memory && writes && (insn->op != EMU_CMPXCHG || equal))
             write_operand_register(emu, operand_register(insn, insn->dst), insn->size, value);
         emu->state->rflags = rflags;
         return emu_finish(emu);

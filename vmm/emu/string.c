@@ -53,7 +53,7 @@ enum emu_result emu_port(struct emu *emu)
 {
     const struct emu_insn *insn = &emu->insn;
     bool immediate = insn->src == EMU_IMMEDIATE || insn->dst == EMU_IMMEDIATE;
-    uint16_t port = (uint16_t)(immediate ? insn->immediate & 0xff : emu->state->gpr[RDX]);
+    uint16_t port = (uint16_t)(immediate ? insn->immediate : emu->state->gpr[RDX]);
     enum emu_result result = check_port(emu, port, insn->size);
 
     if (result != EMU_DONE)
@@ -115,6 +115,7 @@ static enum emu_result iterate(struct emu *emu, struct place *source, struct pla
         advance(emu, RSI);
     if (to)
         advance(emu, RDI);
+    emu->step = state->rflags & FLAG_TF;
     return EMU_DONE;
 }
 

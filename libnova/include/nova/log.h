@@ -36,7 +36,7 @@ void nova_log_flush(void);
 
 /**
  * Reads what was typed at the console: up to `size` bytes, at least 1 unless the deadline has passed. Returns
- * how many; #NOVA_ERR_TIMEOUT; #NOVA_ERR_ABSENT without a console server; #NOVA_ERR_DENIED without `keyboard = yes`. One thread at a time.
+ * how many; #NOVA_ERR_TIMEOUT; #NOVA_ERR_ABSENT without a console server; #NOVA_ERR_DENIED without `console = yes`. One thread at a time.
  *
  * Example: `long n = nova_log_read(text, sizeof(text), NOVA_NEVER);`
  */
