@@ -142,10 +142,10 @@ static void console_main(void *context)
                 monitor_command((uint64_t)command);
             feed();
         }
-        if (__atomic_load_n(&head, __ATOMIC_ACQUIRE) == tail)
-            continue;
-        nova_sleep_until(nova_now() + COLLECT);
-        __atomic_store_n(&waiting, 0, __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&waiting, __ATOMIC_SEQ_CST)) {
+            nova_sleep_until(nova_now() + COLLECT);
+            __atomic_store_n(&waiting, 0, __ATOMIC_SEQ_CST);
+        }
         flush();
     }
 }

@@ -40,7 +40,7 @@ struct cpu {
     uint32_t hazard;
     uint32_t apic_id;
     struct tss tss;       /* RSP0 tells the current EC: see cpu_ec */
-    struct ec *fpu_owner; /* unless the current EC has an FPU: whose state is in the registers, or null */
+    struct ec *fpu_owner; /* unless a host EC with FPU is current: whose state is in the registers, or null */
     const struct space_bitmap *pio_mapped; /* whose I/O bitmap is mapped; null: none */
     bool switch_slow;   /* to change the space takes more than a new CR3: PCID, IBPB, or FPU state to save */
     bool idle;          /* halted, or as good as: uses nothing that was looked up; others read it */

@@ -66,7 +66,7 @@ unsigned ec_create(const struct ec_config *config, struct ec **result)
     ec->fpu = config->fpu ? page_alloc(&pd->account, fpu_order) : 0;
     ec->obj = bind(pd, OBJECT_OBJ);
     ec->hst = bind(pd, OBJECT_HST);
-    ec->pio = config->guest ? 0 : bind(pd, OBJECT_PIO);
+    ec->pio = bind(pd, OBJECT_PIO);
     if ((page && !ec->utcb) || (config->fpu && !ec->fpu))
         status = NOVA_MEM_OBJ;
     else if (!ec->obj || !ec->hst || (!ec->pio && !config->guest))

@@ -277,6 +277,8 @@ _Noreturn void ipc_reply_slow(uint64_t mtd, struct ec *ec)
     struct cpu *cpu = ec->cpu;
     uint64_t rip = READ_ONCE(ec->utcb->arch.rip);
 
+    if (caller && ec_is_guest(caller) && caller->hazard.arch)
+        vcpu_reply(cpu, ec, vcpu_of(caller), mtd);
     if (UNLIKELY(!caller || (caller->hazard.any & ~HAZARD_BUSY) != HAZARD_ARCH ||
                  (uint32_t)mtd != NOVA_MTD_RIP || rip >= USER_END || caller->cont != CONT_IRET ||
                  !switch_is_quick(ec, caller)))

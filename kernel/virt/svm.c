@@ -457,12 +457,17 @@ static __attribute__((noinline)) _Noreturn void handle(struct cpu *cpu, struct v
         exception(cpu, vcpu, VECTOR_AC);
     case EXIT_EXCEPTION + VECTOR_MC:
         panic("machine check in a guest on CPU %u", cpu->id);
+    case EXIT_NPF:
+        vcpu_event(cpu, vcpu, EVENT_NPF);
     default:
-        vcpu_event(cpu, vcpu,
-                   vmcb->exit_code < EVENT_NPF    ? (unsigned)vmcb->exit_code
-                   : vmcb->exit_code == EXIT_NPF ? EVENT_NPF
-                                                 : EVENT_INVALID);
+        vcpu_event(cpu, vcpu, vmcb->exit_code < EVENT_NPF ? (unsigned)vmcb->exit_code : EVENT_INVALID);
     }
+}
+
+/* Exit codes that are none of the kernel's business, and the same as the numbers of their events. */
+static inline bool is_plain(uint64_t code)
+{
+    return LIKELY(code > EXIT_IRET && code < EVENT_NPF) || code - EXIT_VINTR < EXIT_IRET - EXIT_VINTR;
 }
 
 /* svm_enter of virt/svm_run.S comes here with an empty stack. */
@@ -474,6 +479,8 @@ _Noreturn void svm_exit(struct vcpu *vcpu)
     vcpu_left(vcpu);
     vmcb->inject = 0;
     vmcb->tlb_control = 0;
+    if (LIKELY(is_plain(vmcb->exit_code) && !vcpu->armed))
+        vcpu_event(cpu, vcpu, (unsigned)vmcb->exit_code);
     if (vmcb->rip != vcpu->iret_rip)
         vcpu->iret_rip = NO_IRET;
     handle(cpu, vcpu, vmcb);

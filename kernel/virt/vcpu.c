@@ -6,6 +6,7 @@
 
 #include "core/ipc.h"
 #include "core/switch.h"
+#include "entry/exit.h"
 #include "lib/console.h"
 #include "lib/string.h"
 #include "nova/abi/cap.h"
@@ -124,12 +125,32 @@ static bool xcr0_valid(uint64_t v)
                       (!avx512 || (avx512 == 0xe0 && v & 4)) && (!mpx || mpx == 0x18));
 }
 
-/* The guest has run with another XCR0 than the host's. */
-void vcpu_left_xcr0(struct vcpu *vcpu, uint64_t xcr0)
+void vcpu_load(struct vcpu *vcpu)
 {
-    xsetbv(0, fpu_xcr0);
+    vcpu->loaded = true;
+    if (vcpu->xcr0 != fpu_xcr0 && fpu_xcr0)
+        xsetbv(0, vcpu->xcr0);
+    if (vcpu->tsc_aux)
+        wrmsr(MSR_TSC_AUX, vcpu->tsc_aux);
+}
+
+/* XSETBV exits, but not on all emulators: looks what XCR0 is. */
+static void look(struct vcpu *vcpu)
+{
+    uint64_t xcr0 = vcpu->loaded && fpu_xcr0 ? xgetbv(0) : vcpu->xcr0;
+
     if (xcr0_valid(xcr0))
         vcpu->xcr0 = xcr0;
+}
+
+void vcpu_unload(struct vcpu *vcpu)
+{
+    look(vcpu);
+    if (fpu_xcr0)
+        xsetbv(0, fpu_xcr0);
+    if (vcpu->tsc_aux)
+        wrmsr(MSR_TSC_AUX, 0);
+    vcpu->loaded = false;
 }
 
 /* The space of a type that a selector of the handler names, with a reference; null if the vCPU cannot have it. */
@@ -164,7 +185,7 @@ static bool assign(struct vcpu *vcpu, const struct ec *handler, const struct nov
     return ok;
 }
 
-void vcpu_state_out(struct vcpu *vcpu, struct nova_arch_state *s, uint32_t mtd)
+static inline void state_out(struct vcpu *vcpu, struct nova_arch_state *s, uint32_t mtd)
 {
     const struct frame *f = &vcpu->ec.frame;
 
@@ -177,6 +198,7 @@ void vcpu_state_out(struct vcpu *vcpu, struct nova_arch_state *s, uint32_t mtd)
         s->inj_error = vcpu->inj_error;
     }
     if (mtd & NOVA_MTD_XSAVE) {
+        look(vcpu);
         s->xcr0 = vcpu->xcr0;
         s->xss = 0;
     }
@@ -191,15 +213,21 @@ static bool msrs_in(struct vcpu *vcpu, const struct nova_arch_state *s, uint32_t
     uint64_t xcr0 = mtd & NOVA_MTD_XSAVE ? READ_ONCE(s->xcr0) : vcpu->xcr0;
     uint64_t xss = mtd & NOVA_MTD_XSAVE ? READ_ONCE(s->xss) : 0;
     uint64_t tsc_aux = mtd & NOVA_MTD_TSC ? READ_ONCE(s->tsc_aux) : vcpu->tsc_aux;
+    bool loaded = vcpu->loaded;
 
     if (!xcr0_valid(xcr0) || xss || tsc_aux > (cpu_has_tsc_aux ? UINT32_MAX : 0))
         return false;
+    if (loaded)
+        vcpu_unload(vcpu);
     vcpu->xcr0 = xcr0;
     vcpu->tsc_aux = tsc_aux;
+    if (loaded)
+        vcpu_load(vcpu);
     return true;
 }
 
-bool vcpu_state_in(struct vcpu *vcpu, const struct ec *handler, const struct nova_arch_state *s, uint32_t mtd)
+static inline bool state_in(struct vcpu *vcpu, const struct ec *handler, const struct nova_arch_state *s,
+                            uint32_t mtd)
 {
     struct frame *f = &vcpu->ec.frame;
     bool valid = true;
@@ -224,6 +252,16 @@ bool vcpu_state_in(struct vcpu *vcpu, const struct ec *handler, const struct nov
     return true;
 }
 
+void vcpu_state_out(struct vcpu *vcpu, struct nova_arch_state *s, uint32_t mtd)
+{
+    state_out(vcpu, s, mtd);
+}
+
+bool vcpu_state_in(struct vcpu *vcpu, const struct ec *handler, const struct nova_arch_state *s, uint32_t mtd)
+{
+    return state_in(vcpu, handler, s, mtd);
+}
+
 _Noreturn void vcpu_run(struct cpu *cpu, struct vcpu *vcpu)
 {
     if (UNLIKELY(vcpu->invalid)) {
@@ -237,9 +275,56 @@ _Noreturn void vcpu_run(struct cpu *cpu, struct vcpu *vcpu)
     virt->run(vcpu);
 }
 
+/*
+ * The fast path: the handler is in the same PD, waits, and has no FPU. So memory and ports are those of the handler
+ * already, and the guest's FPU state stays where it is.
+ */
+static inline bool is_quick(const struct vcpu *vcpu, const struct ec *handler)
+{
+    return LIKELY(handler->hst == vcpu->ec.hst && vcpu->ec.fpu && !handler->fpu);
+}
+
 _Noreturn void vcpu_event(struct cpu *cpu, struct vcpu *vcpu, unsigned event)
 {
-    ipc_event(cpu, &vcpu->ec, event);
+    struct ec *ec = &vcpu->ec;
+    cap c = obj_lookup(ec->caps, ec->evt + event);
+    struct pt *pt = cap_object(c);
+    struct ec *handler = cap_has(c, RIGHT(PT, NOVA_PT_EVENT)) ? pt->ec : 0;
+    uint32_t mtd;
+
+    if (UNLIKELY(!handler || handler->cpu != cpu || handler->hazard.any || !is_quick(vcpu, handler)))
+        ipc_event(cpu, ec, event);
+    mtd = READ_ONCE(pt->mtd);
+    ec->event = (uint16_t)event;
+    state_out(vcpu, &handler->utcb->arch, mtd);
+    ec->callee = handler;
+    ec->hazard.arch = true;
+    handler->caller = ec;
+    handler->hazard.busy = true;
+    bases_load(handler);
+    cpu_set_ec(cpu, handler);
+    cpu->fpu_owner = ec;
+    cpu->switch_slow = true;
+    write_cr0(CPU_CR0 | CR0_TS);
+    exit_with(handler, mtd, pt->pid, pt->ip);
+}
+
+/* The way back. */
+_Noreturn void vcpu_reply(struct cpu *cpu, struct ec *handler, struct vcpu *vcpu, uint64_t mtd)
+{
+    struct ec *ec = &vcpu->ec;
+
+    if (UNLIKELY((ec->hazard.any & ~HAZARD_BUSY) != (HAZARD_ARCH | SLOW_GUEST << 24) || cpu->fpu_owner != ec ||
+                 !is_quick(vcpu, handler) || ec->cont != CONT_GUEST ||
+                 !state_in(vcpu, handler, &handler->utcb->arch, (uint32_t)mtd)))
+        ipc_reply(cpu, handler, mtd);
+    ec->callee = 0;
+    ec->hazard.arch = false;
+    handler->hazard.busy = false;
+    bases_save(handler);
+    cpu_set_ec(cpu, ec);
+    __asm__ volatile("clts");
+    vcpu_run(cpu, vcpu);
 }
 
 /* Opens a window for it: exception_kernel of entry/exception.c handles it and does not come back. */

@@ -27,9 +27,10 @@
  *
  *   general-purpose registers   ec.frame.gpr, by assembly; those that the hardware keeps elsewhere
  *                               (RSP; with SVM also RAX) are up to the vendor
- *   FPU                         ec.fpu, by x86/fpu.c, always in the format and with the components of the host's XCR0
+ *   FPU                         ec.fpu, by x86/fpu.c, always with the components of the host's XCR0
  *   FS, GS base of the host     loaded when an EC of the host becomes current; a run may leave anything there
- *   XCR0, TSC_AUX               struct vcpu, loaded by vcpu_enter, the host's by vcpu_left
+ *   XCR0, TSC_AUX               struct vcpu; loaded along with the FPU state, by x86/fpu.c, that is, they may stay
+ *                               loaded while a handler of the same PD runs
  *   XSS                         always 0: the kernel has no XSAVES
  *   DR0 to DR3                  struct vcpu, unless cpu->debug_owner is this vCPU: then in the registers
  *   DR6, DR7                    vendor. The host needs DR7 = 0x400 and clobbers DR6
@@ -48,9 +49,6 @@
 #include "core/cpu.h"
 #include "core/space.h"
 #include "nova/abi/utcb.h"
-#include "x86/asm.h"
-#include "x86/cpu.h"
-#include "x86/fpu.h"
 
 /* Interruption information (specification, 8.7.3.2), which is also the format of VMX and, but for the windows, of SVM. */
 #define INJ_VECTOR 0xffU
@@ -92,6 +90,7 @@ struct vcpu {
     uint64_t cr0_hidden; /* CR0_CD and CR0_NW as the VMM set them: for the vendor */
     uint32_t inj_info;   /* to be injected, and windows wanted, as the VMM wrote them */
     uint32_t inj_error;
+    bool loaded;  /* XCR0 and TSC_AUX are those of the guest */
     bool invalid; /* the VMM set something that cannot be run; what it was keeps its old value */
 
     /* For the vendor alone. */
@@ -203,6 +202,9 @@ _Noreturn void vcpu_run(struct cpu *cpu, struct vcpu *vcpu);
 _Noreturn void vcpu_event(struct cpu *cpu, struct vcpu *vcpu, unsigned event);
 _Noreturn void vcpu_interrupt(struct cpu *cpu, struct vcpu *vcpu);
 
+/* ipc_reply of a handler to a guest: the fast path. */
+_Noreturn void vcpu_reply(struct cpu *cpu, struct ec *handler, struct vcpu *vcpu, uint64_t mtd);
+
 static inline _Noreturn void vcpu_again(struct cpu *cpu, struct vcpu *vcpu)
 {
     leave(cpu, &vcpu->ec);
@@ -211,7 +213,10 @@ static inline _Noreturn void vcpu_again(struct cpu *cpu, struct vcpu *vcpu)
 /* The rare parts of the next two. */
 void vcpu_refresh(struct cpu *cpu, struct vcpu *vcpu);
 void vcpu_load_debug(struct cpu *cpu, struct vcpu *vcpu);
-void vcpu_left_xcr0(struct vcpu *vcpu, uint64_t xcr0);
+
+/* XCR0 and TSC_AUX of a guest, and back to those of the host. */
+void vcpu_load(struct vcpu *vcpu);
+void vcpu_unload(struct vcpu *vcpu);
 
 /* Last thing before the guest is entered, and the first thing after it was left. */
 static inline void vcpu_enter(struct cpu *cpu, struct vcpu *vcpu)
@@ -225,21 +230,14 @@ static inline void vcpu_enter(struct cpu *cpu, struct vcpu *vcpu)
     if (UNLIKELY(vcpu->generation != __atomic_load_n(&vcpu->gst->generation, __ATOMIC_SEQ_CST) ||
                  vcpu->tag >> 16 != cpu->tag_generation))
         vcpu_refresh(cpu, vcpu);
-    if (UNLIKELY(vcpu->xcr0 != fpu_xcr0) && fpu_xcr0)
-        xsetbv(0, vcpu->xcr0);
-    if (UNLIKELY(vcpu->tsc_aux))
-        wrmsr(MSR_TSC_AUX, vcpu->tsc_aux);
+    if (UNLIKELY(!vcpu->ec.fpu))
+        vcpu_load(vcpu);
 }
 
 static inline void vcpu_left(struct vcpu *vcpu)
 {
-    if (UNLIKELY(vcpu->tsc_aux))
-        wrmsr(MSR_TSC_AUX, 0);
-    if (LIKELY(fpu_xcr0)) {
-        uint64_t xcr0 = xgetbv(0); /* XSETBV exits, but not on all emulators */
-        if (UNLIKELY(xcr0 != fpu_xcr0))
-            vcpu_left_xcr0(vcpu, xcr0);
-    }
+    if (UNLIKELY(!vcpu->ec.fpu))
+        vcpu_unload(vcpu);
 }
 
 #endif

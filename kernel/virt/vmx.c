@@ -82,6 +82,7 @@ struct vmx_cr vmx_cr[2] = {
 #define EPTP_BITS 0x1eUL /* 4 levels, tables are write-back */
 #define DR6_EVENTS 0xe00fUL
 #define DR7_GD BIT(13)
+#define INJ_TYPE_OTHER 7U /* a monitor trap for the VMM: pointless, and Bochs stops */
 
 struct vmx_controls vmx_controls;
 
@@ -299,6 +300,14 @@ static void vmx_flush(struct vcpu *v, bool space, bool all)
     vmwrite(VMCS_VPID, v->tag & 0xffff);
 }
 
+/* The state is refused. The VMM has a chance to correct it; what was to be injected is forgotten. */
+static _Noreturn void refused(struct vcpu *v)
+{
+    v->inj_info &= INJ_WINDOW_INTR | INJ_WINDOW_NMI;
+    vmwrite(VMCS_ENTRY_INFO, 0);
+    vcpu_event(v->ec.cpu, v, REASON_INVALID_STATE);
+}
+
 _Noreturn void vmx_enter(struct vcpu *v, bool launched);
 
 static _Noreturn void vmx_run(struct vcpu *v)
@@ -313,6 +322,8 @@ static _Noreturn void vmx_run(struct vcpu *v)
         primary |= PRIMARY_NMI_WINDOW;
     vmx_set_primary(v, primary);
     if (v->inj_info & INJ_VALID) {
+        if (INJ_TYPE(v->inj_info) == INJ_TYPE_OTHER)
+            refused(v);
         vmwrite(VMCS_ENTRY_INFO, v->inj_info & ~(INJ_WINDOW_INTR | INJ_WINDOW_NMI));
         vmwrite(VMCS_ENTRY_ERROR, v->inj_error);
     }
@@ -340,13 +351,7 @@ static void host_again(struct vcpu *v)
     vcpu_left(v);
 }
 
-/* The CPU refuses the state: from virt/vmx_entry.S, or because the exit says so. The VMM has a chance to correct it. */
-static _Noreturn void refused(struct vcpu *v)
-{
-    vmwrite(VMCS_ENTRY_INFO, 0);
-    vcpu_event(v->ec.cpu, v, REASON_INVALID_STATE);
-}
-
+/* From virt/vmx_entry.S. */
 _Noreturn void vmx_refused(struct vcpu *v)
 {
     uint64_t error = vmread(VMCS_ERROR);

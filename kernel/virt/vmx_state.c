@@ -19,6 +19,7 @@
 #define ACTIVITY_HLT 1U
 #define WINDOWS (INJ_WINDOW_INTR | INJ_WINDOW_NMI)
 #define EFER_LMA BIT(10)
+#define CR0_PG BIT(31)
 #define VAPIC_TPR 0x80
 
 /* What most exits do not need. */
@@ -241,6 +242,14 @@ void vmx_state_out(struct vcpu *v, struct nova_arch_state *s, uint32_t mtd)
         rare_out(v, s, mtd);
 }
 
+/* The control must equal EFER.LMA. So without paging the CPU refuses LMA; Bochs would stop otherwise. */
+static void mode_in(void)
+{
+    bool long_mode = vmread(VMCS_EFER) & EFER_LMA && vmread(VMCS_CRS) & CR0_PG;
+
+    vmwrite(VMCS_ENTRY, vmx_controls.entry | (long_mode ? ENTRY_GUEST_64 : 0));
+}
+
 /* What the kernel writes to MSRs: WRMSR would fault with an address that is not canonical. */
 static bool syscall_in(struct vcpu *v, const struct nova_arch_state *s)
 {
@@ -274,14 +283,14 @@ static __attribute__((noinline)) bool rare_in(struct vcpu *v, const struct nova_
     for (unsigned i = 0; i < ARRAY_SIZE(plain); i++)
         if (mtd & plain[i].mtd)
             vmwrite(plain[i].field, *(const uint64_t *)((const char *)s + plain[i].at));
-    if (mtd & NOVA_MTD_EFER)
-        vmwrite(VMCS_ENTRY, vmx_controls.entry | (vmread(VMCS_EFER) & EFER_LMA ? ENTRY_GUEST_64 : 0));
     if (mtd & NOVA_MTD_CTRL)
         controls_in(v, s);
     if (mtd & NOVA_MTD_TPR)
         vmwrite(VMCS_TPR_THRESHOLD, s->tpr_threshold);
     if (mtd & NOVA_MTD_CR)
         ok = registers_in(v, s);
+    if (mtd & (NOVA_MTD_CR | NOVA_MTD_EFER))
+        mode_in();
     if (mtd & NOVA_MTD_SYSCALL)
         ok &= syscall_in(v, s);
     if (mtd & NOVA_MTD_KERNEL_GS)

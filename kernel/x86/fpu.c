@@ -2,7 +2,8 @@
  * FPU state. CPUs without XSAVE use FXSAVE.
  *
  * An EC with FPU is the owner of the registers while it runs. One without runs with CR0.TS set. It must not find another PD's state in the registers even
- * so (CPUs may read them speculatively), but within a PD saving and loading them would be for nothing.
+ * so (CPUs may read them speculatively), but within a PD saving and loading them would be for nothing. So a vCPU
+ * stays the owner while its handler runs, if that has no FPU.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -10,6 +11,7 @@
 #include "x86/fpu.h"
 
 #include "lib/string.h"
+#include "virt/virt.h"
 #include "x86/asm.h"
 #include "x86/cpu.h"
 
@@ -66,12 +68,18 @@ void fpu_initial(void *state)
     *(uint32_t *)((char *)state + 24) = 0x1f80;
 }
 
-/* Brings the state of an EC into the registers; null: that of nobody. */
+/* Brings the state of an EC into the registers; null: that of nobody. Guests have an XCR0 of their own. */
 static void own(struct cpu *cpu, struct ec *ec)
 {
-    if (cpu->fpu_owner)
-        save(cpu->fpu_owner->fpu);
+    struct ec *owner = cpu->fpu_owner;
+
+    if (owner && ec_is_guest(owner))
+        vcpu_unload(vcpu_of(owner));
+    if (owner)
+        save(owner->fpu);
     load(ec ? ec->fpu : initial);
+    if (ec && ec_is_guest(ec))
+        vcpu_load(vcpu_of(ec));
     cpu->fpu_owner = ec;
 }
 
@@ -84,7 +92,7 @@ void fpu_switch(struct cpu *cpu, struct ec *from, struct ec *to)
         if (cpu->fpu_owner != to)
             own(cpu, to);
     } else {
-        if (cpu->fpu_owner && cpu->fpu_owner->hst != to->hst) {
+        if (cpu->fpu_owner && (cpu->fpu_owner->hst != to->hst || ec_is_guest(to))) {
             __asm__ volatile("clts");
             own(cpu, 0);
         }
@@ -97,6 +105,8 @@ void fpu_forget(struct cpu *cpu, const struct ec *ec)
 {
     if (cpu->fpu_owner == ec) {
         __asm__ volatile("clts");
+        if (ec_is_guest(ec))
+            vcpu_unload(vcpu_of(cpu->fpu_owner));
         load(initial);
         write_cr0(CPU_CR0 | CR0_TS);
         cpu->fpu_owner = 0;

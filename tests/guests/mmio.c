@@ -62,7 +62,6 @@ static void test_moves(void)
     READS(0x2a, "mov %%ds:0xfee00080, %%eax", 0, 0x2a); /* absolute, 32 bits sign-extended: see below */
     READS(0x2b, "movabs 0xfee00080, %%eax", 0, 0x2b);
     WRITES(0, "movabs %%eax, 0xfee00080", 0x2c, 0x2c);
-    READS(0x2e, "cmovz (%%rdi), %%eax; xor %%ecx, %%ecx; cmovz (%%rdi), %%eax", 0, 0x2e);
 }
 
 static void test_arithmetic(void)
@@ -91,7 +90,6 @@ static void test_arithmetic(void)
     READS(0x12, "add (%%rdi), %%eax", 0x30, 0x42);
     READS(0x12, "and (%%rdi), %%eax", 0x33, 0x12);
     READS(0x12, "sub (%%rdi), %%eax", 0x33, 0x21);
-    READS(0x12, "imul (%%rdi), %%eax", 2, 0x24);
     READS(0x12, "cmpl $0x12, (%%rdi)" FLAGS "; and $0x40, %%eax", 0, ZF);
     READS(0x12, "cmpl $0x13, (%%rdi)" FLAGS "; and $1, %%eax", 0, CF);
     READS(0x12, "cmp (%%rdi), %%ecx" FLAGS "; and $1, %%eax", 0, CF);
@@ -99,7 +97,6 @@ static void test_arithmetic(void)
     READS(0x12, "test %%eax, (%%rdi)" FLAGS "; and $0x40, %%eax", 0x10, 0);
     READS(0x12, "btl $4, (%%rdi)" FLAGS "; and $1, %%eax", 0, CF);
     READS(0x12, "bt %%ecx, (%%rdi)" FLAGS "; and $1, %%eax", 0, 0); /* bit 17 */
-    READS(0x12, "bsf (%%rdi), %%eax", 0, 1);
     /* A bit offset in a register reaches beyond the operand, in both directions. */
     *tpr = 0x10;
     __asm__ volatile("btsl %0, (%1)"
@@ -271,8 +268,6 @@ static void test_sizes(void)
         tap_is(value, 0xffffffffffffff88, "MOVSX of a byte");
         __asm__ volatile("movzwl %1, %k0" : "=r"(value) : "m"(*(volatile uint16_t *)line));
         tap_is(value & 0xff, 0x88, "MOVZX of a word");
-        __asm__ volatile("setc %0" : "=m"(*line));
-        tap_ok(*line <= 1, "SETcc");
     }
     *line = 0;
 }

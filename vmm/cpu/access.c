@@ -83,6 +83,7 @@ static uint32_t emulate(struct vcpu *v, struct nova_arch_state *s, enum emu_hint
 {
     struct emu emu = {.state = s, .ops = &access_ops, .context = v, .hint = hint, .hint_gpa = gpa};
     uint32_t mtd = MTD_EMULATED;
+    uint64_t rip = s->rip;
 
     switch (emu_run(&emu)) {
     case EMU_FAULT:
@@ -94,19 +95,66 @@ static uint32_t emulate(struct vcpu *v, struct nova_arch_state *s, enum emu_hint
         break;
     case EMU_UNSUPPORTED:
         return vcpu_die(v, s, "instruction for a device is not supported");
+    case EMU_DONE:
+        if (hint != EMU_HINT_NONE)
+            insn_remember(v, &emu, rip, s->cr3);
+        break;
     default:
         break;
     }
     return vcpu_resume(v, s, mtd);
 }
 
+/* Moves between a register or a constant and memory, in 64-bit mode: almost all accesses to devices. */
+static bool is_plain_move(const struct emu_insn *i)
+{
+    return i->op == EMU_MOV && i->memory && !i->rep && !i->lock && i->address_size == 8 && i->segment < 4 &&
+           ((i->dst == EMU_RM && (i->src == EMU_REG || i->src == EMU_IMMEDIATE)) ||
+            (i->dst == EMU_REG && i->src == EMU_RM)) &&
+           (i->size != 1 || i->rex || i->reg < 4 || i->src == EMU_IMMEDIATE);
+}
+
+/* Whether the access that exited is all of the operand: not so if it begins in another page. */
+static bool is_whole(const struct emu_insn *i, const struct nova_arch_state *s, uint64_t gpa)
+{
+    uint64_t address = i->offset + (i->ip_relative ? s->rip + i->length : 0);
+
+    if (i->base != EMU_NO_REGISTER)
+        address += s->gpr[i->base];
+    if (i->index != EMU_NO_REGISTER)
+        address += s->gpr[i->index] << i->scale;
+    return !((address ^ gpa) & PAGE_MASK) && (gpa & PAGE_MASK) + i->size <= PAGE_MASK + 1;
+}
+
+/* A plain move whose decoding is known. */
+static uint32_t move(struct vcpu *v, struct nova_arch_state *s, const struct emu_insn *i, uint64_t gpa)
+{
+    uint64_t mask = i->size == 8 ? UINT64_MAX : (1UL << 8 * i->size) - 1, value, *reg = &s->gpr[i->reg];
+    uint32_t mtd = NOVA_MTD_RIP | NOVA_MTD_STA;
+
+    if (i->dst == EMU_RM) {
+        mmio_write(v, gpa, i->size, (i->src == EMU_REG ? *reg : i->immediate) & mask);
+    } else {
+        mmio_read(v, gpa, i->size, &value);
+        *reg = i->size == 4 ? value & mask : (*reg & ~mask) | (value & mask);
+        mtd |= i->reg < 8 ? NOVA_MTD_GPR_0_7 : NOVA_MTD_GPR_8_15;
+    }
+    insn_skip(s, i->length);
+    return is_lapic(v, gpa) ? vcpu_resume(v, s, mtd) : mtd;
+}
+
 /* A nested page fault or EPT violation. SVM: error code as of a page fault; VMX: bit 1 is a write, too. */
 uint32_t exit_memory(struct vcpu *v, struct nova_arch_state *s)
 {
+    const struct insn_entry *e = v->complete ? NULL : insn_find(v, s->rip, s->cr3);
     uint64_t gpa = s->qual[2];
 
     if (s->vect_info & INJ_VALID && !(vendor.svm && (s->vect_info >> 8 & 7) >= 4))
         return vcpu_die(v, s, "an interrupt is delivered through the registers of a device");
+    if (e && is_plain_move(&e->insn) && is_whole(&e->insn, s, gpa))
+        return move(v, s, &e->insn, gpa);
+    if (!v->complete)
+        return vcpu_again(v);
     return emulate(v, s, s->qual[0] & 2 ? EMU_HINT_WRITE : EMU_HINT_READ, gpa);
 }
 

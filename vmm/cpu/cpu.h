@@ -15,6 +15,7 @@
 #ifndef VMM_CPU_CPU_H
 #define VMM_CPU_CPU_H
 
+#include "cpu/insn.h"
 #include "cpu/msr.h"
 #include "cpu/vcpu.h"
 
@@ -28,17 +29,6 @@ enum vcpu_state {
     VCPU_RUNNING,
     VCPU_HALTED,
     VCPU_DEAD /* after an error that it cannot go on from, until the machine is reset */
-};
-
-#define INSN_CACHE 64
-
-/* An instruction that exited before: where its code is, and what it was then. */
-struct insn_entry {
-    uint64_t rip;
-    const void *code; /* in guest memory; 8 bytes can be read */
-    uint64_t bytes;   /* what they were, as far as the instruction goes */
-    uint64_t mask;
-    unsigned length;
 };
 
 struct vcpu {
@@ -85,7 +75,6 @@ struct exit {
 /* What depends on the vendor: virtualization, not the CPUID of the guest. */
 struct vendor {
     const struct exit *exits; /* by number of the event */
-    bool lengths;             /* messages have the length of the instruction */
     bool svm;
     uint32_t ctrl_pri, ctrl_sec; /* execution controls, besides those that the kernel wants */
 };
@@ -100,6 +89,9 @@ extern struct vendor vendor; /* what the host has; set once */
     (NOVA_MTD_GPR_0_7 | NOVA_MTD_GPR_8_15 | NOVA_MTD_RIP | NOVA_MTD_QUAL | NOVA_MTD_CS_SS | NOVA_MTD_DS_ES | \
      NOVA_MTD_FS_GS | NOVA_MTD_TR | NOVA_MTD_PDPTE | NOVA_MTD_CR | NOVA_MTD_EFER | MTD_EVENTS)
 #define MTD_EMULATED (NOVA_MTD_GPR_0_7 | NOVA_MTD_GPR_8_15 | NOVA_MTD_RIP | NOVA_MTD_RFLAGS | NOVA_MTD_STA)
+/* What suffices for an instruction that is known. */
+#define OUT_MEMORY                                                                                           \
+    (NOVA_MTD_GPR_0_7 | NOVA_MTD_GPR_8_15 | NOVA_MTD_RIP | NOVA_MTD_QUAL | NOVA_MTD_CR | MTD_EVENTS)
 /* All that can be read; of that, all that can be written. */
 #define MTD_ALL                                                                                              \
     (MTD_EMULATE | NOVA_MTD_LDTR | NOVA_MTD_GDTR | NOVA_MTD_IDTR | NOVA_MTD_DR | NOVA_MTD_XSAVE |            \

@@ -1,63 +1,88 @@
 /*
- * Lengths of instructions that exited: from the message, or, on CPUs that do not tell (SVM without next RIP), by decoding.
+ * Instructions that exited before: what was decoded at an address is remembered, for decoding needs most of the state, and
+ * takes time.
  *
- * Decoding needs most of the state, so it is remembered what was found at an address. An entry is used only if the code that
- * was found there is unchanged. A guest that runs two different instructions at one address, by two address spaces, could get the
- * length of the wrong one: its own instruction would be carried out wrongly, no more.
+ * An entry is used only if the code is still what it was at the place in memory where it was found. What a message does not
+ * tell is not compared: the page tables, and for lengths not even which ones. A guest that maps different instructions
+ * to one address, and both exit, could find the wrong one carried out: its own, and nobody else's harm.
  *
  * SPDX-License-Identifier: MIT
  */
 
-#include "cpu/cpu.h"
-#include "emu/emu.h"
+#include "cpu/insn.h"
+
 #include "cpu/access.h"
+#include "cpu/cpu.h"
+
+#include <nova/string.h>
+
+#define PAGE 4096UL
 
 static struct insn_entry *entry_of(struct vcpu *v, uint64_t rip)
 {
     return &v->cache[(rip ^ rip >> 6) % INSN_CACHE];
 }
 
-/* Bytes of guest memory, which may change at any time. */
-static uint64_t code_at(const void *code)
+/* Guest memory, which may change at any time. */
+static uint64_t load(const uint64_t *code)
 {
     uint64_t bytes;
 
-    __asm__ volatile("movq (%1), %0" : "=r"(bytes) : "r"(code) : "memory");
+    __asm__ volatile("movq (%1), %0" : "=r"(bytes) : "r"(code), "m"(*code));
     return bytes;
 }
 
-/* Remembers an instruction, if its code can be found and compared with one load. */
-static void remember(struct vcpu *v, const struct nova_arch_state *s, struct emu *emu, unsigned length)
+const struct insn_entry *insn_find(struct vcpu *v, uint64_t rip, uint64_t cr3)
 {
-    struct insn_entry *e = entry_of(v, s->rip);
-    uint64_t gpa;
-    const void *code;
+    const struct insn_entry *e = entry_of(v, rip);
 
-    if (length > 8 ||
-        emu_translate(emu, s->rip + (emu_mode(s) == 8 ? 0 : s->cs.base), EMU_EXECUTE, &gpa) != EMU_DONE)
+    if (e->rip != rip || e->cr3 != cr3 || !e->code || (load(e->code) ^ e->bytes[0]) & e->mask[0] ||
+        (e->mask[1] && (load(e->code + 1) ^ e->bytes[1]) & e->mask[1]))
+        return NULL;
+    return e;
+}
+
+/* Bits of `n` bytes. */
+static uint64_t mask_of(unsigned n)
+{
+    return n >= 8 ? UINT64_MAX : (1UL << 8 * n) - 1;
+}
+
+void insn_remember(struct vcpu *v, struct emu *emu, uint64_t rip, uint64_t cr3)
+{
+    const struct nova_arch_state *s = emu->state;
+    struct insn_entry *e = entry_of(v, rip);
+    unsigned length = emu->insn.length;
+    uint64_t gpa, linear = rip + (emu_mode(s) == 8 ? 0 : s->cs.base);
+    const uint64_t *code;
+
+    if (emu_translate(emu, linear, EMU_EXECUTE, &gpa) != EMU_DONE || gpa % PAGE > PAGE - 16)
         return;
-    code = gpa % 4096 <= 4088 ? access_ops.ram(v, gpa, 8) : 0;
+    code = access_ops.ram(v, gpa, 16);
     if (!code)
         return;
-    *e = (struct insn_entry){
-        .rip = s->rip, .code = code, .mask = UINT64_MAX >> (64 - 8 * length), .length = length};
-    e->bytes = code_at(code) & e->mask;
+    *e = (struct insn_entry){.rip = rip, .cr3 = cr3, .code = code, .insn = emu->insn};
+    memcpy(e->bytes, emu->bytes, length);
+    e->mask[0] = mask_of(length);
+    e->mask[1] = length > 8 ? mask_of(length - 8) : 0;
 }
 
 unsigned insn_length(struct vcpu *v, const struct nova_arch_state *s)
 {
-    const struct insn_entry *e = entry_of(v, s->rip);
-    struct emu emu = {.state = (struct nova_arch_state *)s, .ops = &access_ops, .context = v};
+    const struct insn_entry *e;
+    struct emu emu;
     unsigned length;
 
-    if (vendor.lengths)
+    if (s->inst_len)
         return s->inst_len;
-    if (e->code && e->rip == s->rip && (code_at(e->code) & e->mask) == e->bytes)
-        return e->length;
+    e = insn_find(v, s->rip, 0);
+    if (e)
+        return e->insn.length;
     if (!v->complete)
         return 0;
+    emu = (struct emu){.state = (struct nova_arch_state *)s, .ops = &access_ops, .context = v};
     length = emu_length(&emu);
     if (length)
-        remember(v, s, &emu, length);
+        insn_remember(v, &emu, s->rip, 0);
     return length;
 }

@@ -22,6 +22,7 @@ cpu_headers = \
 	cpu/access.h \
 	cpu/cpu.h \
 	cpu/cpuid.h \
+	cpu/insn.h \
 	cpu/machine.h \
 	cpu/msr.h \
 	cpu/time.h \

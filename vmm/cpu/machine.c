@@ -25,6 +25,8 @@
 #include <nova/string.h>
 #include <nova/sync.h>
 
+#define RESET_VECTOR 0xffff0UL
+
 enum {
     POST_OFF = 1 << 0,
     POST_RESET = 1 << 1,
@@ -131,6 +133,22 @@ static void go(void)
     ask_all();
 }
 
+/*
+ * What is at the reset vector of real mode, where Linux jumps to for a reset if the machine has neither the firmware of EFI
+ * nor full ACPI hardware: a write to the reset register, in 16-bit code.
+ */
+static void write_reset_vector(void)
+{
+    static const uint8_t code[] = {
+        0xba, ACPI_RESET & 0xff, ACPI_RESET >> 8, /* mov $ACPI_RESET, %dx */
+        0xb0, ACPI_RESET_VALUE,                   /* mov $ACPI_RESET_VALUE, %al */
+        0xee,                                     /* out %al, %dx */
+        0xf4, 0xeb, 0xfd                          /* 1: hlt; jmp 1b */
+    };
+
+    memcpy(ram_at(RESET_VECTOR, sizeof(code)), code, sizeof(code));
+}
+
 /* As after power-on: devices, memory, the guest's system. Guest memory is zero the first time. */
 static void set_up(void)
 {
@@ -147,6 +165,7 @@ static void set_up(void)
     uart_reset();
     rtc_reset();
     acpi_write(vcpu_count);
+    write_reset_vector();
     error = boot_load((const void *)info->kernel_start, info->kernel_size, (const void *)info->initrd_start,
                       info->initrd_size, config->cmdline, &machine_entry);
     if (error) {

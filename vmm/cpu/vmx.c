@@ -99,7 +99,7 @@ static const struct exit exits_vmx[NOVA_VM_EVENTS] = {
     [36] = UNDEFINED("MWAIT"),
     [39] = UNDEFINED("MONITOR"),
     [40] = {"PAUSE", exit_nothing, OUT_SKIP, OUT_SKIP},
-    [48] = {"memory", exit_memory, MTD_EMULATE, MTD_EMULATED},
+    [48] = {"memory", exit_memory, OUT_MEMORY, MTD_EMULATED},
     [50] = UNDEFINED("INVEPT"),
     [53] = UNDEFINED("INVVPID"),
     [54] = {"WBINVD", exit_nothing, OUT_SKIP, OUT_SKIP},
@@ -110,7 +110,6 @@ static const struct exit exits_vmx[NOVA_VM_EVENTS] = {
 
 const struct vendor vendor_vmx = {
     .exits = exits_vmx,
-    .lengths = true,
     .ctrl_pri =
         PRIMARY_HLT | PRIMARY_MWAIT | PRIMARY_RDPMC | PRIMARY_CR8 | PRIMARY_MONITOR | PRIMARY_SECONDARY,
     .ctrl_sec = SECONDARY_RDTSCP | SECONDARY_WBINVD | SECONDARY_INVPCID,

@@ -34,11 +34,6 @@ struct form {
     uint16_t flags; /* 0: unsupported */
 };
 
-struct reader {
-    const uint8_t *bytes;
-    unsigned count, at;
-};
-
 /* Forms of ADD to CMP by the low three bits of the opcode. */
 static const struct form alu_forms[6] = {
     {0, EMU_RM, EMU_REG, MODRM | WIDTH},       {0, EMU_RM, EMU_REG, MODRM | WIDTH},
@@ -140,142 +135,228 @@ static const struct form two_byte[256] = {
     [0xc3] = {EMU_MOV, EMU_RM, EMU_REG, MODRM | MEMORY | NO_PREFIX}, /* MOVNTI */
 };
 
-/* 0f 38: only these two rows are of interest. */
-static const struct form *three_byte(uint8_t opcode, unsigned rep, bool operand_prefix)
-{
-    static const struct form invpcid = {EMU_CONTROL, EMU_REG, EMU_RM, MODRM | MEMORY};
-    static const struct form movbe[2] = {{EMU_MOVBE, EMU_REG, EMU_RM, MODRM | MEMORY},
-                                         {EMU_MOVBE, EMU_RM, EMU_REG, MODRM | MEMORY}};
+/* 0f 38: only these are of interest. */
+static const struct form invpcid = {EMU_CONTROL, EMU_REG, EMU_RM, MODRM | MEMORY};
+static const struct form movbe[2] = {{EMU_MOVBE, EMU_REG, EMU_RM, MODRM | MEMORY},
+                                     {EMU_MOVBE, EMU_RM, EMU_REG, MODRM | MEMORY}};
 
-    if (opcode == 0x82 && operand_prefix && !rep)
-        return &invpcid;
-    return (opcode & 0xfe) == 0xf0 && !rep ? &movbe[opcode & 1] : NULL;
-}
+struct decoder {
+    const uint8_t *bytes;
+    unsigned count, at, mode;
+    bool operand_prefix, address_prefix;
+    uint8_t rex, override; /* segment, or EMU_NO_REGISTER */
+    struct emu_insn *insn;
+};
 
-/* Next `size` bytes as a number; false if there are not so many. */
-static bool take(struct reader *reader, unsigned size, uint64_t *value)
+/* Next byte; false if there is none. */
+static bool take_byte(struct decoder *decoder, uint8_t *byte)
 {
-    if (reader->count - reader->at < size)
+    if (decoder->at == decoder->count)
         return false;
-    *value = 0;
-    for (unsigned i = 0; i < size; i++)
-        *value |= (uint64_t)reader->bytes[reader->at++] << 8 * i;
+    *byte = decoder->bytes[decoder->at++];
     return true;
 }
 
-static bool take_signed(struct reader *reader, unsigned size, uint64_t *value)
+/* Next `size` bytes as a number. */
+static bool take(struct decoder *decoder, unsigned size, uint64_t *value)
 {
-    bool good = take(reader, size, value);
+    uint64_t number = 0;
 
-    *value = good ? sign_extend(*value, size) : 0;
-    return good;
+    if (decoder->count - decoder->at < size)
+        return false;
+    for (unsigned i = 0; i < size; i++)
+        number |= (uint64_t)decoder->bytes[decoder->at++] << 8 * i;
+    *value = number;
+    return true;
 }
 
-struct prefixes {
-    bool operand, address, lock;
-    uint8_t rep, rex;
-    uint8_t segment; /* or EMU_NO_REGISTER */
-};
+static bool take_signed(struct decoder *decoder, unsigned size, uint64_t *value)
+{
+    if (!take(decoder, size, value))
+        return false;
+    *value = sign_extend(*value, size);
+    return true;
+}
 
 /* Prefixes and the first byte that is none. REX counts only right before the opcode (volume 2, 2.2.1). */
-static bool take_prefixes(struct reader *reader, unsigned mode, struct prefixes *prefixes, uint64_t *opcode)
+static bool take_prefixes(struct decoder *decoder, uint8_t *opcode)
 {
-    static const uint8_t overrides[4] = {SEGMENT_ES, SEGMENT_CS, SEGMENT_SS, SEGMENT_DS};
+    struct emu_insn *insn = decoder->insn;
 
-    *prefixes = (struct prefixes){.segment = EMU_NO_REGISTER};
-    while (take(reader, 1, opcode)) {
-        uint8_t byte = (uint8_t)*opcode;
+    while (take_byte(decoder, opcode)) {
+        uint8_t byte = *opcode;
 
-        if (mode == 8 && (byte & 0xf0) == 0x40) {
-            prefixes->rex = byte;
+        if (decoder->mode == 8 && (byte & 0xf0) == 0x40) {
+            decoder->rex = byte;
             continue;
         }
-        if (byte == 0x66) {
-            prefixes->operand = true;
-        } else if (byte == 0x67) {
-            prefixes->address = true;
-        } else if (byte == 0xf0) {
-            prefixes->lock = true;
-        } else if (byte == 0xf2 || byte == 0xf3) {
-            prefixes->rep = byte;
-        } else if (byte == 0x64 || byte == 0x65) {
-            prefixes->segment = (uint8_t)(byte - 0x64 + SEGMENT_FS);
-        } else if ((byte & 0xe7) == 0x26) {
-            /* In 64-bit mode these have no effect. */
-            prefixes->segment = mode == 8 ? prefixes->segment : overrides[byte >> 3 & 3];
-        } else {
+        switch (byte) {
+        case 0x26:
+        case 0x2e:
+        case 0x36:
+        case 0x3e:
+            /* ES, CS, SS, DS: without effect in 64-bit mode. */
+            decoder->override = decoder->mode == 8 ? decoder->override : byte >> 3 & 3;
+            break;
+        case 0x64:
+        case 0x65:
+            decoder->override = (uint8_t)(byte - 0x64 + SEGMENT_FS);
+            break;
+        case 0x66:
+            decoder->operand_prefix = true;
+            break;
+        case 0x67:
+            decoder->address_prefix = true;
+            break;
+        case 0xf0:
+            insn->lock = true;
+            break;
+        case 0xf2:
+        case 0xf3:
+            insn->rep = byte;
+            break;
+        default:
+            insn->rex = decoder->rex;
             return true;
         }
-        prefixes->rex = 0;
+        decoder->rex = 0;
     }
     return false;
 }
 
+/* Opcode, after its first byte, and its form; *form is null if it is not in the tables. */
+static bool take_opcode(struct decoder *decoder, uint8_t opcode, const struct form **form)
+{
+    struct emu_insn *insn = decoder->insn;
+
+    insn->opcode = opcode;
+    *form = opcode < 0x40 && (opcode & 7) < 6 ? &alu_forms[opcode & 7] : &one_byte[opcode];
+    if (opcode == 0x90 && decoder->rex & 1)
+        *form = &one_byte[0x91];
+    if (opcode != 0x0f)
+        return true;
+    if (!take_byte(decoder, &opcode))
+        return false;
+    insn->opcode = (uint16_t)(0x0f00 | opcode);
+    *form = &two_byte[opcode];
+    if (opcode != 0x38)
+        return true;
+    if (!take_byte(decoder, &opcode))
+        return false;
+    insn->opcode = (uint16_t)(0x3800 | opcode);
+    *form = NULL;
+    if (opcode == 0x82 && decoder->operand_prefix && !insn->rep)
+        *form = &invpcid;
+    else if ((opcode & 0xfe) == 0xf0 && !insn->rep)
+        *form = &movbe[opcode & 1];
+    return true;
+}
+
 /* Address of 16 bits: volume 2, table 2-1. */
-static bool take_address_16(struct reader *reader, struct emu_insn *insn)
+static bool take_address_16(struct decoder *decoder)
 {
     static const uint8_t bases[8] = {RBX, RBX, RBP, RBP, RSI, RDI, RBP, RBX};
     static const uint8_t indices[4] = {RSI, RDI, RSI, RDI};
+    struct emu_insn *insn = decoder->insn;
     unsigned mod = insn->modrm >> 6, rm = insn->modrm & 7;
 
+    if (mod == 0 && rm == 6)
+        return take_signed(decoder, 2, &insn->offset);
     insn->base = bases[rm];
     insn->index = rm < 4 ? indices[rm] : EMU_NO_REGISTER;
-    if (mod == 0 && rm == 6) {
-        insn->base = EMU_NO_REGISTER;
-        return take_signed(reader, 2, &insn->offset);
-    }
-    return mod == 0 || take_signed(reader, mod, &insn->offset);
+    return mod == 0 || take_signed(decoder, mod, &insn->offset);
 }
 
 /* Addresses of 32 and 64 bits: volume 2, tables 2-2, 2-3 and 2-7. */
-static bool take_address(struct reader *reader, unsigned mode, unsigned rex, struct emu_insn *insn)
+static bool take_address(struct decoder *decoder)
 {
+    struct emu_insn *insn = decoder->insn;
     unsigned mod = insn->modrm >> 6, base = insn->modrm & 7;
-    uint64_t sib;
+    uint8_t sib;
 
     if (base == 4) {
-        if (!take(reader, 1, &sib))
+        if (!take_byte(decoder, &sib))
             return false;
         base = sib & 7;
-        insn->scale = (uint8_t)(sib >> 6);
-        insn->index = (uint8_t)((sib >> 3 & 7) | (rex & 2) << 2);
+        insn->scale = sib >> 6;
+        insn->index = (uint8_t)((sib >> 3 & 7) | (decoder->rex & 2) << 2);
         insn->index = insn->index == RSP ? EMU_NO_REGISTER : insn->index;
     } else if (mod == 0 && base == 5) {
-        insn->ip_relative = mode == 8;
+        insn->ip_relative = decoder->mode == 8;
     }
     if (mod == 0 && base == 5)
-        return take_signed(reader, 4, &insn->offset);
-    insn->base = (uint8_t)(base | (rex & 1) << 3);
-    return mod == 0 || take_signed(reader, mod == 1 ? 1 : 4, &insn->offset);
+        return take_signed(decoder, 4, &insn->offset);
+    insn->base = (uint8_t)(base | (decoder->rex & 1U) << 3);
+    return mod == 0 || take_signed(decoder, mod == 1 ? 1 : 4, &insn->offset);
 }
 
 /* ModRM and what belongs to it. */
-static bool take_modrm(struct reader *reader, unsigned mode, unsigned rex, bool registers,
-                       struct emu_insn *insn)
+static bool take_modrm(struct decoder *decoder, bool registers)
 {
-    uint64_t modrm;
+    struct emu_insn *insn = decoder->insn;
 
-    if (!take(reader, 1, &modrm))
+    if (!take_byte(decoder, &insn->modrm))
         return false;
-    insn->modrm = (uint8_t)modrm;
-    insn->reg = (uint8_t)((modrm >> 3 & 7) | (rex & 4) << 1);
-    insn->rm = (uint8_t)((modrm & 7) | (rex & 1) << 3);
-    if (registers || modrm >> 6 == 3)
+    insn->reg = (uint8_t)((insn->modrm >> 3 & 7) | (decoder->rex & 4) << 1);
+    insn->rm = (uint8_t)((insn->modrm & 7) | (decoder->rex & 1U) << 3);
+    insn->memory = insn->modrm < 0xc0 && !registers;
+    if (!insn->memory)
         return true;
-    insn->memory = true;
-    return insn->address_size == 2 ? take_address_16(reader, insn) : take_address(reader, mode, rex, insn);
+    return insn->address_size == 2 ? take_address_16(decoder) : take_address(decoder);
 }
 
-static unsigned operand_size(unsigned mode, const struct prefixes *prefixes, const struct form *form,
-                             unsigned opcode)
+static bool take_immediate(struct decoder *decoder, unsigned flags)
 {
-    unsigned size = prefixes->rex & 8 ? 8 : (mode == 2) != prefixes->operand ? 2 : 4;
+    struct emu_insn *insn = decoder->insn;
 
-    if ((form->flags & WIDTH && !(opcode & 1)) || (opcode & ~7U) == 0xb0)
+    if (insn->dst == EMU_OFFSET || insn->src == EMU_OFFSET) {
+        insn->memory = true;
+        return take(decoder, insn->address_size, &insn->offset);
+    }
+    if (flags & IMM8)
+        return (flags & PORT ? take : take_signed)(decoder, 1, &insn->immediate);
+    if (flags & IMMV)
+        return take_signed(decoder, insn->size, &insn->immediate);
+    if (flags & IMMZ || (flags & GROUP && insn->op == EMU_TEST))
+        return take_signed(decoder, insn->size < 4 ? insn->size : 4, &insn->immediate);
+    return true;
+}
+
+static unsigned operand_size(const struct decoder *decoder, unsigned flags)
+{
+    const struct emu_insn *insn = decoder->insn;
+    unsigned size = decoder->rex & 8 ? 8 : (decoder->mode == 2) != decoder->operand_prefix ? 2 : 4;
+
+    if ((flags & WIDTH && !(insn->opcode & 1)) || (insn->opcode & ~7U) == 0xb0)
         return 1;
-    if ((form->flags & PORT && size == 8) || (opcode == 0x0fc3 && size == 2))
+    if (insn->opcode == 0x8c && insn->memory)
+        return 2;
+    if ((flags & PORT && size == 8) || (insn->opcode == 0x0fc3 && size == 2))
         return 4;
-    return form->flags & STACK && mode == 8 && size == 4 ? 8 : size;
+    return (flags & STACK || insn->op == EMU_PUSH) && decoder->mode == 8 && size == 4 ? 8 : size;
+}
+
+/* Operation, operands and their sizes. */
+static void apply_form(const struct decoder *decoder, const struct form *form)
+{
+    struct emu_insn *insn = decoder->insn;
+    unsigned flags = form->flags;
+
+    insn->op = form->op;
+    insn->dst = form->dst;
+    insn->src = form->src;
+    if (flags & GROUP)
+        insn->op = groups[form->op][insn->modrm >> 3 & 7];
+    else if (insn->opcode < 0x40)
+        insn->op = (uint8_t)(insn->opcode >> 3);
+    if (flags & GROUP && insn->op == EMU_TEST)
+        insn->src = EMU_IMMEDIATE;
+    insn->size = (uint8_t)operand_size(decoder, flags);
+    insn->src_size = flags & SOURCE_1 ? 1 : flags & SOURCE_2 ? 2 : insn->opcode == 0x63 ? 4 : insn->size;
+    /* Addresses with SP or BP as base are in the stack (volume 1, 3.7.4). */
+    insn->segment = insn->base == RSP || insn->base == RBP ? SEGMENT_SS : SEGMENT_DS;
+    if (decoder->override != EMU_NO_REGISTER)
+        insn->segment = decoder->override;
 }
 
 /* Whether LOCK may precede it, given that its destination is in memory. */
@@ -285,132 +366,70 @@ static bool is_lockable(unsigned op)
            (op >= EMU_INC && op <= EMU_NEG);
 }
 
-static bool take_immediate(struct reader *reader, unsigned flags, struct emu_insn *insn)
-{
-    if (insn->op == EMU_TEST && insn->src == EMU_IMMEDIATE)
-        flags |= IMMZ;
-    if (insn->dst == EMU_OFFSET || insn->src == EMU_OFFSET) {
-        insn->memory = true;
-        return take(reader, insn->address_size, &insn->offset);
-    }
-    if (flags & IMM8)
-        return (flags & PORT ? take : take_signed)(reader, 1, &insn->immediate);
-    if (flags & IMMV)
-        return take_signed(reader, insn->size, &insn->immediate);
-    return !(flags & IMMZ) || take_signed(reader, insn->size < 4 ? insn->size : 4, &insn->immediate);
-}
-
-/* Opcode and its form; *form is null if it is not in the tables. */
-static bool take_opcode(struct reader *reader, const struct prefixes *prefixes, uint64_t opcode,
-                        const struct form **form, struct emu_insn *insn)
-{
-    insn->opcode = (uint16_t)opcode;
-    if (opcode != 0x0f) {
-        *form = opcode < 0x40 && (opcode & 7) < 6 ? &alu_forms[opcode & 7] : &one_byte[opcode];
-        return true;
-    }
-    if (!take(reader, 1, &opcode))
-        return false;
-    insn->opcode = (uint16_t)(0x0f00 | opcode);
-    *form = &two_byte[opcode];
-    if (opcode == 0x38) {
-        if (!take(reader, 1, &opcode))
-            return false;
-        insn->opcode = (uint16_t)(0x3800 | opcode);
-        *form = three_byte((uint8_t)opcode, prefixes->rep, prefixes->operand);
-    }
-    return true;
-}
-
-/* Operation, operands and their sizes. */
-static void apply_form(const struct form *form, unsigned mode, const struct prefixes *prefixes,
-                       struct emu_insn *insn)
-{
-    unsigned opcode = insn->opcode;
-
-    insn->dst = form->dst;
-    insn->src = form->src;
-    insn->size = (uint8_t)operand_size(mode, prefixes, form, opcode);
-    insn->op = form->flags & GROUP ? groups[form->op][insn->modrm >> 3 & 7] : form->op;
-    if (opcode < 0x40)
-        insn->op = (uint8_t)(opcode >> 3);
-    else if (opcode == 0x8c && insn->memory)
-        insn->size = 2;
-    else if (opcode == 0xff && insn->op == EMU_PUSH && mode == 8 && insn->size == 4)
-        insn->size = 8;
-    else if (insn->op == EMU_TEST && form->flags & GROUP)
-        insn->src = EMU_IMMEDIATE;
-    insn->src_size = insn->size;
-    if (form->flags & SOURCE_1)
-        insn->src_size = 1;
-    else if (form->flags & SOURCE_2)
-        insn->src_size = 2;
-    else if (opcode == 0x63)
-        insn->src_size = 4;
-}
-
-/* Segment of the memory operand: SS with SP or BP as base (volume 1, 3.7.4), unless there is a prefix. */
-static void apply_segment(unsigned override, struct emu_insn *insn)
-{
-    insn->segment = insn->base == RSP || insn->base == RBP ? SEGMENT_SS : SEGMENT_DS;
-    if (override != EMU_NO_REGISTER)
-        insn->segment = (uint8_t) override;
-}
-
 /* Combinations that are undefined. */
 static bool is_undefined(const struct form *form, const struct emu_insn *insn)
 {
-    return insn->op == INVALID ||
+    return insn->op == INVALID || (form->flags & MEMORY && !insn->memory) ||
            (insn->lock && !(insn->memory && insn->dst == EMU_RM && is_lockable(insn->op))) ||
-           (form->flags & MEMORY && !insn->memory) ||
            (insn->src == EMU_SEG && (insn->modrm >> 3 & 7) > SEGMENT_GS);
 }
 
 enum emu_result emu_decode(const uint8_t *bytes, size_t count, unsigned mode, struct emu_insn *insn)
 {
-    struct reader reader = {bytes, count < EMU_INSN_MAX ? (unsigned)count : EMU_INSN_MAX, 0};
-    const struct form *form = NULL;
-    struct prefixes prefixes;
-    uint64_t opcode;
+    struct decoder decoder = {.bytes = bytes,
+                              .count = count < EMU_INSN_MAX ? (unsigned)count : EMU_INSN_MAX,
+                              .mode = mode,
+                              .override = EMU_NO_REGISTER,
+                              .insn = insn};
+    const struct form *form;
+    uint8_t opcode;
 
     *insn = (struct emu_insn){.base = EMU_NO_REGISTER, .index = EMU_NO_REGISTER};
-    if (!take_prefixes(&reader, mode, &prefixes, &opcode) ||
-        !take_opcode(&reader, &prefixes, opcode, &form, insn))
+    if (!take_prefixes(&decoder, &opcode) || !take_opcode(&decoder, opcode, &form))
         return EMU_SHORT;
     if (!form || !form->flags || form->flags & (mode == 8 ? NOT_64 : ONLY_64) ||
-        (form->flags & NO_PREFIX && (prefixes.operand || prefixes.rep)))
+        (form->flags & NO_PREFIX && (decoder.operand_prefix || insn->rep)))
         return EMU_UNSUPPORTED;
-    if (insn->opcode == 0x90 && prefixes.rex & 1)
-        form = &one_byte[0x91];
-    insn->rep = prefixes.rep;
-    insn->lock = prefixes.lock;
-    insn->rex = prefixes.rex;
-    insn->address_size = (uint8_t)(mode == 8                         ? (prefixes.address ? 4 : 8)
-                                   : (mode == 4) != prefixes.address ? 4
-                                                                     : 2);
-    insn->rm = (uint8_t)((insn->opcode & 7) | (prefixes.rex & 1) << 3);
-    if (form->flags & MODRM && !take_modrm(&reader, mode, prefixes.rex, form->flags & REGISTERS, insn))
+    insn->address_size = decoder.address_prefix ? (mode == 4 ? 2 : 4) : (uint8_t)mode;
+    insn->rm = (uint8_t)((opcode & 7) | (decoder.rex & 1) << 3);
+    if (form->flags & MODRM && !take_modrm(&decoder, form->flags & REGISTERS))
         return EMU_SHORT;
-    apply_form(form, mode, &prefixes, insn);
+    apply_form(&decoder, form);
     if (insn->op == UNKNOWN || (insn->opcode == 0x63 && insn->size == 2))
         return EMU_UNSUPPORTED; /* the second: CPUs differ in what they read */
-    if (!take_immediate(&reader, form->flags, insn))
+    if (!take_immediate(&decoder, form->flags))
         return EMU_SHORT;
-    insn->length = (uint8_t)reader.at;
-    apply_segment(prefixes.segment, insn);
+    insn->length = (uint8_t)decoder.at;
     return is_undefined(form, insn) ? EMU_FAULT : EMU_DONE;
 }
 
 enum emu_result emu_identify(struct emu *emu)
 {
-    enum emu_result result;
+    unsigned mode = emu_mode(emu->state);
+    bool caches = emu->cache && mode == 8 && !emu->available;
+    enum emu_result result = EMU_DONE;
+    struct emu_path path;
 
-    while ((result = emu_decode(emu->bytes, emu->available, emu_mode(emu->state), &emu->insn)) == EMU_SHORT) {
+    path.count = 0;
+    if (caches && emu_recall(emu))
+        return EMU_DONE;
+    emu->insn.length = 0;
+    if (!emu->available) {
+        emu->path = caches ? &path : NULL;
         result = emu_fetch(emu);
-        if (result != EMU_DONE)
-            return result;
+        emu->path = NULL;
     }
-    return result == EMU_FAULT ? emu_raise(emu, VECTOR_UD) : result;
+    while (result == EMU_DONE) {
+        result = emu_decode(emu->bytes, emu->available, mode, &emu->insn);
+        if (result == EMU_FAULT)
+            return emu_raise(emu, VECTOR_UD);
+        if (result == EMU_DONE && caches)
+            emu_remember(emu, &path);
+        if (result != EMU_SHORT)
+            return result;
+        result = emu_fetch(emu);
+    }
+    return result;
 }
 
 unsigned emu_length(struct emu *emu)

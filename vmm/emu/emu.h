@@ -141,8 +141,8 @@ struct emu_insn {
 
 /** What the emulation needs of the machine. All functions get `context`. */
 struct emu_ops {
-    /** Where [gpa, gpa + bytes) is, if all of it is RAM that the guest may read and write; else null. Never
-     * crosses a page. */
+    /** Where [gpa, gpa + bytes) is, for good, if all of it is RAM that the guest may read and write; else null.
+     * Never crosses a page. */
     void *(*ram)(void *context, uint64_t gpa, uint64_t bytes);
     /** Read of what is not RAM: 1, 2, 4 or 8 bytes, naturally aligned (other accesses are split). All ones where
      * nothing is. */
@@ -156,6 +156,34 @@ struct emu_ops {
     uint8_t physical_bits; /**< MAXPHYADDR: higher bits are reserved in page tables. */
     bool pages_1g;         /**< The CPU has 1 GiB pages. */
     bool pdpte_registers;  /**< PAE paging uses state->pdpte (VMX); else the table in memory (SVM). */
+};
+
+#define EMU_CACHE 64 /**< Instructions in a cache. */
+#define EMU_LEVELS 5 /**< Levels of page tables. */
+
+/** How a page of code was found. */
+struct emu_path {
+    const void *code;                 /**< First byte of the instruction. */
+    unsigned count;                   /**< Entries; 0: it cannot be remembered. */
+    const uint64_t *slot[EMU_LEVELS]; /**< Where they are, */
+    uint64_t entry[EMU_LEVELS];       /**< and what they were. */
+};
+
+/** A remembered instruction. */
+struct emu_cached {
+    uint64_t rip, cr3, cr4, efer; /**< It is for this state only. */
+    uint32_t cs_ar, ss_ar;        /**< And for these modes. */
+    uint64_t half[2], mask[2];    /**< Its bytes. */
+    struct emu_path path;         /**< Its page. */
+    struct emu_insn insn;         /**< What it is. */
+};
+
+/**
+ * Instructions that exited lately, for one vCPU. Starts as zero. It needs no invalidation: all that is in memory is
+ * compared before it is used.
+ */
+struct emu_cache {
+    struct emu_cached entry[EMU_CACHE]; /**< By a hash of RIP. */
 };
 
 /** What the exit says about the access. */
@@ -172,12 +200,14 @@ struct emu {
     void *context;                 /**< For the functions of ops. */
     enum emu_hint hint;            /**< Spares the walk for the operand of a simple instruction. */
     uint64_t hint_gpa;             /**< Guest-physical address of the access that exited. */
+    struct emu_cache *cache;       /**< Spares fetch and decoder for instructions that exit often; or null. */
 
     struct emu_fault fault;      /**< With EMU_FAULT. */
     uint8_t bytes[EMU_INSN_MAX]; /**< What was fetched, */
     uint8_t available;           /**< and how many. A caller that has them (decode assists) may set both. */
     struct emu_insn insn;        /**< What was decoded. */
     bool step;                   /**< With EMU_DONE or EMU_AGAIN: RFLAGS.TF asks for \#DB now. */
+    struct emu_path *path;       /**< Internal. */
 };
 
 /** Kinds of access, for emu_translate(). */

@@ -59,11 +59,6 @@ static uint64_t bit_operation(enum emu_op op, uint64_t a, uint64_t b, unsigned b
     }
 }
 
-static uint64_t swap_bytes(uint64_t value, unsigned bytes)
-{
-    return __builtin_bswap64(value) >> (64 - 8 * bytes);
-}
-
 uint64_t emu_compute(enum emu_op op, uint64_t a, uint64_t b, unsigned bytes, uint64_t *rflags)
 {
     uint64_t carry = *rflags & FLAG_CF, keep = 0, flags = 0, result;
@@ -114,9 +109,7 @@ uint64_t emu_compute(enum emu_op op, uint64_t a, uint64_t b, unsigned bytes, uin
         return bit_operation(op, a, b, bytes, rflags);
     case EMU_NOT:
         return ~a;
-    case EMU_MOVBE:
-        return swap_bytes(b, bytes);
-    default: /* MOV, MOVZX, MOVSX, XCHG: the source is ready */
+    default: /* XCHG */
         return b;
     }
     *rflags = (*rflags & ~(uint64_t)(FLAG_STATUS & ~keep)) | (flags & ~keep);
@@ -188,13 +181,20 @@ static uint64_t effective_address(const struct emu *emu)
     return address & size_mask(insn->address_size);
 }
 
+/* Checks the memory operand. */
+static enum emu_result locate_operand(struct emu *emu, unsigned bytes, unsigned access, struct place *place)
+{
+    place->bytes[0] = 0;
+    return emu_locate(emu, emu->insn.segment, effective_address(emu), bytes, access, place);
+}
+
 enum emu_result emu_finish(struct emu *emu)
 {
     struct nova_arch_state *state = emu->state;
 
     emu->step = state->rflags & FLAG_TF;
     state->rip += emu->insn.length;
-    if (emu_mode(state) != 8)
+    if (!is_long(state))
         state->rip &= UINT32_MAX;
     state->rflags &= ~(uint64_t)FLAG_RF;
     state->intr_state &= ~3U; /* blocking by STI and by MOV SS (24.4.2) */
@@ -212,31 +212,54 @@ static void write_second(struct emu *emu, uint64_t old, bool equal)
         write_operand_register(emu, RAX, insn->size, old);
 }
 
-/* Instructions with one or two operands, of which one may be in memory. */
-static enum emu_result execute_simple(struct emu *emu)
+/* MOV, MOVZX, MOVSX, MOVBE: neither the destination nor a flag is read. */
+static enum emu_result execute_move(struct emu *emu)
 {
     const struct emu_insn *insn = &emu->insn;
-    bool to_memory = is_memory(insn, insn->dst), from_memory = is_memory(insn, insn->src);
-    bool reads = insn->op != EMU_MOV && insn->op != EMU_MOVBE;
-    bool writes = insn->op != EMU_CMP && insn->op != EMU_TEST && insn->op != EMU_BT;
-    struct place place = {0};
-    uint64_t source, old, value, rflags;
-    bool equal = false;
+    bool to_memory = is_memory(insn, insn->dst), from_memory = insn->memory && !to_memory;
+    struct place place;
+    uint64_t value;
 
     if (insn->memory) {
         enum emu_result result =
-            emu_locate(emu, insn->segment, effective_address(emu), from_memory ? insn->src_size : insn->size,
-                       to_memory && writes ? EMU_WRITE : EMU_READ, &place);
+            locate_operand(emu, insn->src_size, to_memory ? EMU_WRITE : EMU_READ, &place);
 
         if (result != EMU_DONE)
             return result;
     }
-    source = from_memory ? emu_load(emu, &place) : read_operand(emu, insn->src, insn->src_size);
+    value = from_memory ? emu_load(emu, &place) : read_operand(emu, insn->src, insn->src_size);
     if (insn->op == EMU_MOVSX)
-        source = sign_extend(source, insn->src_size);
+        value = sign_extend(value, insn->src_size);
+    else if (insn->op == EMU_MOVBE)
+        value = __builtin_bswap64(value) >> (64 - 8 * insn->size);
+    if (to_memory)
+        emu_store(emu, &place, value);
+    else
+        write_operand_register(emu, operand_register(insn, insn->dst), insn->size, value);
+    return emu_finish(emu);
+}
+
+/* Instructions that compute: the destination is read, and mostly written, and may be in memory, or the source. */
+static enum emu_result execute_alu(struct emu *emu)
+{
+    const struct emu_insn *insn = &emu->insn;
+    bool to_memory = is_memory(insn, insn->dst), from_memory = insn->memory && !to_memory;
+    bool writes = insn->op != EMU_CMP && insn->op != EMU_TEST && insn->op != EMU_BT;
+    uint64_t source, old, value, rflags;
+    struct place place;
+    bool equal = false;
+
+    if (insn->memory) {
+        enum emu_result result =
+            locate_operand(emu, insn->size, to_memory && writes ? EMU_WRITE : EMU_READ, &place);
+
+        if (result != EMU_DONE)
+            return result;
+    }
+    source = from_memory ? emu_load(emu, &place) : read_operand(emu, insn->src, insn->size);
     for (unsigned i = 0; i < REPLACE_TRIES; i++) {
         rflags = emu->state->rflags;
-        old = !reads ? 0 : to_memory ? emu_load(emu, &place) : read_operand(emu, insn->dst, insn->size);
+        old = to_memory ? emu_load(emu, &place) : read_operand(emu, insn->dst, insn->size);
         if (insn->op == EMU_CMPXCHG) {
             emu_compute(EMU_CMP, read_register(emu->state, RAX, insn->size), old, insn->size, &rflags);
             equal = rflags & FLAG_ZF;
@@ -244,9 +267,7 @@ static enum emu_result execute_simple(struct emu *emu)
         } else {
             value = emu_compute(insn->op, old, source, insn->size, &rflags);
         }
-        if (to_memory && writes && !reads)
-            emu_store(emu, &place, value);
-        else if (to_memory && writes && !emu_replace(emu, &place, old, value))
+        if (to_memory && writes && !emu_replace(emu, &place, old, value))
             continue;
         write_second(emu, old, equal);
         if (!to_memory && writes && (insn->op != EMU_CMPXCHG || equal))
@@ -260,7 +281,7 @@ static enum emu_result execute_simple(struct emu *emu)
 /* Bytes of the stack pointer. */
 static unsigned stack_width(const struct nova_arch_state *state)
 {
-    return emu_mode(state) == 8 ? 8 : state->ss.ar & 1U << 10 ? 4 : 2;
+    return is_long(state) ? 8 : state->ss.ar & 1U << 10 ? 4 : 2;
 }
 
 static enum emu_result execute_push(struct emu *emu)
@@ -268,11 +289,11 @@ static enum emu_result execute_push(struct emu *emu)
     const struct emu_insn *insn = &emu->insn;
     unsigned width = stack_width(emu->state), operand = insn->dst == EMU_NONE ? insn->src : insn->dst;
     uint64_t top = (emu->state->gpr[RSP] - insn->size) & size_mask(width), value;
-    struct place source = {0}, stack = {0};
+    struct place source, stack = {0};
     enum emu_result result = EMU_DONE;
 
     if (insn->memory)
-        result = emu_locate(emu, insn->segment, effective_address(emu), insn->size, EMU_READ, &source);
+        result = locate_operand(emu, insn->size, EMU_READ, &source);
     if (result == EMU_DONE)
         result = emu_locate(emu, SEGMENT_SS, top, insn->size, EMU_WRITE, &stack);
     if (result != EMU_DONE)
@@ -289,13 +310,13 @@ static enum emu_result execute_pop(struct emu *emu)
     const struct emu_insn *insn = &emu->insn;
     unsigned width = stack_width(emu->state);
     uint64_t rsp = emu->state->gpr[RSP], value;
-    struct place target = {0}, stack = {0};
+    struct place target, stack = {0};
     enum emu_result result =
         emu_locate(emu, SEGMENT_SS, rsp & size_mask(width), insn->size, EMU_READ, &stack);
 
     if (result == EMU_DONE && insn->memory) {
         write_register(emu->state, RSP, width, rsp + insn->size);
-        result = emu_locate(emu, insn->segment, effective_address(emu), insn->size, EMU_WRITE, &target);
+        result = locate_operand(emu, insn->size, EMU_WRITE, &target);
         emu->state->gpr[RSP] = rsp;
     }
     if (result != EMU_DONE)
@@ -313,8 +334,10 @@ enum emu_result emu_execute(struct emu *emu)
 {
     unsigned op = emu->insn.op;
 
+    if (op >= EMU_MOV && op <= EMU_MOVBE)
+        return execute_move(emu);
     if (op < EMU_PUSH)
-        return execute_simple(emu);
+        return execute_alu(emu);
     /* What follows has two operands in memory, of which the exit may mean either. */
     emu->hint = EMU_HINT_NONE;
     switch (op) {

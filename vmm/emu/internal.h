@@ -36,6 +36,7 @@
 #define CR4_SMAP (1U << 21)
 #define EFER_LMA (1U << 10)
 #define EFER_NXE (1U << 11)
+#define AR_L (1U << 9)
 
 enum vector { VECTOR_UD = 6, VECTOR_SS = 12, VECTOR_GP = 13, VECTOR_PF = 14, VECTOR_AC = 17 };
 
@@ -61,6 +62,12 @@ static inline uint64_t sign_extend(uint64_t value, unsigned bytes)
     unsigned shift = 64 - 8 * bytes;
 
     return (uint64_t)((int64_t)(value << shift) >> shift);
+}
+
+/* 64-bit code. */
+static inline bool is_long(const struct nova_arch_state *state)
+{
+    return state->efer & EFER_LMA && state->cs.ar & AR_L;
 }
 
 static inline bool is_protected(const struct nova_arch_state *state)
@@ -110,6 +117,12 @@ uint64_t emu_compute(enum emu_op op, uint64_t a, uint64_t b, unsigned bytes, uin
 
 /* The instruction is carried out: on to the next one. */
 enum emu_result emu_finish(struct emu *emu);
+
+/* Looks the instruction at CS:RIP up in the cache: sets bytes, available, insn. 64-bit code only. */
+bool emu_recall(struct emu *emu);
+
+/* Puts the decoded instruction into the cache, if it can be found there again. */
+void emu_remember(struct emu *emu, const struct emu_path *path);
 
 /* MOVS, CMPS, STOS, LODS, SCAS, INS, OUTS. */
 enum emu_result emu_string(struct emu *emu);

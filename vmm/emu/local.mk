@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: MIT
 
 emu_sources = \
+	emu/cache.c \
 	emu/decode.c \
 	emu/execute.c \
 	emu/memory.c \

@@ -12,7 +12,6 @@
 #define AR_CODE (1U << 3)
 #define AR_EXPAND_DOWN (1U << 2) /* of data */
 #define AR_WRITABLE (1U << 1)    /* of code: readable */
-#define AR_L (1U << 9)
 #define AR_DB (1U << 10)
 #define AR_UNUSABLE (1U << 12)
 
@@ -24,24 +23,23 @@ enum emu_result emu_raise(struct emu *emu, enum vector vector)
 
 unsigned emu_mode(const struct nova_arch_state *state)
 {
-    if (state->efer & EFER_LMA && state->cs.ar & AR_L)
-        return 8;
-    return state->cs.ar & AR_DB ? 4 : 2;
+    return is_long(state) ? 8 : state->cs.ar & AR_DB ? 4 : 2;
 }
 
 const struct nova_segment *emu_segment(const struct nova_arch_state *state, unsigned segment)
 {
-    const struct nova_segment *segments[] = {&state->es, &state->cs, &state->ss,
-                                             &state->ds, &state->fs, &state->gs};
+    static const uint16_t offsets[6] = {
+        offsetof(struct nova_arch_state, es), offsetof(struct nova_arch_state, cs),
+        offsetof(struct nova_arch_state, ss), offsetof(struct nova_arch_state, ds),
+        offsetof(struct nova_arch_state, fs), offsetof(struct nova_arch_state, gs)};
 
-    return segments[segment];
+    return (const struct nova_segment *)(const void *)((const char *)state + offsets[segment]);
 }
 
+/* Bits from 47, or 56, up are all the same. */
 static bool is_canonical(const struct nova_arch_state *state, uint64_t linear)
 {
-    unsigned shift = state->cr4 & CR4_LA57 ? 64 - 57 : 64 - 48;
-
-    return (uint64_t)((int64_t)(linear << shift) >> shift) == linear;
+    return (uint64_t)((int64_t)linear >> (state->cr4 & CR4_LA57 ? 56 : 47)) + 1 <= 1;
 }
 
 /* Type and limit (5.3, 5.5). */
@@ -70,7 +68,7 @@ static enum emu_result to_linear(struct emu *emu, unsigned number, uint64_t offs
     const struct nova_segment *segment = emu_segment(emu->state, number);
     bool good;
 
-    if (emu_mode(emu->state) == 8) {
+    if (is_long(emu->state)) {
         *linear = offset + (number >= SEGMENT_FS ? segment->base : 0);
         good = is_canonical(emu->state, *linear) && is_canonical(emu->state, *linear + bytes - 1);
     } else {
@@ -80,26 +78,30 @@ static enum emu_result to_linear(struct emu *emu, unsigned number, uint64_t offs
     return good ? EMU_DONE : emu_raise(emu, number == SEGMENT_SS ? VECTOR_SS : VECTOR_GP);
 }
 
-/* Translates the address of a part of an operand that lies in one page. */
-static enum emu_result translate_part(struct emu *emu, uint64_t linear, unsigned access, uint64_t *gpa)
+/* Whether the operand, all in one page, is what exited: then the CPU has checked everything. */
+static bool is_known(const struct emu *emu, unsigned segment, uint64_t offset, unsigned bytes,
+                     unsigned access)
 {
-    bool matches = emu->hint == (access == EMU_WRITE ? EMU_HINT_WRITE : EMU_HINT_READ);
+    uint64_t base = is_long(emu->state) && segment < SEGMENT_FS ? 0 : emu_segment(emu->state, segment)->base;
+    uint64_t at = (base + offset) % EMU_PAGE;
 
-    if (matches && !((linear ^ emu->hint_gpa) & (EMU_PAGE - 1))) {
-        *gpa = emu->hint_gpa;
-        return EMU_DONE;
-    }
-    return emu_translate(emu, linear, access, gpa);
+    return emu->hint == (access == EMU_WRITE ? EMU_HINT_WRITE : EMU_HINT_READ) &&
+           at == emu->hint_gpa % EMU_PAGE && at + bytes <= EMU_PAGE;
 }
 
 enum emu_result emu_locate(struct emu *emu, unsigned segment, uint64_t offset, unsigned bytes,
                            unsigned access, struct place *place)
 {
     const struct nova_arch_state *state = emu->state;
+    enum emu_result result;
     uint64_t linear;
     unsigned room;
-    enum emu_result result = to_linear(emu, segment, offset, bytes, access, &linear);
 
+    if (emu->hint != EMU_HINT_NONE && is_known(emu, segment, offset, bytes, access)) {
+        *place = (struct place){.gpa = {emu->hint_gpa}, .bytes = {(uint8_t)bytes}};
+        return EMU_DONE;
+    }
+    result = to_linear(emu, segment, offset, bytes, access, &linear);
     if (result != EMU_DONE)
         return result;
     if (linear & (bytes - 1) && current_privilege(state) == 3 && state->cr0 & CR0_AM &&
@@ -109,11 +111,11 @@ enum emu_result emu_locate(struct emu *emu, unsigned segment, uint64_t offset, u
     if (place->bytes[0] && !((place->linear ^ linear) / EMU_PAGE) && room >= bytes)
         place->gpa[0] = (place->gpa[0] & ~(uint64_t)(EMU_PAGE - 1)) | linear % EMU_PAGE;
     else
-        result = translate_part(emu, linear, access, &place->gpa[0]);
+        result = emu_translate(emu, linear, access, &place->gpa[0]);
     if (result == EMU_DONE && room < bytes) {
         uint64_t next = linear + room;
 
-        result = emu_translate(emu, emu_mode(state) == 8 ? next : next & UINT32_MAX, access, &place->gpa[1]);
+        result = emu_translate(emu, is_long(state) ? next : next & UINT32_MAX, access, &place->gpa[1]);
     }
     place->linear = linear;
     place->bytes[0] = (uint8_t)(room < bytes ? room : bytes);
@@ -124,7 +126,7 @@ enum emu_result emu_locate(struct emu *emu, unsigned segment, uint64_t offset, u
 /* Largest naturally aligned access at gpa. */
 static unsigned piece(uint64_t gpa, unsigned bytes)
 {
-    unsigned size = 8;
+    unsigned size = bytes > 4 ? 8 : 4;
 
     while (size > bytes || gpa % size)
         size /= 2;
@@ -176,6 +178,10 @@ static uint64_t load_part(const struct emu *emu, uint64_t gpa, unsigned bytes)
 
     if (ram)
         return load_ram(ram, bytes);
+    if (piece(gpa, bytes) == bytes) {
+        emu->ops->mmio_read(emu->context, gpa, bytes, &value);
+        return value & size_mask(bytes);
+    }
     for (unsigned at = 0, size; at < bytes; at += size) {
         uint64_t part = 0;
 
@@ -249,8 +255,8 @@ enum emu_result emu_fetch(struct emu *emu)
     const struct nova_arch_state *state = emu->state;
     uint64_t offset = state->rip + emu->available, linear, gpa;
     unsigned count = EMU_INSN_MAX - emu->available;
-    bool wide = emu_mode(state) == 8;
-    const volatile uint8_t *code;
+    bool wide = is_long(state);
+    const void *code;
     enum emu_result result;
 
     offset = wide ? offset : offset & UINT32_MAX;
@@ -268,7 +274,13 @@ enum emu_result emu_fetch(struct emu *emu)
     code = emu->ops->ram(emu->context, gpa, count);
     if (!code)
         return EMU_UNSUPPORTED;
-    for (unsigned i = 0; i < count; i++)
-        emu->bytes[emu->available++] = code[i];
+    if (emu->path)
+        emu->path->code = code;
+    if (count == EMU_INSN_MAX)
+        __builtin_memcpy(emu->bytes, code, EMU_INSN_MAX);
+    else
+        __builtin_memcpy(emu->bytes + emu->available, code, count);
+    __asm__ volatile("" : : : "memory"); /* the guest's bytes are not looked at again */
+    emu->available = (uint8_t)(emu->available + count);
     return EMU_DONE;
 }

@@ -1,9 +1,10 @@
 /*
- * Walk of the guest's page tables (Intel SDM volume 3, chapter 4; AMD APM volume 2, chapter 5): 32-bit with 4 MiB pages,
- * PAE, 4 and 5 levels.
+ * Walk of the guest's page tables (Intel SDM volume 3, chapter 4; AMD APM volume 2, chapter 5): 32-bit with 4 MiB
+ * pages, PAE, 4 and 5 levels.
  *
- * Each entry is read once. Rights are checked at the end of the walk, as CPUs do; then accessed and dirty bits are set, each
- * only if the entry is still what was read, else the walk starts again.
+ * Each entry is read once. As CPUs do it, tables are marked as accessed on the way, rights are checked at the end, and
+ * then the page is marked as accessed and dirty. A bit is set only if the entry is still what was read, else the walk
+ * starts again.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -25,19 +26,16 @@
 #define PF_RSVD (1U << 3)
 #define PF_I (1U << 4)
 
-#define LEVELS_MAX 5
 #define WALK_TRIES 8
-
-enum format { FORMAT_32, FORMAT_PAE, FORMAT_LONG };
 
 struct walk {
     struct emu *emu;
     uint64_t linear;
     unsigned access;
-    enum format format;
-    unsigned level;                 /* where it is: 1 is the page table */
-    uint64_t entry[LEVELS_MAX + 1]; /* what was read */
-    void *slot[LEVELS_MAX + 1];     /* where; null: has no accessed bit */
+    bool legacy;       /* 32-bit entries */
+    unsigned level;    /* 1 is the page table */
+    uint64_t table;    /* the one of this level */
+    uint64_t reserved; /* bits that are zero in all entries */
 };
 
 /* Bits from `low` to `high`. */
@@ -62,175 +60,186 @@ static enum emu_result page_fault(struct walk *walk, uint32_t error)
     return EMU_FAULT;
 }
 
-static bool is_leaf(const struct walk *walk, uint64_t entry)
-{
-    if (walk->level == 1)
-        return true;
-    if (!(entry & PTE_PS))
-        return false;
-    switch (walk->format) {
-    case FORMAT_32:
-        return walk->emu->state->cr4 & CR4_PSE;
-    case FORMAT_PAE:
-        return walk->level == 2;
-    default:
-        return walk->level == 2 || (walk->level == 3 && walk->emu->ops->pages_1g);
-    }
-}
-
-/* Bits that must be zero in a present entry (4.3, 4.4.2, 4.5.4). */
-static uint64_t reserved_bits(const struct walk *walk, bool leaf)
-{
-    unsigned width = walk->emu->ops->physical_bits;
-    uint64_t reserved = bits(51, width);
-
-    if (walk->format == FORMAT_32) {
-        /* A 4 MiB page has the bits 39:32 of its address in bits 20:13. */
-        return leaf && walk->level == 2 ? bits(21, width < 40 ? width - 19 : 21) : 0;
-    }
-    if (walk->format == FORMAT_PAE) {
-        reserved |= bits(62, 52);
-        if (walk->level == 3)
-            return reserved | PTE_NX | bits(8, 5) | PTE_W | PTE_U;
-    }
-    if (!(walk->emu->state->efer & EFER_NXE))
-        reserved |= PTE_NX;
-    if (walk->level > 1 && leaf)
-        reserved |= bits(walk->level == 2 ? 20 : 29, 13);
-    else if (walk->level > 2)
-        reserved |= PTE_PS;
-    return reserved;
-}
-
-/* Reads the entry of the current level in the table at `table`. */
-static enum emu_result read_entry(struct walk *walk, uint64_t table)
+/* Whether an entry with PS is a page; adds the bits that are zero then (4.3, 4.4.2, 4.5.4). */
+static bool is_large(const struct walk *walk, uint64_t *reserved)
 {
     const struct emu *emu = walk->emu;
-    unsigned level = walk->level;
-    unsigned per_level = walk->format == FORMAT_32 ? 10 : 9;
-    unsigned bytes = walk->format == FORMAT_32 ? 4 : 8;
-    uint64_t index = walk->linear >> (12 + per_level * (level - 1)) & bits(per_level - 1, 0);
-    void *slot;
+    unsigned width = emu->ops->physical_bits;
 
-    walk->slot[level] = NULL;
-    if (walk->format == FORMAT_PAE && level == 3 && emu->ops->pdpte_registers) {
-        walk->entry[level] = emu->state->pdpte[index & 3];
-        return EMU_DONE;
+    if (walk->legacy) {
+        /* Bits 39:32 of the address are in bits 20:13. */
+        bool large = emu->state->cr4 & CR4_PSE;
+
+        *reserved |= large ? bits(21, width < 40 ? width - 19 : 21) : 0;
+        return large;
     }
-    slot = emu->ops->ram(emu->context, table + index * bytes, bytes);
-    if (!slot)
-        return EMU_UNSUPPORTED;
-    walk->entry[level] = bytes == 4 ? __atomic_load_n((uint32_t *)slot, __ATOMIC_RELAXED)
-                                    : __atomic_load_n((uint64_t *)slot, __ATOMIC_RELAXED);
-    if (walk->format != FORMAT_PAE || level != 3)
-        walk->slot[level] = slot;
-    return EMU_DONE;
+    if (walk->level == 2)
+        *reserved |= bits(20, 13);
+    else
+        *reserved |= walk->level == 3 && emu->ops->pages_1g ? bits(29, 13) : PTE_PS;
+    return true;
 }
 
-/* Whether the page's rights allow the access (4.6). */
-static bool is_allowed(const struct walk *walk, bool user_page, bool writable, bool executable)
+/* Whether the rights of all levels together allow the access (4.6). */
+static bool is_allowed(const struct walk *walk, uint64_t rights, bool never_execute)
 {
     const struct nova_arch_state *state = walk->emu->state;
+    bool user_page = rights & PTE_U, writes = walk->access & EMU_WRITE, writable = rights & PTE_W;
 
-    if (walk->access & EMU_EXECUTE && !executable)
+    if (walk->access & EMU_EXECUTE && never_execute)
         return false;
     if (is_user(walk))
-        return user_page && (writable || !(walk->access & EMU_WRITE));
+        return user_page && (writable || !writes);
     if (user_page && walk->access & EMU_EXECUTE)
         return !(state->cr4 & CR4_SMEP);
     if (user_page && state->cr4 & CR4_SMAP && (walk->access & EMU_SYSTEM || !(state->rflags & FLAG_AC)))
         return false;
-    return writable || !(walk->access & EMU_WRITE) || !(state->cr0 & CR0_WP);
+    return writable || !writes || !(state->cr0 & CR0_WP);
 }
 
-/* Sets accessed and dirty bits from the top down to the current level; false: an entry has changed. */
-static bool mark(struct walk *walk, unsigned top)
+/* Where the entry of the current level is; null: not in RAM. */
+static void *find_entry(const struct walk *walk)
 {
-    for (unsigned level = top; level >= walk->level; level--) {
-        uint64_t old = walk->entry[level];
-        uint64_t new = old | PTE_A | (level == walk->level && walk->access & EMU_WRITE ? PTE_D : 0);
-        uint32_t old4 = (uint32_t)old;
-        void *slot = walk->slot[level];
+    const struct emu *emu = walk->emu;
 
-        if (!slot || new == old)
-            continue;
-        if (walk->format == FORMAT_32
-                ? !__atomic_compare_exchange_n((uint32_t *)slot, &old4, (uint32_t) new, false,
-                                               __ATOMIC_RELAXED, __ATOMIC_RELAXED)
-                : !__atomic_compare_exchange_n((uint64_t *)slot, &old, new, false, __ATOMIC_RELAXED,
-                                               __ATOMIC_RELAXED))
-            return false;
-    }
-    return true;
+    if (walk->legacy)
+        return emu->ops->ram(emu->context, walk->table + (walk->linear >> (10 * walk->level + 2) & 0x3ff) * 4,
+                             4);
+    return emu->ops->ram(emu->context, walk->table + (walk->linear >> (9 * walk->level + 3) & 0x1ff) * 8, 8);
 }
 
-static uint64_t leaf_address(const struct walk *walk)
+static uint64_t read_entry(const struct walk *walk, const void *slot)
 {
-    uint64_t entry = walk->entry[walk->level];
-    unsigned shift = 12 + (walk->format == FORMAT_32 ? 10 : 9) * (walk->level - 1);
-    uint64_t within = bits(shift - 1, 0);
-    uint64_t high = walk->format == FORMAT_32 && walk->level == 2 ? (entry >> 13 & 0xff) << 32 : 0;
+    return walk->legacy ? __atomic_load_n((const uint32_t *)slot, __ATOMIC_RELAXED)
+                        : __atomic_load_n((const uint64_t *)slot, __ATOMIC_RELAXED);
+}
+
+/* Sets accessed or dirty bits in an entry that was `old`; false: it has changed. */
+static bool mark(const struct walk *walk, void *slot, uint64_t old, uint64_t set)
+{
+    uint64_t new = old | set;
+    uint32_t old4 = (uint32_t)old;
+
+    if (new == old)
+        return true;
+    if (walk->legacy)
+        return __atomic_compare_exchange_n((uint32_t *)slot, &old4, (uint32_t) new, false, __ATOMIC_RELAXED,
+                                           __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n((uint64_t *)slot, &old, new, false, __ATOMIC_RELAXED,
+                                       __ATOMIC_RELAXED);
+}
+
+static uint64_t page_address(const struct walk *walk, uint64_t entry)
+{
+    unsigned shift = 12 + (walk->legacy ? 10 : 9) * (walk->level - 1);
+    uint64_t within = (1ULL << shift) - 1;
+    uint64_t high = walk->legacy && walk->level == 2 ? (entry >> 13 & 0xff) << 32 : 0;
 
     return (entry & PTE_ADDRESS & ~within) | high | (walk->linear & within);
 }
 
-/* One walk; EMU_AGAIN: an entry changed meanwhile. */
-static enum emu_result walk_once(struct walk *walk, unsigned top, uint64_t table, uint64_t *gpa)
+/* Notes an entry on the way to code, as it is now. */
+static void note(const struct walk *walk, const void *slot, uint64_t entry)
 {
-    bool user_page = true, writable = true, executable = true, leaf = false;
+    struct emu_path *path = walk->emu->path;
 
-    for (walk->level = top;; walk->level--) {
-        enum emu_result result = read_entry(walk, table);
-        uint64_t entry = walk->entry[walk->level];
+    path->slot[path->count] = slot;
+    path->entry[path->count++] = entry | PTE_A;
+}
 
-        if (result != EMU_DONE)
-            return result;
+/* From the current level to the page; EMU_AGAIN: an entry changed meanwhile. */
+static enum emu_result descend(struct walk *walk, uint64_t *gpa)
+{
+    uint64_t rights = UINT64_MAX, never_execute = 0;
+
+    for (;; walk->level--) {
+        void *slot = find_entry(walk);
+        uint64_t entry, reserved = walk->reserved;
+        bool leaf = walk->level == 1;
+
+        if (!slot)
+            return EMU_UNSUPPORTED;
+        entry = read_entry(walk, slot);
         if (!(entry & PTE_P))
             return page_fault(walk, 0);
-        leaf = is_leaf(walk, entry);
-        if (entry & reserved_bits(walk, leaf))
+        if (entry & PTE_PS && !leaf)
+            leaf = is_large(walk, &reserved);
+        if (entry & reserved)
             return page_fault(walk, PF_P | PF_RSVD);
-        if (walk->format != FORMAT_PAE || walk->level != 3) {
-            user_page = user_page && entry & PTE_U;
-            writable = writable && entry & PTE_W;
-            executable = executable && (walk->format == FORMAT_32 || !(entry & PTE_NX));
+        rights &= entry;
+        never_execute |= entry;
+        if (walk->emu->path && !walk->legacy)
+            note(walk, slot, entry);
+        if (leaf) {
+            if (!is_allowed(walk, rights, never_execute & PTE_NX))
+                return page_fault(walk, PF_P);
+            *gpa = page_address(walk, entry);
+            return mark(walk, slot, entry, walk->access & EMU_WRITE ? PTE_A | PTE_D : PTE_A) ? EMU_DONE
+                                                                                             : EMU_AGAIN;
         }
-        if (leaf)
-            break;
-        table = entry & PTE_ADDRESS;
+        if (!mark(walk, slot, entry, PTE_A))
+            return EMU_AGAIN;
+        walk->table = entry & PTE_ADDRESS;
     }
-    if (!is_allowed(walk, user_page, writable, executable))
-        return page_fault(walk, PF_P);
-    *gpa = leaf_address(walk);
-    return mark(walk, top) ? EMU_DONE : EMU_AGAIN;
+}
+
+/* PAE: the third level has four entries, without rights (4.4.1). */
+static enum emu_result read_pointer(struct walk *walk)
+{
+    const struct emu *emu = walk->emu;
+    unsigned index = walk->linear >> 30 & 3;
+    uint64_t entry = emu->state->pdpte[index];
+
+    if (!emu->ops->pdpte_registers) {
+        void *slot = emu->ops->ram(emu->context, walk->table + index * 8, 8);
+
+        if (!slot)
+            return EMU_UNSUPPORTED;
+        entry = read_entry(walk, slot);
+    }
+    if (!(entry & PTE_P))
+        return page_fault(walk, 0);
+    if (entry & (walk->reserved | PTE_NX | bits(8, 5) | PTE_W | PTE_U))
+        return page_fault(walk, PF_P | PF_RSVD);
+    walk->table = entry & PTE_ADDRESS;
+    return EMU_DONE;
+}
+
+static enum emu_result walk_once(struct walk *walk, uint64_t *gpa)
+{
+    const struct nova_arch_state *state = walk->emu->state;
+    enum emu_result result = EMU_DONE;
+
+    if (walk->emu->path)
+        walk->emu->path->count = 0;
+    walk->reserved = bits(51, walk->emu->ops->physical_bits) | (state->efer & EFER_NXE ? 0 : PTE_NX);
+    walk->legacy = !(state->cr4 & CR4_PAE);
+    if (walk->legacy) {
+        walk->level = 2;
+        walk->table = state->cr3 & bits(31, 12);
+        walk->reserved = 0;
+    } else if (state->efer & EFER_LMA) {
+        walk->level = state->cr4 & CR4_LA57 ? 5 : 4;
+        walk->table = state->cr3 & PTE_ADDRESS;
+    } else {
+        walk->level = 2;
+        walk->table = state->cr3 & bits(31, 5);
+        walk->reserved |= bits(62, 52);
+        result = read_pointer(walk);
+    }
+    return result == EMU_DONE ? descend(walk, gpa) : result;
 }
 
 enum emu_result emu_translate(struct emu *emu, uint64_t linear, unsigned access, uint64_t *gpa)
 {
-    const struct nova_arch_state *state = emu->state;
     struct walk walk = {.emu = emu, .linear = linear, .access = access};
     enum emu_result result = EMU_AGAIN;
-    uint64_t table;
-    unsigned top;
 
-    if (!(state->cr0 & CR0_PG)) {
+    if (!(emu->state->cr0 & CR0_PG)) {
         *gpa = linear;
         return EMU_DONE;
     }
-    if (!(state->cr4 & CR4_PAE)) {
-        walk.format = FORMAT_32;
-        table = state->cr3 & bits(31, 12);
-        top = 2;
-    } else if (!(state->efer & EFER_LMA)) {
-        walk.format = FORMAT_PAE;
-        table = state->cr3 & bits(31, 5);
-        top = 3;
-    } else {
-        walk.format = FORMAT_LONG;
-        table = state->cr3 & PTE_ADDRESS;
-        top = state->cr4 & CR4_LA57 ? 5 : 4;
-    }
     for (unsigned i = 0; i < WALK_TRIES && result == EMU_AGAIN; i++)
-        result = walk_once(&walk, top, table, gpa);
+        result = walk_once(&walk, gpa);
     return result;
 }

@@ -2,5 +2,17 @@
 #
 # SPDX-License-Identifier: MIT
 
-virtio_sources =
-virtio_headers =
+virtio_sources = \
+	virtio/console.c \
+	virtio/echo.c \
+	virtio/pci.c \
+	virtio/queue.c \
+	virtio/rng.c \
+	virtio/vsock.c
+
+virtio_headers = \
+	virtio/console.h \
+	virtio/queue.h \
+	virtio/rng.h \
+	virtio/virtio.h \
+	virtio/vsock.h

@@ -172,10 +172,10 @@ result_32: .quad 0
         .globl  protected_16, real_16
 protected_16:
         mov     %esp, saved_esp
-        ljmp    $SEL_CODE16, $enter_protected - low_start
+        ljmp    $SEL_CODE16, $enter_protected - LOW_BASE
 real_16:
         mov     %esp, saved_esp
-        ljmp    $SEL_CODE16, $enter_real - low_start
+        ljmp    $SEL_CODE16, $enter_real - LOW_BASE
 back_32:
         mov     %eax, %ebx
         mov     $SEL_DATA, %eax
@@ -190,16 +190,14 @@ back_32:
         .bss
 saved_esp: .long 0
 
-/* What is copied to LOW_BASE. Addresses in here are relative to it. */
-        .section .low, "awx"
-        .globl  low_start, real_vectors
+/* What is linked for LOW_BASE, and copied there. */
+        .section .low.start, "awx"
         .code16
-low_start:
 /* Further CPUs start here, in real mode with CS = LOW_SEGMENT. */
         cli
         mov     %cs, %ax
         mov     %ax, %ds
-        lgdtl   low_gdt - low_start
+        lgdtl   low_gdt - LOW_BASE
         mov     %cr0, %eax
         or      $CR0_PE, %eax
         mov     %eax, %cr0
@@ -223,13 +221,13 @@ enter_real:
         mov     %cr0, %eax
         and     $~CR0_PE, %eax
         mov     %eax, %cr0
-        ljmp    $LOW_SEGMENT, $1f - low_start
+        ljmp    $LOW_SEGMENT, $1f - LOW_BASE
 1:      mov     %cs, %ax
         mov     %ax, %ds
         mov     %ax, %es
         mov     %ax, %ss
         mov     $LOW_STACK, %sp
-        lidtl   low_idt - low_start
+        lidtl   low_idt - LOW_BASE
         call    *%bx
         cli
         mov     %eax, %ecx
@@ -340,6 +338,9 @@ user_enter:
         push    %r14
         push    %r15
         mov     %rsp, %gs:CPU_USER_RSP
+        mov     $SEL_USER_DATA, %eax
+        mov     %eax, %ds
+        mov     %eax, %es
         push    $SEL_USER_DATA
         push    %rcx
         push    %rdx

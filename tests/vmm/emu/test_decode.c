@@ -4,7 +4,7 @@
  *
  *   test_decode [SEED [ROUNDS]]
  *
- * Sources: emu/decode.c emu/execute.c emu/memory.c emu/string.c emu/walk.c
+ * Sources: emu/cache.c emu/decode.c emu/execute.c emu/memory.c emu/string.c emu/walk.c
  * Libraries: -lZydis
  *
  * SPDX-License-Identifier: MIT
@@ -68,7 +68,7 @@ static const uint16_t intercepted[] = {
     ZYDIS_MNEMONIC_INT,     ZYDIS_MNEMONIC_INT3,    ZYDIS_MNEMONIC_INT1,    ZYDIS_MNEMONIC_INTO,
     ZYDIS_MNEMONIC_SIDT,    ZYDIS_MNEMONIC_SGDT,    ZYDIS_MNEMONIC_SLDT,    ZYDIS_MNEMONIC_STR,
     ZYDIS_MNEMONIC_LIDT,    ZYDIS_MNEMONIC_LGDT,    ZYDIS_MNEMONIC_LLDT,    ZYDIS_MNEMONIC_LTR,
-    ZYDIS_MNEMONIC_VMCALL,  ZYDIS_MNEMONIC_MCOMMIT, ZYDIS_MNEMONIC_RDPRU,
+    ZYDIS_MNEMONIC_VMCALL,  ZYDIS_MNEMONIC_RDPRU,
 };
 
 static ZydisDecoder decoders[9];

@@ -2,7 +2,7 @@
  * Executor: what the processor of this machine cannot show. Devices, operands across pages, hints of the exit, ports
  * and their permissions, real mode, long string instructions, other vCPUs, fetch.
  *
- * Sources: emu/decode.c emu/execute.c emu/memory.c emu/string.c emu/walk.c
+ * Sources: emu/cache.c emu/decode.c emu/execute.c emu/memory.c emu/string.c emu/walk.c
  *
  * SPDX-License-Identifier: MIT
  */
@@ -173,11 +173,9 @@ static void hints(void)
     emu.hint = EMU_HINT_WRITE;
     CHECK(faulted(RUN(0xa4), 14, 0, 0)); /* movsb */
     emu.hint = EMU_HINT_WRITE;
-    state.gpr[RDI] = AT(5) - 2; /* only the first page is known, and that is absent for the second */
+    state.gpr[RDI] = AT(5) - 2; /* one page is known, the operand is in two */
     emu.hint_gpa = GUEST_DEVICE + PAGE - 2;
-    CHECK(RUN(0x89, 0x07) == EMU_DONE);
-    CHECK(get(GUEST_DEVICE + PAGE - 2, 2) == (state.gpr[RAX] & 0xffff) &&
-          get(GUEST_DEVICE + PAGE, 2) == state.gpr[RAX] >> 16);
+    CHECK(faulted(RUN(0x89, 0x07), 14, 2, AT(5) - 2));
     ok_checks("hints of the exit are used for what they say, and no more");
 }
 
@@ -463,6 +461,133 @@ static void rights(void)
     ok_checks("rights to operands");
 }
 
+static struct emu_cache cache;
+static unsigned code_reads;
+
+static void count_code(uint64_t gpa)
+{
+    code_reads += gpa >= CODE && gpa < CODE + PAGE;
+}
+
+/* Runs what is in memory, with the cache. */
+static enum emu_result again(void)
+{
+    emu.available = 0;
+    state.rip = LINEAR;
+    before = state;
+    return emu_run(&emu);
+}
+
+/* Everything that decides on the instruction is looked at, every time. */
+static void cached(void)
+{
+    start_64();
+    memset(&cache, 0, sizeof(cache));
+    emu.cache = &cache;
+    guest.on_ram = count_code;
+    state.gpr[RAX] = 1;
+    state.efer |= 1U << 11;
+    CHECK(RUN(0x48, 0x01, 0xc0) == EMU_DONE && state.gpr[RAX] == 2 && code_reads == 1);
+    CHECK(again() == EMU_DONE && state.gpr[RAX] == 4 && code_reads == 1 && state.rip == LINEAR + 3);
+    CHECK(emu.available == 3 && emu.bytes[0] == 0x48 && emu.bytes[2] == 0xc0);
+    guest.ram[CODE + 3] = 0x77; /* behind it */
+    CHECK(again() == EMU_DONE && state.gpr[RAX] == 8 && code_reads == 1);
+    guest.ram[CODE + 1] = 0x29; /* SUB */
+    CHECK(again() == EMU_DONE && state.gpr[RAX] == 0 && code_reads == 2);
+    CHECK(again() == EMU_DONE && code_reads == 2);
+    guest_put(0x4000, (CODE | 7) + 0x200); /* not accessed any more */
+    CHECK(again() == EMU_DONE && code_reads == 3 && guest.ram[0x4000] == 0x27);
+    guest_put(0x4000, 0x14007); /* another page, with ADD [rax], al */
+    CHECK(faulted(again(), 14, 2, 0));
+    guest_put(0x4000, CODE | 0x27);
+    CHECK(again() == EMU_DONE);
+    guest_put(0x2000 + (LINEAR >> 30 & 511) * 8, 0);
+    CHECK(faulted(again(), 14, 0x10, LINEAR));
+    guest_put(0x2000 + (LINEAR >> 30 & 511) * 8, 0x3027);
+    code_reads = 0;
+    CHECK(again() == EMU_DONE && code_reads == 0);
+    state.cr4 |= 1U << 20; /* SMEP */
+    CHECK(faulted(again(), 14, 0x11, LINEAR));
+    state.ss.ar |= 3 << 5;
+    CHECK(again() == EMU_DONE && code_reads == 1);
+    state.cr3 = 0x8000;
+    CHECK(faulted(again(), 14, 0x14, LINEAR));
+    state.cr3 = 0x1000;
+    state.efer &= ~(1ULL << 11);
+    CHECK(again() == EMU_DONE && code_reads == 2);
+    CHECK(again() == EMU_DONE && code_reads == 2);
+    state.cs.ar = 0xc9b; /* 32-bit code: 48 is DEC EAX */
+    state.cs.base = 0;
+    guest_put(0x1000, 0x2007);
+    guest_put(0x2000 + 2 * 8, 0x3007);
+    state.gpr[RAX] = 5;
+    emu.available = 0;
+    state.rip = 0x80000000;
+    CHECK(emu_run(&emu) == EMU_DONE && state.gpr[RAX] == 4);
+    guest.on_ram = NULL;
+    ok_checks("the cache of instructions");
+}
+
+static bool same_insn(const struct emu_insn *a, const struct emu_insn *b)
+{
+    return a->length == b->length && a->op == b->op && a->opcode == b->opcode && a->modrm == b->modrm &&
+           a->size == b->size && a->offset == b->offset && a->immediate == b->immediate && a->rep == b->rep;
+}
+
+/* With and without the cache, while code and tables change. */
+static void cached_at_random(void)
+{
+    uint64_t random = 1, hits = 0;
+
+    start_64();
+    memset(&cache, 0, sizeof(cache));
+    for (unsigned i = 0; i < PAGE; i++) {
+        guest.ram[CODE + i] = (uint8_t)(0x88 + tap_random(&random) % 4);
+        guest.ram[0x30000 + i] = (uint8_t)(0x88 + tap_random(&random) % 4);
+    }
+    guest.on_ram = count_code;
+    for (unsigned i = 0; i < 200000; i++) {
+        static const uint64_t slots[] = {0x1000 + (LINEAR >> 39 & 511) * 8, 0x2000 + (LINEAR >> 30 & 511) * 8,
+                                         0x3000 + (LINEAR >> 21 & 511) * 8, 0x4000};
+        struct emu with = {.state = &state, .ops = &guest_ops, .context = &guest, .cache = &cache};
+        struct emu without = {.state = &state, .ops = &guest_ops, .context = &guest};
+        uint64_t at = slots[tap_random(&random) % 4], entry = get(at, 8), bit = tap_random(&random) % 64;
+        enum emu_result result;
+
+        switch (tap_random(&random) % 8) {
+        case 0:
+            guest.ram[(bit & 1 ? 0x30000 : CODE) + tap_random(&random) % 256] = (uint8_t)tap_random(&random);
+            break;
+        case 1:
+            put(at, entry ^ 1ULL << bit, 8);
+            break;
+        case 2:
+            put(slots[3], (bit & 1 ? 0x30000 : CODE) | 7, 8);
+            break;
+        case 3:
+            put(slots[0], 0x2007, 8);
+            put(slots[1], 0x3007, 8);
+            put(slots[2], 0x4007, 8);
+            break;
+        case 4:
+            state.ss.ar ^= bit & 1 ? 0x60 : 0;
+            state.cr4 ^= bit & 2 ? 1U << 20 : 0;
+            state.efer ^= bit & 4 ? 1U << 11 : 0;
+            break;
+        }
+        state.rip = LINEAR + tap_random(&random) % 32;
+        code_reads = 0;
+        result = emu_identify(&with);
+        hits += result == EMU_DONE && !code_reads;
+        CHECK(emu_identify(&without) == result &&
+              (result != EMU_DONE || same_insn(&with.insn, &without.insn)));
+        CHECK(result != EMU_FAULT || with.fault.error == without.fault.error);
+    }
+    guest.on_ram = NULL;
+    CHECK(hits > 1000);
+    ok_checks("with and without the cache, instructions are the same (%llu hits)", (unsigned long long)hits);
+}
+
 int main(void)
 {
     device_accesses();
@@ -476,5 +601,7 @@ int main(void)
     fetch();
     others();
     rights();
+    cached();
+    cached_at_random();
     return tap_done();
 }

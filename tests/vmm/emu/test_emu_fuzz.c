@@ -2,9 +2,9 @@
  * Fuzzer: random state of the vCPU, random page tables, random code, callers with and without hints; for some seconds.
  * No crash, no access outside, and the promises of emu.h hold: what is not emulated, and what faults, changes nothing.
  *
- *   test_fuzz [SECONDS [SEED]]
+ *   test_emu_fuzz [SECONDS [SEED]]
  *
- * Sources: emu/decode.c emu/execute.c emu/memory.c emu/string.c emu/walk.c
+ * Sources: emu/cache.c emu/decode.c emu/execute.c emu/memory.c emu/string.c emu/walk.c
  *
  * SPDX-License-Identifier: MIT
  */
@@ -126,7 +126,8 @@ static void one(void)
 {
     struct nova_arch_state state, before;
     struct emu_ops ops = guest_ops;
-    struct emu emu = {.state = &state, .ops = &ops, .context = &guest};
+    static struct emu_cache cache;
+    struct emu emu = {.state = &state, .ops = &ops, .context = &guest, .cache = &cache};
     enum emu_result result;
 
     any_state(&state);

@@ -1,0 +1,17 @@
+/*
+ * Virtio entropy device.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#ifndef VMM_VIRTIO_RNG_H
+#define VMM_VIRTIO_RNG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Once, before the machine runs; false: no room on the bus. `random` gives 64 random bits; false: none now. Any thread, it must
+ * not wait. */
+bool virtio_rng_init(bool (*random)(uint64_t *value));
+
+#endif
