@@ -78,13 +78,13 @@ static bool is_caller(const struct domain *d, uint64_t address, uint64_t rip)
     const uint8_t *file = physical(module[d->config->image].start), *call;
     int32_t displacement;
 
-    for (unsigned i = 0; i < d->image.segments; i++) {
-        const struct image_segment *s = &d->image.segment[i];
-        uint64_t first = s->start + s->skip + CALL_SIZE;
+    for (unsigned i = 0; i < d->config->segments; i++) {
+        const struct nova_manifest_segment *s = &manifest.segment[d->config->segment + i];
+        uint64_t first = s->address + CALL_SIZE;
 
-        if (!(s->perm & NOVA_MEM_XU) || address < first || address - first > s->size - CALL_SIZE)
+        if (!(s->perm & NOVA_MEM_XU) || address < first || address - s->address > s->size)
             continue;
-        call = file + s->offset + (address - s->start) - CALL_SIZE;
+        call = file + s->offset + (address - first);
         memcpy(&displacement, call + 1, sizeof(displacement));
         return *call == CALL && rip - (address + (uint64_t)(int64_t)displacement) < LEAF_MAX;
     }
@@ -112,13 +112,19 @@ static void report_trace(const struct domain *d, unsigned exception, const struc
     log_root("crash %s trace%s", d->config->name, text);
 }
 
-/* The stack was all 0 at first: what has been used ends at the lowest word that is not. */
-static void report_stack(const struct domain *d)
+/*
+ * The stack of the first thread was all 0 at first: what has been used ends at the lowest word that is not. Where
+ * stacks of others end, only the domain knows.
+ */
+static void report_stack(const struct domain *d, uint64_t sp)
 {
     uint64_t size = d->config->stack_pages * PAGE_SIZE, unused = 0;
-    uint64_t start = d->pool + d->image.data_pages * PAGE_SIZE;
-    const uint64_t *stack = map_physical(start, size, NOVA_MEM_R);
+    uint64_t start = d->pool + d->data;
+    const uint64_t *stack;
 
+    if (sp < d->info->stack_start - PAGE_SIZE || sp > d->info->stack_end)
+        return;
+    stack = map_physical(start, size, NOVA_MEM_R);
     while (unused < size && !stack[unused / 8])
         unused += 8;
     map_physical(start, size, 0);
@@ -139,5 +145,5 @@ void crash_report(const struct domain *d, unsigned cpu, unsigned exception, cons
     log_root("crash %s regs r8=%#lx r9=%#lx r10=%#lx r11=%#lx r12=%#lx r13=%#lx r14=%#lx r15=%#lx", name,
              r[8], r[9], r[10], r[11], r[12], r[13], r[14], r[15]);
     report_trace(d, exception, s);
-    report_stack(d);
+    report_stack(d, r[4]);
 }

@@ -11,13 +11,12 @@
 
 #include "events.h"
 #include "log.h"
-#include "stack.h"
 
 #include <cpuid.h>
+#include <elf.h>
 #include <nova/parent.h>
 
-#define OBJ_ORDER 18
-#define HST_ORDER 31
+#define LARGEST_ORDER 31
 #define RANDOM_TRIES 100
 #define BUDGET_MS 10U
 #define BACKOFF_MAX 3600000UL
@@ -57,6 +56,18 @@ bool domain_selectors(const struct domain *d, uint64_t first, uint64_t count)
     return first >= d->info->sel_free && first <= d->info->sel_end && count <= d->info->sel_end - first;
 }
 
+uint64_t domain_memory(const struct domain *d, uint64_t address, uint64_t pages)
+{
+    const struct nova_info *i = d->info;
+    bool guest = address - i->guest_start < i->guest_size;
+    uint64_t offset = address - (guest ? i->guest_start : i->pool_start);
+    uint64_t size = guest ? i->guest_size : i->pool_size;
+
+    if (address % PAGE_SIZE || offset >= size || pages > (size - offset) / PAGE_SIZE)
+        return 0;
+    return (guest ? d->guest : d->pool) + offset;
+}
+
 /* -- Contents of its memory -- */
 
 static uint64_t round_up(uint64_t value, uint64_t unit)
@@ -86,6 +97,7 @@ static void place_module(uint16_t number, uint64_t *at, uint64_t *start, uint64_
 static bool fill_info(struct domain *d)
 {
     const struct nova_manifest_domain *c = d->config;
+    const struct nova_manifest_segment *s = &manifest.segment[c->segment], *end = s + c->segments - 1;
     struct nova_info *i = d->info;
     uint64_t at, device_pages = 0;
 
@@ -95,13 +107,15 @@ static bool fill_info(struct domain *d)
     memcpy(i->name, c->name, sizeof(i->name));
     i->tsc_frequency = hip->stc_frequency;
     i->wall_offset = wall_clock;
-    i->image_start = d->image.segment[0].start;
-    i->image_end = d->image.end;
+    i->image_start = s->address;
+    i->image_end = end->address + end->pages * PAGE_SIZE;
+    for (d->data = 0; s <= end; s++)
+        d->data += s->perm & NOVA_MEM_W ? s->pages * PAGE_SIZE : 0;
     i->stack_start = i->image_end + PAGE_SIZE;
     i->stack_end = i->stack_start + c->stack_pages * PAGE_SIZE;
     i->pool_size = c->pages * PAGE_SIZE;
     i->pool_start = place(i->stack_end + PAGE_SIZE, d->pool, i->pool_size);
-    i->pool_used = (d->image.data_pages + c->stack_pages) * PAGE_SIZE;
+    i->pool_used = d->data + c->stack_pages * PAGE_SIZE;
     at = i->pool_start + i->pool_size + PAGE_SIZE;
     place_module(c->archive, &at, &i->archive_start, &i->archive_size);
     place_module(c->kernel, &at, &i->kernel_start, &i->kernel_size);
@@ -125,18 +139,20 @@ static bool fill_info(struct domain *d)
         device_pages += r->kind == NOVA_RESOURCE_MEMORY ? r->count : 0;
     }
     i->device_start = device_pages ? at : 0;
-    memcpy(i->build_id, d->image.build_id, sizeof(i->build_id));
-    i->build_id_size = d->image.build_id_size;
+    memcpy(i->build_id, c->build_id, sizeof(i->build_id));
+    i->build_id_size = c->build_id_size;
     i->console = manifest.head->console != NOVA_MANIFEST_NONE;
     return at + device_pages * PAGE_SIZE <= NOVA_WINDOW_ADDR;
 }
 
-/* 16 bytes; false if the CPU has none to give. */
+/* 16 bytes, if the CPU has some to give. */
 static bool random_bytes(uint64_t *word)
 {
+    uint32_t a, b, features = 0, d; /* CPUID leaf 1 */
     unsigned n = 0;
 
-    for (unsigned tries = 0; n < 2 && tries < RANDOM_TRIES; tries++) {
+    __cpuid(1, a, b, features, d);
+    for (unsigned tries = 0; features & bit_RDRND && n < 2 && tries < RANDOM_TRIES; tries++) {
         bool ok;
 
         __asm__ volatile("rdrand %0" : "=r"(word[n]), "=@ccc"(ok));
@@ -145,33 +161,24 @@ static bool random_bytes(uint64_t *word)
     return n == 2;
 }
 
-/* Copies data segments into the pool, builds the stack behind them. The stack pointer, or 0. */
-static uint64_t fill_pool(struct domain *d)
+/* Copies data segments into the pool, and the end of the stack behind them. */
+static void fill_pool(const struct domain *d)
 {
     const struct nova_manifest_domain *c = d->config;
     const uint8_t *file = physical(module[c->image].start);
-    uint8_t *pool = physical(d->pool);
-    uint64_t random[2];
-    uint32_t a, b, features, hwcap; /* CPUID leaf 1 */
-    struct stack_content content = {.args = {manifest.strings + c->args, c->args_size},
-                                    .env = {manifest.strings + c->env, c->env_size},
-                                    .phdr = d->image.phdr,
-                                    .phnum = d->image.phnum,
-                                    .entry = d->image.entry,
-                                    .info = NOVA_INFO_ADDR};
+    uint8_t *pool = physical(d->pool), *stack = pool + d->info->pool_used - c->stack_size;
 
-    __cpuid(1, a, b, features, hwcap);
-    content.hwcap = hwcap;
-    content.random = features & bit_RDRND && random_bytes(random) ? (uint8_t *)random : NULL;
-    for (unsigned i = 0; i < d->image.segments; i++) {
-        const struct image_segment *s = &d->image.segment[i];
+    for (unsigned i = 0; i < c->segments; i++) {
+        const struct nova_manifest_segment *s = &manifest.segment[c->segment + i];
 
         if (s->perm & NOVA_MEM_W) {
-            memcpy(pool + s->skip, file + s->offset + s->skip, s->size);
+            memcpy(pool, file + s->offset, s->size);
             pool += s->pages * PAGE_SIZE;
         }
     }
-    return stack_build(pool, c->stack_pages * PAGE_SIZE, d->info->stack_end, &content);
+    memcpy(stack, manifest.stacks + c->stack, c->stack_size);
+    if (!random_bytes((uint64_t *)(void *)(stack + c->stack_size) - 2))
+        *(uint64_t *)(void *)(stack + c->random) = AT_IGNORE;
 }
 
 /* -- Its spaces; true if kernel memory does not suffice, or something is not there -- */
@@ -179,8 +186,8 @@ static uint64_t fill_pool(struct domain *d)
 static bool map(struct domain *d, uint64_t address, uint64_t from, uint64_t bytes, unsigned perm,
                 uint32_t mad)
 {
-    return nova_delegate(SEL_NOVA_HST, DOMAIN_HST(d), from / PAGE_SIZE, address / PAGE_SIZE,
-                         (bytes + PAGE_SIZE - 1) / PAGE_SIZE, 31, perm, mad) != NOVA_SUCCESS;
+    return delegate(SEL_NOVA_HST, DOMAIN_HST(d), from / PAGE_SIZE, address / PAGE_SIZE,
+                    (bytes + PAGE_SIZE - 1) / PAGE_SIZE, 31, perm, mad) != NOVA_SUCCESS;
 }
 
 static bool map_module(struct domain *d, uint16_t number, uint64_t start, uint64_t size)
@@ -196,13 +203,13 @@ static bool map_memory(struct domain *d)
     const unsigned rw = NOVA_MEM_R | NOVA_MEM_W;
     bool failed = false;
 
-    for (unsigned n = 0; n < d->image.segments; n++) {
-        const struct image_segment *s = &d->image.segment[n];
+    for (unsigned n = 0; n < c->segments; n++) {
+        const struct nova_manifest_segment *s = &manifest.segment[c->segment + n];
         uint64_t bytes = s->pages * PAGE_SIZE;
         bool write = s->perm & NOVA_MEM_W;
 
-        failed |= map(d, s->start, write ? at : module[d->config->image].start + s->offset, bytes, s->perm,
-                      NOVA_MAD_WB);
+        failed |=
+            map(d, s->address, write ? at : module[c->image].start + s->offset, bytes, s->perm, NOVA_MAD_WB);
         at += write ? bytes : 0;
     }
     return failed || map(d, NOVA_INFO_ADDR, d->pages, INFO_PAGES * PAGE_SIZE, NOVA_MEM_R, NOVA_MAD_WB) ||
@@ -232,8 +239,7 @@ static bool give_resources(struct domain *d)
 
     for (const struct nova_manifest_resource *end = r + d->config->resources; !failed && r < end; r++)
         if (r->kind == NOVA_RESOURCE_PORTS) {
-            failed =
-                nova_delegate(SEL_NOVA_PIO, DOMAIN_PIO(d), r->first, r->first, r->count, 16, NOVA_PIO_A, 0);
+            failed = delegate(SEL_NOVA_PIO, DOMAIN_PIO(d), r->first, r->first, r->count, 16, NOVA_PIO_A, 0);
         } else if (r->kind == NOVA_RESOURCE_MEMORY) {
             failed = map(d, device, r->first * PAGE_SIZE, r->count * PAGE_SIZE, NOVA_MEM_R | NOVA_MEM_W,
                          NOVA_MAD_UC);
@@ -272,14 +278,12 @@ static bool create_portals(struct domain *d)
 
 static bool create_spaces(struct domain *d)
 {
-    const unsigned space = NOVA_SPC_GRANT | NOVA_SPC_TAKE;
     uint64_t pd = DOMAIN_PD(d), obj = DOMAIN_OBJ(d), hst = DOMAIN_HST(d);
 
     return nova_hc_create_pd_limited(pd, sel_pd, d->config->kernel_pages) ||
            nova_hc_create_pd(obj, pd, NOVA_PD_OBJ) || nova_hc_create_pd(hst, pd, NOVA_PD_HST) ||
            nova_hc_create_pd(DOMAIN_PIO(d), pd, NOVA_PD_PIO) ||
-           give(pd, obj, NOVA_SEL_PD, NOVA_PD_CREATE_PT | NOVA_PD_CREATE_SM) ||
-           give(obj, obj, NOVA_SEL_OBJ, space) || give(hst, obj, NOVA_SEL_HST, space);
+           give(pd, obj, NOVA_SEL_PD, NOVA_PD_CREATE_PT | NOVA_PD_CREATE_SM);
 }
 
 unsigned domain_give_ec(struct domain *d, uint64_t sel, unsigned perm, uint64_t priority, uint64_t budget)
@@ -323,25 +327,20 @@ int domain_thread(struct domain *d, const uint64_t *word)
 static const char *build(struct domain *d)
 {
     const struct nova_manifest_domain *c = d->config;
-    const struct boot_module *file = &module[c->image];
-    const char *error = image_check(physical(file->start), file->end - file->start, &d->image);
     uint64_t first[] = {[1] = (uint64_t)__builtin_ctzl(c->cpus),
-                        [4] = d->image.entry,
+                        [4] = c->entry,
                         [5] = c->flags & NOVA_DOMAIN_FPU ? NOVA_THREAD_FPU : 0,
                         [8] = NOVA_SEL_FIRST_EC};
 
-    if (error)
-        return error;
-    if (d->image.data_pages + c->stack_pages > c->pages)
-        return "its memory does not suffice for data and stack";
     if (!fill_info(d))
         return "its address space does not suffice";
-    first[3] = fill_pool(d);
-    if (!first[3])
-        return "its stack does not suffice for its arguments";
+    if (d->info->pool_used > d->info->pool_size)
+        return "its memory does not suffice for data and stack";
+    fill_pool(d);
+    first[3] = d->info->stack_end - c->stack_size;
     memcpy(d->build_id, "-", 2);
-    for (uint32_t i = 0; i < d->image.build_id_size; i++)
-        nova_format(d->build_id + 2 * i, 3, "%02x", d->image.build_id[i]);
+    for (uint32_t i = 0; i < c->build_id_size; i++)
+        nova_format(d->build_id + 2 * i, 3, "%02x", c->build_id[i]);
     if (create_spaces(d) || map_memory(d) || give_resources(d) || create_portals(d) ||
         (c->vcpus && vm_build(d)) || domain_thread(d, first))
         return "its kernel memory does not suffice, or a resource is not there";
@@ -356,16 +355,10 @@ void domain_destroy(struct domain *d)
     for (; r < end; r++)
         if (r->kind == NOVA_RESOURCE_INTERRUPT)
             assign(d, r, NOVA_INT_MASK);
-    /*
-     * Threads of it on other CPUs may be in a hypercall. Emptying the host space waits until they have left
-     * it; what they mapped meanwhile goes the second time, and they have nothing left to map more with.
-     */
-    nova_hc_ctrl_pd(sel_obj, DOMAIN_OBJ(d), 0, 0, OBJ_ORDER, 0, 0);
-    for (unsigned i = 0; i < 2; i++)
-        for (uint64_t page = 0; page < USER_END / PAGE_SIZE; page += 1UL << HST_ORDER)
-            nova_hc_ctrl_pd(SEL_HST, DOMAIN_HST(d), page, page, HST_ORDER, 0, 0);
-    if (d->config->vcpus)
-        vm_destroy(d);
+    /* Emptying its spaces returns when no CPU uses anything of them any more. */
+    delegate(sel_obj, DOMAIN_OBJ(d), 0, 0, hip->sel_num, LARGEST_ORDER, 0, 0);
+    delegate(SEL_HST, DOMAIN_HST(d), 0, 0, USER_END / PAGE_SIZE, LARGEST_ORDER, 0, 0);
+    delegate(SEL_HST, DOMAIN_GST(d), 0, 0, GUEST_END / PAGE_SIZE, LARGEST_ORDER, 0, 0);
     sessions_end(d);
     for (uint64_t sel = DOMAIN_PD(d); sel <= DOMAIN_GST(d); sel++)
         drop(sel);

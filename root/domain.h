@@ -9,11 +9,11 @@
 #ifndef ROOT_DOMAIN_H
 #define ROOT_DOMAIN_H
 
-#include "elf.h"
 #include "system.h"
 
-#define INFO_PAGES 3       /* information and two tables; a page that stands in for lost buffers is behind */
-#define STATUS_CRASHED 128 /* exit status of a domain that has crashed */
+#define INFO_PAGES 3 /* information and two tables; a page that stands in for lost buffers is behind */
+#define GUEST_END (1UL << 48) /* of guest-physical addresses */
+#define STATUS_CRASHED 128    /* exit status of a domain that has crashed */
 
 enum domain_state {
     DOMAIN_RUNNING,
@@ -48,8 +48,8 @@ struct domain {
     uint64_t pages; /* physical: information, tables, one that stands in for lost buffers */
     struct nova_info *info;
     struct nova_session_state *client_table, *server_table;
-    struct image image;
     char build_id[65]; /* its build id in hexadecimal digits, or "-" */
+    uint64_t data;     /* bytes of writable segments, at the beginning of the pool */
     uint64_t entry;    /* where its next global thread starts */
     uint32_t threads, vcpus;
     struct client client[NOVA_SESSIONS_MAX];  /* sessions that it has opened */
@@ -73,6 +73,9 @@ struct domain *domain_alive(unsigned index, uint32_t life);
 
 /* Whether selectors [first, first + count) are the domain's to use as it likes. */
 bool domain_selectors(const struct domain *d, uint64_t first, uint64_t count);
+
+/* Physical address of pages of its pool or of the memory of its guest; 0 if they are not all there. */
+uint64_t domain_memory(const struct domain *d, uint64_t address, uint64_t pages);
 
 /* Takes everything away from it. Its sessions end for both sides. */
 void domain_destroy(struct domain *d);
@@ -113,9 +116,6 @@ bool vm_build(struct domain *d);
 
 /* NOVA_PARENT_VCPU. */
 int vm_vcpu(struct domain *d, uint64_t *word);
-
-/* Empties the guest space: when it returns no virtual CPU can touch the memory any more. */
-void vm_destroy(struct domain *d);
 
 /* -- crash.c -- */
 

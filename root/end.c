@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
+#include "acpi.h"
 #include "domain.h"
 #include "log.h"
 
@@ -67,6 +68,7 @@ uint64_t end_poll(void)
     } else if (now() < quiet) {
         return deadline_ms(POLL_MS);
     }
-    nova_hc_ctrl_hw(manifest.head->at_exit == NOVA_AT_EXIT_RESET ? SLEEP_RESET : SLEEP_OFF, NOVA_HW_SLEEP);
+    nova_hc_ctrl_hw(manifest.head->at_exit == NOVA_AT_EXIT_RESET ? SLEEP_RESET : SLEEP_OFF | acpi_s5() << 3,
+                    NOVA_HW_SLEEP);
     panic("the machine cannot be switched off");
 }

@@ -85,7 +85,7 @@ static void read_manifest(void)
     if (i == boot.modules)
         panic("there is no manifest");
     machine.modules = boot.modules - i - 1;
-    module = &boot.module[i + 1];
+    machine.module = module = &boot.module[i + 1];
     for (unsigned n = 0; n < machine.modules; n++)
         map_module(&module[n]);
     error = manifest_check(map_module(&boot.module[i]), boot.module[i].end - boot.module[i].start, &machine,

@@ -7,6 +7,7 @@
 
 #include "manifest.h"
 
+#include <nova/abi/cap.h>
 #include <nova/abi/hypercall.h>
 #include <nova/start.h>
 
@@ -41,7 +42,8 @@ static const char *find_tables(const void *file, size_t size, struct manifest *m
     if (h->checksum != checksum(file, h->size))
         return "its checksum is wrong";
     if (!h->domains || h->domains > NOVA_DOMAINS_MAX || h->services > NOVA_SERVICES_MAX ||
-        h->connects > CONNECTS_MAX || h->resources > RESOURCES_MAX || h->modules > NOVA_MODULES_MAX)
+        h->connects > CONNECTS_MAX || h->resources > RESOURCES_MAX || h->segments > SEGMENTS_MAX ||
+        h->modules > NOVA_MODULES_MAX)
         return "it has too many entries, or no domain";
 
     m->head = h;
@@ -49,8 +51,9 @@ static const char *find_tables(const void *file, size_t size, struct manifest *m
     m->service = (const void *)(m->domain + h->domains);
     m->connect = (const void *)(m->service + h->services);
     m->resource = (const void *)(m->connect + h->connects);
-    m->strings = (const char *)(m->resource + h->resources);
-    end = (uint64_t)(m->strings - (const char *)h) + h->strings;
+    m->segment = (const void *)(m->resource + h->resources);
+    m->stacks = (const char *)(m->segment + h->segments);
+    end = (uint64_t)(m->stacks - (const char *)h) + h->stacks;
     return end == h->size ? NULL : "its tables do not fit its size";
 }
 
@@ -87,12 +90,6 @@ static bool names_valid(const void *table, size_t stride, unsigned count)
     return true;
 }
 
-static bool strings_valid(const struct manifest *m, uint32_t offset, uint32_t size)
-{
-    return offset <= m->head->strings && size <= m->head->strings - offset &&
-           (!size || !m->strings[offset + size - 1]);
-}
-
 static const char *check_domain(const struct manifest *m, const struct machine *machine,
                                 const struct nova_manifest_domain *d)
 {
@@ -107,16 +104,19 @@ static const char *check_domain(const struct manifest *m, const struct machine *
         (d->vcpus && d->priority < 2))
         return "a virtual machine is broken";
     if (d->policy > NOVA_POLICY_HALT || d->flags & ~(uint32_t)(NOVA_DOMAIN_FPU | NOVA_DOMAIN_CONSOLE) ||
-        d->reserved || !d->priority || d->priority > PRIORITY_MAX || !d->threads ||
+        d->reserved || d->reserved2 || !d->priority || d->priority > PRIORITY_MAX || !d->threads ||
         d->threads > NOVA_UTCB_SLOTS)
         return "a domain has a wrong policy, flag, priority or number of threads";
     if (!d->cpus || (machine->cpus < 64 && d->cpus >> machine->cpus))
         return "a domain wants CPUs that are not there";
     if (!d->stack_pages || d->stack_pages > d->pages || !d->kernel_pages)
         return "a domain has too little memory";
-    if (!d->args_size || !strings_valid(m, d->args, d->args_size) || !strings_valid(m, d->env, d->env_size) ||
-        (uint64_t)d->args_size + d->env_size > NOVA_STRINGS_MAX)
-        return "a domain has broken arguments";
+    if (d->stack > h->stacks || d->stack_size > h->stacks - d->stack || d->stack_size % 16 ||
+        d->stack_size > d->stack_pages * PAGE_SIZE || d->stack_size < 32 || d->random > d->stack_size - 32 ||
+        d->random % 8)
+        return "a domain has a broken stack";
+    if (d->build_id_size > sizeof(d->build_id) || !d->segments)
+        return "a domain has a broken image";
     return NULL;
 }
 
@@ -125,7 +125,7 @@ static const char *check_domains(const struct manifest *m, const struct machine 
 {
     const struct nova_manifest *h = m->head;
     uint64_t pages = 0, kernel_pages = 0;
-    unsigned services = 0, connects = 0, resources = 0;
+    unsigned services = 0, connects = 0, resources = 0, segments = 0;
 
     for (const struct nova_manifest_domain *d = m->domain; d < m->domain + h->domains; d++) {
         const char *error = check_domain(m, machine, d);
@@ -137,12 +137,14 @@ static const char *check_domains(const struct manifest *m, const struct machine 
         services += d->services;
         connects += d->connects;
         resources += d->resources;
+        segments += d->segments;
     }
     if (!names_valid(m->domain, sizeof(*m->domain), h->domains))
         return "a domain has no name of its own";
     if (pages > machine->pages || kernel_pages > machine->kernel_pages)
         return "its domains want more memory than there is";
-    if (services != h->services || connects != h->connects || resources != h->resources)
+    if (services != h->services || connects != h->connects || resources != h->resources ||
+        segments != h->segments)
         return foreign;
     return NULL;
 }
@@ -175,6 +177,28 @@ static const char *check_resource(const struct manifest *m, const struct machine
     return NULL;
 }
 
+/* What is mapped of a module lies in it, apart from the rest of its last page; nothing is writable and executable. */
+static const char *check_segment(const struct manifest *m, const struct machine *machine, unsigned index)
+{
+    const struct nova_manifest_segment *s = &m->segment[index];
+    const struct nova_manifest_domain *d = &m->domain[s->domain];
+    const struct boot_module *file = &machine->module[d->image];
+    uint64_t bytes = s->pages * PAGE_SIZE, least = NOVA_IMAGE_ADDR;
+
+    if (index > d->segment)
+        least = s[-1].address + s[-1].pages * PAGE_SIZE;
+    if (s->address % PAGE_SIZE || s->address < least || s->address > NOVA_IMAGE_END || !bytes ||
+        bytes > NOVA_IMAGE_END - s->address)
+        return "a segment has a wrong place";
+    if (s->offset % PAGE_SIZE || (uint64_t)s->offset + s->size > file->end - file->start || s->size > bytes ||
+        (!(s->perm & NOVA_MEM_W) && bytes - s->size >= PAGE_SIZE))
+        return "a segment is not in its module";
+    if (!(s->perm & NOVA_MEM_R) || s->perm > (NOVA_MEM_R | NOVA_MEM_XU) ||
+        (s->perm & NOVA_MEM_W && s->perm & NOVA_MEM_XU))
+        return "a segment has wrong permissions";
+    return NULL;
+}
+
 /* Whether entry i of a table is one of those of the domain that it names. */
 #define BELONGS(m, table, i)                                                                                 \
     ((m)->table[i].domain < (m)->head->domains &&                                                            \
@@ -202,6 +226,8 @@ static const char *check_entries(const struct manifest *m, const struct machine 
     }
     for (unsigned i = 0; !error && i < m->head->resources; i++)
         error = BELONGS(m, resource, i) ? check_resource(m, machine, i) : foreign;
+    for (unsigned i = 0; !error && i < m->head->segments; i++)
+        error = BELONGS(m, segment, i) ? check_segment(m, machine, i) : foreign;
     if (error)
         return error;
     if (!names_valid(m->service, sizeof(*m->service), m->head->services))

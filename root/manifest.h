@@ -7,19 +7,21 @@
 #ifndef ROOT_MANIFEST_H
 #define ROOT_MANIFEST_H
 
-#include "memory.h"
+#include "boot.h"
 
 #include <nova/manifest.h>
 #include <stddef.h>
 
 #define RESOURCES_MAX 1024U
 #define CONNECTS_MAX 4096U
+#define SEGMENTS_MAX 1024U
 #define PRIORITY_MAX 100U /* of domains; root is above */
 
 /* What the machine has. */
 struct machine {
     unsigned cpus;
-    unsigned modules;         /* behind the manifest */
+    const struct boot_module *module; /* behind the manifest */
+    unsigned modules;
     unsigned pins;            /* interrupts with pins */
     uint64_t pages;           /* free memory */
     uint64_t kernel_pages;    /* kernel memory that domains can have */
@@ -34,7 +36,8 @@ struct manifest {
     const struct nova_manifest_service *service;
     const struct nova_manifest_connect *connect;
     const struct nova_manifest_resource *resource;
-    const char *strings;
+    const struct nova_manifest_segment *segment;
+    const char *stacks;
 };
 
 /*

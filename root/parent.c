@@ -35,11 +35,35 @@ static int op_thread(struct domain *d, uint64_t *word)
 
 static int op_thread_ended(struct domain *d, uint64_t *word)
 {
-    (void)word;
-    if (d->threads < 2)
+    if (d->threads < 2 || !domain_selectors(d, word[1], 2))
         return NOVA_ERR_INVAL;
+    revoke(DOMAIN_OBJ(d), word[1], 2);
     d->threads--;
     return NOVA_OK;
+}
+
+static int op_drop(struct domain *d, uint64_t *word)
+{
+    if (word[2] > NOVA_DROP_MAX || !domain_selectors(d, word[1], word[2]))
+        return NOVA_ERR_INVAL;
+    revoke(DOMAIN_OBJ(d), word[1], word[2]);
+    return NOVA_OK;
+}
+
+/* Only memory that is the domain's own: what was mapped for a session cannot be kept this way. */
+static int op_map(struct domain *d, uint64_t *word)
+{
+    uint64_t guest = word[1], from = word[2], to = word[3], pages = word[4], rights = word[5];
+    uint64_t source = rights ? domain_memory(d, from, pages) : 0;
+    uint64_t start = guest ? 0 : rights ? NOVA_WINDOW_ADDR : NOVA_IMAGE_ADDR;
+    uint64_t end = guest ? GUEST_END : NOVA_WINDOW_END;
+
+    if (guest > (d->config->vcpus != 0) || rights > (guest ? 15U : NOVA_MEM_R | NOVA_MEM_W) ||
+        (rights && !source) || pages > NOVA_MAP_MAX || to % PAGE_SIZE || to < start || to > end ||
+        pages * PAGE_SIZE > end - to)
+        return NOVA_ERR_INVAL;
+    return error_of(delegate(SEL_NOVA_HST, guest ? DOMAIN_GST(d) : DOMAIN_HST(d), source / PAGE_SIZE,
+                             to / PAGE_SIZE, pages, 31, (unsigned)rights, NOVA_MAD_WB));
 }
 
 static int op_log(struct domain *d, uint64_t *word)
@@ -72,7 +96,7 @@ static const struct {
 } operations[] = {
     [NOVA_PARENT_EXIT] = {op_exit, 2, 1},
     [NOVA_PARENT_THREAD] = {op_thread, 9, 1},
-    [NOVA_PARENT_THREAD_ENDED] = {op_thread_ended, 1, 1},
+    [NOVA_PARENT_THREAD_ENDED] = {op_thread_ended, 2, 1},
     [NOVA_PARENT_SERVE] = {session_serve, 7, 1},
     [NOVA_PARENT_OPEN] = {session_open, 9, 3},
     [NOVA_PARENT_CLOSE] = {session_close, 2, 1},
@@ -80,6 +104,8 @@ static const struct {
     [NOVA_PARENT_LOG] = {op_log, 2, 1},
     [NOVA_PARENT_STATE] = {op_state, 1, 5},
     [NOVA_PARENT_VCPU] = {vm_vcpu, 4, 1},
+    [NOVA_PARENT_DROP] = {op_drop, 3, 1},
+    [NOVA_PARENT_MAP] = {op_map, 6, 1},
 };
 
 unsigned parent_request(struct domain *d, uint64_t *word, unsigned words)

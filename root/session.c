@@ -198,13 +198,6 @@ static unsigned sessions_under(const struct domain *d, unsigned connect)
     return count;
 }
 
-static bool buffer_valid(const struct domain *d, uint64_t buffer, uint64_t pages)
-{
-    uint64_t offset = buffer - d->info->pool_start, size = d->info->pool_size;
-
-    return !pages || (buffer % PAGE_SIZE == 0 && offset <= size && pages <= (size - offset) / PAGE_SIZE);
-}
-
 /* Prepares the server's entry of a session, and its memory. It is not open yet. Status code. */
 static unsigned enter(const struct session *s, const char *peer, uint64_t address, uint64_t pages)
 {
@@ -220,8 +213,8 @@ static unsigned enter(const struct session *s, const char *peer, uint64_t addres
                                          .flags = s->client ? (uint16_t)s->client->config->flags : 0,
                                          .cpus = s->client ? o->cpus & s->client->config->cpus : 0};
     memcpy(state->peer, peer, sizeof(state->peer));
-    return nova_delegate(SEL_NOVA_HST, DOMAIN_HST(d), address / PAGE_SIZE, window / PAGE_SIZE, pages,
-                         BUFFER_ORDER, NOVA_MEM_R | NOVA_MEM_W, NOVA_MAD_WB);
+    return delegate(SEL_NOVA_HST, DOMAIN_HST(d), address / PAGE_SIZE, window / PAGE_SIZE, pages, BUFFER_ORDER,
+                    NOVA_MEM_R | NOVA_MEM_W, NOVA_MAD_WB);
 }
 
 /* Doorbells for both sides, portals for the client. Status code. */
@@ -250,6 +243,7 @@ static unsigned connect_sides(const struct session *s, const struct nova_session
 int session_open(struct domain *client, uint64_t *word)
 {
     uint64_t portals = word[5], bell = word[6], buffer = word[7], pages = word[8];
+    uint64_t physical_buffer = domain_memory(client, buffer, pages);
     unsigned connect = find_connect(client, (const char *)(word + 1)), status;
     unsigned n = find_free(client->client_table), place, service;
     struct nova_session_state *state;
@@ -261,7 +255,7 @@ int session_open(struct domain *client, uint64_t *word)
     service = manifest.connect[connect].service;
     d = &domains[manifest.service[service].domain];
     if (!domain_selectors(client, portals, NOVA_CPUS_MAX) || !domain_selectors(client, bell, 2) ||
-        !buffer_valid(client, buffer, pages) || (offers[service].cpus && pages > offers[service].pages))
+        (pages && !physical_buffer) || (offers[service].cpus && pages > offers[service].pages))
         return NOVA_ERR_INVAL;
     if (!offers[service].cpus)
         return NOVA_ERR_ABSENT;
@@ -276,7 +270,7 @@ int session_open(struct domain *client, uint64_t *word)
     *s =
         (struct session){.client = client, .number = n, .service = service, .portals = portals, .bell = bell};
     client->client[n] = (struct client){.connect = connect, .session = s};
-    status = enter(s, client->config->name, client->pool + (buffer - client->info->pool_start), pages);
+    status = enter(s, client->config->name, physical_buffer, pages);
     if (!status)
         status = connect_sides(s, state);
     if (status) {

@@ -31,9 +31,25 @@ void system_init(const struct nova_hip *page)
     nova_hc_ctrl_pd(SEL_NOVA_PIO, SEL_PIO, CLOCK_PORT, CLOCK_PORT, 1, NOVA_PIO_A, 0);
 }
 
+unsigned delegate(uint64_t src, uint64_t dst, uint64_t from, uint64_t to, uint64_t count, unsigned max_order,
+                  unsigned perm, uint32_t mad)
+{
+    unsigned status = NOVA_SUCCESS;
+
+    while (count && !status) {
+        uint64_t largest = 1UL << (63 - __builtin_clzl(count));
+        unsigned order = (unsigned)__builtin_ctzl(from | to | largest | 1UL << max_order);
+        status = nova_hc_ctrl_pd(src, dst, from, to, order, perm, mad);
+        from += 1UL << order;
+        to += 1UL << order;
+        count -= 1UL << order;
+    }
+    return status;
+}
+
 void revoke(uint64_t space, uint64_t first, uint64_t count)
 {
-    nova_delegate(space, space, first, first, count, BUFFER_ORDER, 0, 0);
+    delegate(space, space, first, first, count, BUFFER_ORDER, 0, 0);
 }
 
 void take(uint64_t obj, uint64_t from, uint64_t to, unsigned perm)
@@ -60,8 +76,8 @@ void *map_physical(uint64_t start, uint64_t bytes, unsigned perm)
 {
     uint64_t page = start / PAGE_SIZE, pages = (bytes + PAGE_SIZE - 1) / PAGE_SIZE;
 
-    if (nova_delegate(SEL_NOVA_HST, SEL_HST, page, (PHYSICAL_BASE + start) / PAGE_SIZE, pages, 31, perm,
-                      NOVA_MAD_WB) != NOVA_SUCCESS)
+    if (delegate(SEL_NOVA_HST, SEL_HST, page, (PHYSICAL_BASE + start) / PAGE_SIZE, pages, 31, perm,
+                 NOVA_MAD_WB) != NOVA_SUCCESS)
         panic("no memory for page tables");
     return physical(start);
 }

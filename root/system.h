@@ -21,7 +21,6 @@
 #include "manifest.h"
 
 #include <nova/abi/hip.h>
-#include <nova/cap.h>
 #include <nova/error.h>
 #include <nova/format.h>
 #include <nova/hypercall.h>
@@ -71,6 +70,10 @@ void system_init(const struct nova_hip *hip);
 _Noreturn void panic(const char *what);
 
 /* -- Capabilities. Results are status codes of hypercalls. -- */
+
+/* ctrl_pd for any number of selectors, pages, ports, MSRs, in aligned pieces of up to 2^max_order. */
+unsigned delegate(uint64_t src, uint64_t dst, uint64_t from, uint64_t to, uint64_t count, unsigned max_order,
+                  unsigned perm, uint32_t mad);
 
 /* Takes selectors or pages away from a space; with small orders, so that it needs no memory. */
 void revoke(uint64_t space, uint64_t first, uint64_t count);

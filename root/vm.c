@@ -9,9 +9,6 @@
 
 #include <nova/parent.h>
 
-#define GST_ORDER 31
-#define GST_PAGES (1UL << 36) /* 48 bits of guest-physical addresses */
-
 /*
  * MSRs that guests may access without exit, as far as the microhypervisor permits it: those whose values it
  * switches with the virtual CPU.
@@ -27,8 +24,8 @@ static const struct {
 
 static unsigned map_guest(const struct domain *d, uint64_t from, uint64_t to, uint64_t bytes)
 {
-    return nova_delegate(SEL_NOVA_HST, DOMAIN_GST(d), from / PAGE_SIZE, to / PAGE_SIZE, bytes / PAGE_SIZE,
-                         GST_ORDER, NOVA_MEM_R | NOVA_MEM_W | NOVA_MEM_XU | NOVA_MEM_XS, NOVA_MAD_WB);
+    return delegate(SEL_NOVA_HST, DOMAIN_GST(d), from / PAGE_SIZE, to / PAGE_SIZE, bytes / PAGE_SIZE, 31,
+                    NOVA_MEM_R | NOVA_MEM_W | NOVA_MEM_XU | NOVA_MEM_XS, NOVA_MAD_WB);
 }
 
 bool vm_build(struct domain *d)
@@ -37,20 +34,14 @@ bool vm_build(struct domain *d)
     bool failed = nova_hc_create_pd(DOMAIN_GST(d), DOMAIN_PD(d), NOVA_PD_GST) ||
                   map_guest(d, d->guest, 0, low) ||
                   map_guest(d, d->guest + low, NOVA_GUEST_HIGH, size - low) ||
-                  give(DOMAIN_GST(d), DOMAIN_OBJ(d), NOVA_SEL_GST, NOVA_SPC_GRANT | NOVA_SPC_ASSIGN) ||
+                  give(DOMAIN_GST(d), DOMAIN_OBJ(d), NOVA_SEL_GST, NOVA_SPC_ASSIGN) ||
                   give(DOMAIN_PIO(d), DOMAIN_OBJ(d), NOVA_SEL_PIO, NOVA_SPC_ASSIGN) ||
                   nova_hc_create_pd(SEL_NEW, DOMAIN_PD(d), NOVA_PD_MSR);
 
     for (unsigned i = 0; i < sizeof(msrs) / sizeof(*msrs); i++)
-        failed = failed || nova_delegate(SEL_NOVA_MSR, SEL_NEW, msrs[i].first, msrs[i].first, msrs[i].count,
-                                         0, NOVA_MSR_R | NOVA_MSR_W, 0);
+        failed = failed || delegate(SEL_NOVA_MSR, SEL_NEW, msrs[i].first, msrs[i].first, msrs[i].count, 0,
+                                    NOVA_MSR_R | NOVA_MSR_W, 0);
     return failed || hand_over(SEL_NEW, DOMAIN_OBJ(d), NOVA_SEL_MSR, NOVA_SPC_ASSIGN);
-}
-
-void vm_destroy(struct domain *d)
-{
-    for (uint64_t page = 0; page < GST_PAGES; page += 1UL << GST_ORDER)
-        nova_hc_ctrl_pd(SEL_HST, DOMAIN_GST(d), page, page, GST_ORDER, 0, 0);
 }
 
 int vm_vcpu(struct domain *d, uint64_t *word)

@@ -3,6 +3,8 @@
  * that has come. One thread sends, reads and takes commands; it waits for one bell only, which the console server and
  * the back end of the port ring.
  *
+ * Two ports of the guest share it, the serial one and that of virtio: what is typed goes to the one that wrote last.
+ *
  * Without a console server output goes to the log, as lines.
  *
  * SPDX-License-Identifier: MIT
@@ -12,6 +14,7 @@
 
 #include "dev/uart.h"
 #include "monitor.h"
+#include "virtio/console.h"
 
 #include <nova/error.h>
 #include <nova/log.h>
@@ -30,27 +33,47 @@ static struct nova_session session;
 static bool terminal;
 static uint64_t bell; /* semaphore */
 
-/* The guest writes at `head`, which the lock of the port protects; the thread takes at `tail`. Both atomic. */
+enum port { SERIAL, VIRTIO, PORTS };
+
+/* The guest writes at `head`, with the lock; the thread takes at `tail`. Both atomic. */
+static struct nova_mutex lock;
 static uint8_t ring[RING];
-static uint32_t head, tail, full;
+static uint32_t head, tail;
+static uint32_t full;    /* atomic: bits of ports that have more to write */
+static enum port typed;  /* atomic: whose input it is */
 static uint32_t waiting; /* atomic: the thread has been woken for output */
 
 static uint8_t input[CHUNK];
 static size_t input_used, input_count;
 
-static size_t output(const uint8_t *bytes, size_t count)
+static size_t output(enum port port, const uint8_t *bytes, size_t count)
 {
-    uint32_t room = RING - (head - __atomic_load_n(&tail, __ATOMIC_ACQUIRE));
-    size_t taken = count < room ? count : room;
+    uint32_t room;
+    size_t taken;
 
+    nova_mutex_lock(&lock);
+    room = RING - (head - __atomic_load_n(&tail, __ATOMIC_ACQUIRE));
+    taken = count < room ? count : room;
     for (size_t i = 0; i < taken; i++)
         ring[(head + i) % RING] = bytes[i];
     __atomic_store_n(&head, head + (uint32_t)taken, __ATOMIC_RELEASE);
     if (taken < count)
-        __atomic_store_n(&full, 1, __ATOMIC_SEQ_CST);
+        __atomic_fetch_or(&full, 1U << port, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&typed, port, __ATOMIC_RELAXED);
+    nova_mutex_unlock(&lock);
     if (!__atomic_exchange_n(&waiting, 1, __ATOMIC_SEQ_CST))
         nova_sm_up(bell);
     return taken;
+}
+
+static size_t serial_output(const uint8_t *bytes, size_t count)
+{
+    return output(SERIAL, bytes, count);
+}
+
+static size_t virtio_output(const uint8_t *bytes, size_t count)
+{
+    return output(VIRTIO, bytes, count);
 }
 
 static void input_room(void)
@@ -90,6 +113,15 @@ static size_t emit(const uint8_t *text, size_t length)
     return (size_t)taken < length ? (size_t)taken : length;
 }
 
+/* Ports that have waited go on. */
+static void output_room(uint32_t ports)
+{
+    if (ports >> SERIAL & 1)
+        uart_output_room();
+    if (ports >> VIRTIO & 1)
+        virtio_console_output_room();
+}
+
 /* What is in the ring, as far as the server takes it; false if it does not take all now. */
 static bool flush(void)
 {
@@ -99,15 +131,20 @@ static bool flush(void)
         uint32_t from = tail, count = __atomic_load_n(&head, __ATOMIC_ACQUIRE) - from;
         size_t taken;
 
-        if (!count)
-            return true;
+        if (!count) {
+            uint32_t ports = __atomic_exchange_n(&full, 0, __ATOMIC_SEQ_CST);
+            if (!ports)
+                return true;
+            output_room(ports);
+            continue;
+        }
         count = count < CHUNK ? count : CHUNK;
         for (uint32_t i = 0; i < count; i++)
             text[i] = ring[(from + i) % RING];
         taken = emit(text, count);
         __atomic_store_n(&tail, from + (uint32_t)taken, __ATOMIC_RELEASE);
-        if (taken && __atomic_exchange_n(&full, 0, __ATOMIC_SEQ_CST))
-            uart_output_room();
+        if (taken)
+            output_room(__atomic_exchange_n(&full, 0, __ATOMIC_SEQ_CST));
         if (!taken)
             return false;
     }
@@ -125,7 +162,9 @@ static void feed(void)
             input_used = 0;
             input_count = (size_t)count;
         }
-        input_used += uart_input(input + input_used, input_count - input_used);
+        input_used += (__atomic_load_n(&typed, __ATOMIC_RELAXED) == VIRTIO
+                           ? virtio_console_input
+                           : uart_input)(input + input_used, input_count - input_used);
         if (input_used < input_count)
             return;
     }
@@ -160,7 +199,8 @@ void console_flush(void)
 
 int console_init(void)
 {
-    static const struct uart_backend backend = {.output = output, .input_room = input_room};
+    static const struct uart_backend serial = {.output = serial_output, .input_room = input_room};
+    static const struct virtio_console_backend virtio = {.output = virtio_output, .input_room = input_room};
     struct nova_thread *thread;
     int error;
 
@@ -170,7 +210,7 @@ int console_init(void)
         bell = session.bell;
     else if ((error = nova_sm_create(&bell, 0)))
         return error;
-    if (!uart_init(&backend))
+    if (!uart_init(&serial) || !virtio_console_init(&virtio))
         return NOVA_ERR_BUSY;
     return nova_thread_create(&thread, console_main, NULL, &(struct nova_thread_options){.detached = 1});
 }

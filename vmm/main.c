@@ -11,6 +11,7 @@
  * SPDX-License-Identifier: MIT
  */
 
+#include "backend.h"
 #include "console.h"
 #include "cpu/access.h"
 #include "cpu/cpu.h"
@@ -61,13 +62,15 @@ static uint64_t host_xcr0(void)
     return (uint64_t)high << 32 | low;
 }
 
-/* VMX or SVM: the manufacturer tells. */
+/* VMX or SVM: the manufacturer tells. SVM tells lengths of instructions if it has next RIP. */
 static void init_vendor(void)
 {
-    struct cpuid first;
+    struct cpuid first, svm;
 
     host_cpuid(0, 0, &first);
+    host_cpuid(0x8000000a, 0, &svm);
     vendor = first.ecx == 0x6c65746e ? vendor_vmx : vendor_svm; /* "ntel" of GenuineIntel */
+    vendor.lengths |= vendor.svm && svm.edx & 8;
 }
 
 static uint64_t wall(void)
@@ -100,11 +103,13 @@ static void map_ecam(void)
               nova_vm_map(PCI_ECAM + i * NOVA_PAGE, pci_page(i), NOVA_PAGE, NOVA_MEM_R));
 }
 
-static void init_devices(void)
+static void init_devices(const char *vsock)
 {
     if (!irq_init() || !rtc_init(wall) || !power_init() || !pci_init())
         fail("devices", NOVA_ERR_BUSY);
     check("console", console_init());
+    if (!backend_init(vsock))
+        fail("virtio", NOVA_ERR_INVAL);
     map_ecam();
 }
 
@@ -138,7 +143,7 @@ int main(int argc, char **argv)
         fail("virtual machine", NOVA_ERR_INVAL);
     ram_init((void *)info->guest_start, info->guest_size);
     init_cpus(info);
-    init_devices();
+    init_devices(option(argc, argv, "vsock", NULL));
     vcpu_count = info->vcpus;
     for (unsigned i = 0; i < vcpu_count; i++)
         check("virtual CPU", vcpu_create(i, cpu_of(info->cpus, i)));

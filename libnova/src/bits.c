@@ -1,13 +1,10 @@
 /*
- * Runs: the lowest run of clear bits in a bitmap (full words are skipped at once), and delegation of a run in
- * naturally aligned pieces.
+ * Runs of bits: the lowest run of clear bits in a bitmap; full words are skipped at once.
  *
  * SPDX-License-Identifier: MIT
  */
 
 #include "internal.h"
-
-#include <nova/cap.h>
 
 uint64_t nova_bits_find(const uint64_t *bits, uint64_t start, uint64_t end, uint64_t count, uint64_t align)
 {
@@ -33,20 +30,4 @@ void nova_bits_set(uint64_t *bits, uint64_t first, uint64_t count, bool value)
             bits[n / 64] |= 1UL << n % 64;
         else
             bits[n / 64] &= ~(1UL << n % 64);
-}
-
-unsigned nova_delegate(uint64_t src, uint64_t dst, uint64_t from, uint64_t to, uint64_t count,
-                       unsigned max_order, unsigned mask, uint32_t mad)
-{
-    unsigned status = NOVA_SUCCESS;
-
-    while (count && status == NOVA_SUCCESS) {
-        uint64_t largest = 1UL << (63 - __builtin_clzl(count));
-        unsigned order = (unsigned)__builtin_ctzl(from | to | largest | 1UL << max_order);
-        status = nova_hc_ctrl_pd(src, dst, from, to, order, mask, mad);
-        from += 1UL << order;
-        to += 1UL << order;
-        count -= 1UL << order;
-    }
-    return status;
 }

@@ -39,5 +39,5 @@ void nova_cap_free(uint64_t first, unsigned count)
 
 void nova_cap_drop(uint64_t first, unsigned count)
 {
-    nova_delegate(NOVA_SEL_OBJ, NOVA_SEL_OBJ, first, first, count, 31, 0, 0);
+    nova_parent(NOVA_PARENT_DROP, first, count);
 }

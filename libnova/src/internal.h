@@ -46,6 +46,9 @@ extern char nova_thread_entry[], nova_portal_entry[], nova_server_entry[], nova_
 uint64_t nova_bits_find(const uint64_t *bits, uint64_t start, uint64_t end, uint64_t count, uint64_t align);
 void nova_bits_set(uint64_t *bits, uint64_t first, uint64_t count, bool value);
 
+/* Asks root to map memory of the domain, see NOVA_PARENT_MAP; any number of pages. */
+int nova_map(unsigned space, uint64_t from, uint64_t to, uint64_t pages, unsigned rights);
+
 static inline bool nova_bit(const uint64_t *bits, uint64_t n)
 {
     return bits[n / 64] >> n % 64 & 1;

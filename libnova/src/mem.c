@@ -14,7 +14,6 @@
 
 #include "internal.h"
 
-#include <nova/cap.h>
 #include <nova/mem.h>
 #include <nova/string.h>
 
@@ -34,6 +33,19 @@ static struct nova_mutex lock;
 static struct nova_once started;
 static uint32_t *entry;      /* of each page of the windows */
 static uint64_t next_window; /* address for nova_mem_window() */
+
+int nova_map(unsigned space, uint64_t from, uint64_t to, uint64_t pages, unsigned rights)
+{
+    int error = NOVA_OK;
+
+    for (uint64_t n; pages && !error; pages -= n) {
+        n = pages < NOVA_MAP_MAX ? pages : NOVA_MAP_MAX;
+        error = nova_parent(NOVA_PARENT_MAP, space, from, to, n, rights);
+        from += n * NOVA_PAGE;
+        to += n * NOVA_PAGE;
+    }
+    return error;
+}
 
 static uint64_t words(const struct area *area)
 {
@@ -158,20 +170,18 @@ int nova_mem_reserve_at(void *address, size_t size)
 /* Makes pages visible with rights, as far as they have memory. */
 static int show(uint64_t first, uint64_t end, unsigned rights)
 {
-    unsigned status = NOVA_SUCCESS;
     uint64_t n, next;
+    int error = NOVA_OK;
 
-    for (n = first; n < end && status == NOVA_SUCCESS; n = next) {
+    for (n = first; n < end && !error; n = next) {
         uint64_t frame = entry[n] & FRAME;
-        for (next = n + 1; next < end && (entry[next] & FRAME) == frame + (next - n);)
+        for (next = n + 1; next < end && frame && (entry[next] & FRAME) == frame + (next - n);)
             next++;
         if (frame)
-            status = nova_delegate(NOVA_SEL_HST, NOVA_SEL_HST, pool.start / NOVA_PAGE + frame - 1,
-                                   windows.start / NOVA_PAGE + n, next - n, 31, rights, 0);
-        else
-            next = n + 1;
+            error = nova_map(0, pool.start + (frame - 1) * NOVA_PAGE, windows.start + n * NOVA_PAGE, next - n,
+                             rights);
     }
-    return status == NOVA_SUCCESS ? NOVA_OK : NOVA_ERR_MEMORY;
+    return error;
 }
 
 /* Gives memory back: all, or that of the entries with a flag. */

@@ -37,11 +37,9 @@ int nova_parent_call(uint64_t *word, unsigned count, unsigned reply)
 
 void nova_exit(int status)
 {
-    uint64_t word[2] = {NOVA_PARENT_EXIT, (uint64_t)status & 0xff};
-
     if (nova_program_at_exit)
         nova_program_at_exit();
-    nova_parent_call(word, 2, 1);
+    nova_parent(NOVA_PARENT_EXIT, (uint64_t)status & 0xff);
     for (;;) /* root refused: nothing sensible is left to be done */
         __asm__ volatile("ud2");
 }

@@ -42,8 +42,8 @@ int nova_server_start(struct nova_server *server,
     static const struct nova_server_options usual;
     const struct nova_server_options *o = options ? options : &usual;
     uint64_t cpus = o->cpus ? o->cpus & nova_info()->cpus : nova_info()->cpus;
-    uint64_t word[NOVA_PARENT_WORDS] = {NOVA_PARENT_SERVE, o->service, (uint64_t)nova_server_entry, 0, 0,
-                                        o->buffer_size / NOVA_PAGE, cpus};
+    uint64_t word[NOVA_PARENT_WORDS] = {
+        NOVA_PARENT_SERVE, o->service, (uint64_t)nova_server_entry, 0, 0, o->buffer_size / NOVA_PAGE, cpus};
     uint64_t bell = o->bell_shared ? server->bell : 0;
     struct nova_thread *handler[NOVA_CPUS_MAX];
     unsigned count = 0;
@@ -113,7 +113,5 @@ int nova_server_ring(unsigned session)
 
 void nova_server_release(unsigned session)
 {
-    uint64_t word[2] = {NOVA_PARENT_RELEASE, session};
-
-    nova_parent_call(word, 2, 1);
+    nova_parent(NOVA_PARENT_RELEASE, session);
 }

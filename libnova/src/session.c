@@ -142,10 +142,8 @@ int nova_session_wait(const struct nova_session *session, uint64_t deadline)
 
 void nova_session_close(struct nova_session *session)
 {
-    uint64_t word[2] = {NOVA_PARENT_CLOSE, session->number};
-
     if (!session->portal)
         return;
-    nova_parent_call(word, 2, 1);
+    nova_parent(NOVA_PARENT_CLOSE, session->number);
     give_back(session);
 }

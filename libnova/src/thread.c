@@ -10,7 +10,6 @@
 
 #include "internal.h"
 
-#include <nova/cap.h>
 #include <nova/mem.h>
 
 #define STACKS_KEPT 4U
@@ -112,19 +111,14 @@ static int launch(const struct nova_thread *t, const struct nova_thread_options 
 {
     unsigned fpu = nova_info()->flags & NOVA_DOMAIN_FPU && !(flags & THREAD_PLAIN) ? NOVA_THREAD_FPU : 0;
     uint64_t sp = flags & NOVA_THREAD_LOCAL ? t->sp : t->sp + 8, entry = (uint64_t)nova_thread_entry;
-    uint64_t word[] = {
-        NOVA_PARENT_THREAD, t->cpu, t->slot, sp, entry, (flags & ~THREAD_PLAIN) | fpu, options->priority,
-        options->budget_ms, t->sel};
 
-    return nova_parent_call(word, sizeof(word) / sizeof(word[0]), 1);
+    return nova_parent(NOVA_PARENT_THREAD, t->cpu, t->slot, sp, entry, (flags & ~THREAD_PLAIN) | fpu,
+                       options->priority, options->budget_ms, t->sel);
 }
 
 void nova_thread_free(struct nova_thread *thread)
 {
-    uint64_t word[1] = {NOVA_PARENT_THREAD_ENDED};
-
-    nova_cap_drop(thread->sel, 2);
-    nova_parent_call(word, 1, 1);
+    nova_parent(NOVA_PARENT_THREAD_ENDED, thread->sel);
     slot_give(thread);
 }
 

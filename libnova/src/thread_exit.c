@@ -54,8 +54,8 @@ void nova_thread_exit_final(void (*final)(void *), void *argument)
                      "xor %%ebp, %%ebp\n\t"
                      "call %P[finish]"
                      :
-                     : "D"(final), "S"(argument), "d"(nova_thread_self()), [top] "r"(stack + sizeof(stack)),
-                       [finish] "i"(finish)
+                     : "D"(final), "S"(argument),
+                       "d"(nova_thread_self()), [top] "r"(stack + sizeof(stack)), [finish] "i"(finish)
                      : "memory");
     __builtin_unreachable();
 }

@@ -6,7 +6,6 @@
 
 #include "internal.h"
 
-#include <nova/cap.h>
 #include <nova/mem.h>
 #include <nova/vm.h>
 
@@ -26,9 +25,7 @@ int nova_vm_portal(uint64_t sel, uint64_t handler, uint64_t pid, uint32_t mtd)
 
 int nova_vcpu_create(unsigned cpu, uint64_t events, uint64_t sel)
 {
-    uint64_t word[] = {NOVA_PARENT_VCPU, cpu, events, sel};
-
-    return nova_parent_call(word, 4, 1);
+    return nova_parent(NOVA_PARENT_VCPU, cpu, events, sel);
 }
 
 int nova_vcpu_recall(uint64_t sel)
@@ -38,10 +35,6 @@ int nova_vcpu_recall(uint64_t sel)
 
 int nova_vm_map(uint64_t gpa, const void *address, size_t bytes, unsigned rights)
 {
-    uint64_t from = rights ? (uint64_t)address : gpa;
-
-    if ((gpa | from | bytes) % NOVA_PAGE)
-        return NOVA_ERR_INVAL;
-    return create_error(nova_delegate(NOVA_SEL_HST, NOVA_SEL_GST, from / NOVA_PAGE, gpa / NOVA_PAGE,
-                                      bytes / NOVA_PAGE, 31, rights, 0));
+    return bytes % NOVA_PAGE ? NOVA_ERR_INVAL
+                             : nova_map(1, (uint64_t)address, gpa, bytes / NOVA_PAGE, rights);
 }

@@ -198,24 +198,6 @@ int kernel_map(uint64_t from, uint64_t to, uint64_t pages, unsigned rights)
                 (off_t)(from * PAGE - pool)) != at;
 }
 
-static unsigned control_domain(uint64_t source, uint64_t target, uint64_t from, uint64_t to)
-{
-    uint64_t count = 1UL << (from & 31);
-    unsigned mask = (unsigned)(to & 31);
-
-    from >>= 12;
-    to >>= 12;
-    if (source == NOVA_SEL_HST && target == NOVA_SEL_HST)
-        return kernel_map(from, to, count, mask) ? NOVA_BAD_PAR : NOVA_SUCCESS;
-    if (source != NOVA_SEL_OBJ || target != NOVA_SEL_OBJ)
-        return NOVA_BAD_CAP;
-    if (from + count > SELECTORS || to + count > SELECTORS)
-        return NOVA_BAD_PAR;
-    for (uint64_t i = 0; i < count; i++)
-        kernel_set(to + i, mask ? host.cap[from + i] : NULL);
-    return NOVA_SUCCESS;
-}
-
 static unsigned create(uint64_t selector, struct object *o)
 {
     unsigned status = selector && selector < SELECTORS && !host.cap[selector] ? NOVA_SUCCESS : NOVA_BAD_CAP;
@@ -292,9 +274,6 @@ void kernel_call(greg_t *r)
         break;
     case NOVA_CREATE_SM:
         status = create_semaphore(selector, (uint64_t)r[REG_RDX]);
-        break;
-    case NOVA_CTRL_PD:
-        status = control_domain(selector, rsi, (uint64_t)r[REG_RDX], (uint64_t)r[REG_RAX]);
         break;
     case NOVA_CTRL_SC:
         status = control_time(selector, &r[REG_RSI]);

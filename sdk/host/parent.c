@@ -57,6 +57,25 @@ static int thread(const uint64_t *word)
     return NOVA_OK;
 }
 
+static int drop(uint64_t first, uint64_t count)
+{
+    if (first < host.info->sel_free || count > NOVA_DROP_MAX || first + count > SELECTORS)
+        return NOVA_ERR_INVAL;
+    for (uint64_t i = 0; i < count; i++)
+        kernel_set(first + i, NULL);
+    return NOVA_OK;
+}
+
+static int map(const uint64_t *word)
+{
+    uint64_t start = word[5] ? NOVA_WINDOW_ADDR : NOVA_IMAGE_ADDR;
+
+    if (word[1] || word[5] > (NOVA_MEM_R | NOVA_MEM_W) || word[2] % PAGE || word[3] % PAGE ||
+        word[4] > NOVA_MAP_MAX || word[3] < start || word[3] + word[4] * PAGE > NOVA_WINDOW_END)
+        return NOVA_ERR_INVAL;
+    return kernel_map(word[2] / PAGE, word[3] / PAGE, word[4], (unsigned)word[5]) ? NOVA_ERR_INVAL : NOVA_OK;
+}
+
 static int serve(const uint64_t *word, unsigned words)
 {
     struct object *bell = kernel_get(word[3], SM);
@@ -191,9 +210,10 @@ static int release_session(uint64_t n)
 unsigned parent_request(uint64_t *word, unsigned words)
 {
     static const uint8_t least[] = {
-        [NOVA_PARENT_EXIT] = 2,    [NOVA_PARENT_THREAD] = 9, [NOVA_PARENT_THREAD_ENDED] = 1,
+        [NOVA_PARENT_EXIT] = 2,    [NOVA_PARENT_THREAD] = 9, [NOVA_PARENT_THREAD_ENDED] = 2,
         [NOVA_PARENT_SERVE] = 8,   [NOVA_PARENT_OPEN] = 9,   [NOVA_PARENT_CLOSE] = 2,
-        [NOVA_PARENT_RELEASE] = 2, [NOVA_PARENT_LOG] = 2,    [NOVA_PARENT_STATE] = 1};
+        [NOVA_PARENT_RELEASE] = 2, [NOVA_PARENT_LOG] = 2,    [NOVA_PARENT_STATE] = 1,
+        [NOVA_PARENT_DROP] = 3,    [NOVA_PARENT_MAP] = 6};
     unsigned reply = 1;
     int error = NOVA_ERR_PROTOCOL;
 
@@ -205,8 +225,8 @@ unsigned parent_request(uint64_t *word, unsigned words)
             error = thread(word);
             break;
         case NOVA_PARENT_THREAD_ENDED:
-            host.threads--;
-            error = NOVA_OK;
+            error = drop(word[1], 2);
+            host.threads -= !error;
             break;
         case NOVA_PARENT_SERVE:
             error = serve(word, words);
@@ -227,6 +247,12 @@ unsigned parent_request(uint64_t *word, unsigned words)
                 host_log((const char *)(word + 2), word[1]);
                 error = NOVA_OK;
             }
+            break;
+        case NOVA_PARENT_DROP:
+            error = drop(word[1], word[2]);
+            break;
+        case NOVA_PARENT_MAP:
+            error = map(word);
             break;
         default:
             word[1] = host.threads;

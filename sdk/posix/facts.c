@@ -42,7 +42,7 @@ static long limit_stack(const struct rlimit *new)
     if (new->rlim_cur != new->rlim_max || new->rlim_cur > stack_size())
         return new->rlim_cur == stack_size() ? 0 : -EPERM;
     for (uint64_t at = end - stack_size(); at < end - size; at += NOVA_PAGE)
-        nova_hc_ctrl_pd(NOVA_SEL_HST, NOVA_SEL_HST, at / NOVA_PAGE, at / NOVA_PAGE, 0, 0, 0);
+        nova_parent(NOVA_PARENT_MAP, 0, 0, at, 1, 0);
     stack_limit = size;
     return 0;
 }

@@ -30,6 +30,7 @@ tools_nova_image_SOURCES = \
 	tools/image/parse.c \
 	tools/image/parse.h \
 	tools/image/report.c \
+	tools/image/stack.c \
 	tools/image/support.c \
 	tools/image/value.c \
 	tools/image/vm.c

@@ -302,7 +302,8 @@ static void exceptions(void)
     LOAD(step, IF);
     guest_idt(&v, false);
     guest_reply(&v, v.mtd);
-    sleep_us(50000);
+    for (unsigned i = 0; i < 100 && guest_interrupts(&v) < 2; i++)
+        sleep_us(50000);
     ctrl_ec(v.ec, 0);
     is(guest_wait(&v, 20000), GUEST_RECALL, "endless single steps");
     tap_ok(guest_interrupts(&v) > 1 && (guest_last(&v)->dr6 & 1 << 14 || option("bochs", 0)), "the guest has got them: %lu, DR6 0x%lx",

@@ -133,13 +133,17 @@ void guest_map(const struct guest *g, uint64_t gpa, const void *from, unsigned o
          "mapping guest memory");
 }
 
+/* Blocks of event selectors that were given back: each costs a capability table for good. */
+static uint64_t free_events[8];
+static unsigned free_count;
+
 void guest_portals(struct guest_cpu *v, unsigned cpu)
 {
     v->handler = local_create(cpu);
     v->handler->arg = v;
     v->stopped = sm_create(0);
     v->resume = sm_create(0);
-    v->events = sel_alloc(512, 512);
+    v->events = free_count ? free_events[--free_count] : sel_alloc(512, 512);
     for (unsigned i = 0; i < EVENTS; i++)
         portal_create_at(v->events + i, v->handler, guest_entry, i, GUEST_ALL_OUT);
 }
@@ -164,11 +168,15 @@ static void drop(uint64_t sel, unsigned order)
 
 void guest_cpu_destroy(struct guest_cpu *v)
 {
-    drop(v->sc, 0);
-    drop(v->ec, 0);
+    uint64_t single[] = {v->sc, v->ec, v->stopped, v->resume};
+
+    for (unsigned i = 0; i < sizeof(single) / sizeof(*single); i++) {
+        drop(single[i], 0);
+        sel_free(single[i]);
+    }
     drop(v->events, 9);
-    drop(v->stopped, 0);
-    drop(v->resume, 0);
+    if (free_count < sizeof(free_events) / sizeof(*free_events))
+        free_events[free_count++] = v->events;
     thread_free(v->handler);
 }
 

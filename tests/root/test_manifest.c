@@ -10,11 +10,12 @@
 #include "manifest.h"
 #include "tap.h"
 
+#include <nova/abi/cap.h>
 #include <nova/start.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define STRINGS "first\0two\0A=1\0second\0"
+#define STACKS 96
 
 /* A manifest with two domains: both have services, and use each other's. The second is a virtual machine. */
 static struct file {
@@ -23,14 +24,17 @@ static struct file {
     struct nova_manifest_service service[2];
     struct nova_manifest_connect connect[3];
     struct nova_manifest_resource resource[4];
-    char strings[sizeof(STRINGS)];
+    struct nova_manifest_segment segment[4];
+    char stacks[STACKS];
 } file;
 
 /* Without the padding at the end of the structure. */
-#define FILE_SIZE (offsetof(struct file, strings) + sizeof(STRINGS))
+#define FILE_SIZE (offsetof(struct file, stacks) + STACKS)
 
 static struct memory ram = {.range = {{0, 0xa0000}, {0x100000, 0x20000000}}, .ranges = 2};
+static const struct boot_module module[] = {{.start = 0x1000, .end = 0x4234}, {.end = 100}, {.end = 200}};
 static struct machine machine = {.cpus = 4,
+                                 .module = module,
                                  .modules = 3,
                                  .pins = 24,
                                  .pages = 2024,
@@ -73,7 +77,8 @@ static void make(void)
                                        .services = 2,
                                        .connects = 3,
                                        .resources = 4,
-                                       .strings = sizeof(STRINGS),
+                                       .stacks = STACKS,
+                                       .segments = 4,
                                        .modules = 3,
                                        .console = NOVA_MANIFEST_NONE,
                                        .exit_domain = 0,
@@ -91,10 +96,13 @@ static void make(void)
                                                    .kernel_pages = 300,
                                                    .stack_pages = 16,
                                                    .threads = 8,
-                                                   .args = 0,
-                                                   .args_size = 10,
-                                                   .env = 10,
-                                                   .env_size = 4,
+                                                   .stack = 0,
+                                                   .stack_size = 64,
+                                                   .random = 32,
+                                                   .build_id_size = 20,
+                                                   .entry = 0x400123,
+                                                   .segment = 0,
+                                                   .segments = 2,
                                                    .connect = 0,
                                                    .connects = 2,
                                                    .resource = 0,
@@ -113,9 +121,10 @@ static void make(void)
     file.domain[1].kernel = 1;
     file.domain[1].initrd = 2;
     file.domain[1].kernel_pages = 200;
-    file.domain[1].args = 14;
-    file.domain[1].args_size = 7;
-    file.domain[1].env_size = 0;
+    file.domain[1].stack = 64;
+    file.domain[1].stack_size = 32;
+    file.domain[1].random = 0;
+    file.domain[1].segment = 2;
     file.domain[1].connect = 2;
     file.domain[1].connects = 1;
     file.domain[1].resource = 1;
@@ -131,7 +140,10 @@ static void make(void)
     file.resource[1] = (struct nova_manifest_resource){1, NOVA_RESOURCE_PORTS, 0, 0x400, 0xfc00};
     file.resource[2] = (struct nova_manifest_resource){1, NOVA_RESOURCE_INTERRUPT, 2, 23, 1};
     file.resource[3] = (struct nova_manifest_resource){1, NOVA_RESOURCE_MEMORY, 0, 0xfed00, 2};
-    memcpy(file.strings, STRINGS, sizeof(STRINGS));
+    file.segment[0] = (struct nova_manifest_segment){0x400000, 0, 0x1fff, 2, 0, NOVA_MEM_R | NOVA_MEM_XU};
+    file.segment[1] = (struct nova_manifest_segment){0x402000, 0x2000, 0x1234, 5, 0, NOVA_MEM_R | NOVA_MEM_W};
+    file.segment[2] = (struct nova_manifest_segment){0x400000, 0x3000, 0x234, 1, 1, NOVA_MEM_R};
+    file.segment[3] = (struct nova_manifest_segment){0x500000, 0, 0, 1, 1, NOVA_MEM_R | NOVA_MEM_W};
     seal((uint8_t *)&file, FILE_SIZE);
 }
 
@@ -151,7 +163,7 @@ static void check_harmless(const struct manifest *m, size_t size)
     const struct nova_manifest *h = m->head;
     uint64_t pages = 0, kernel_pages = 0;
 
-    CHECK((const char *)h + size >= m->strings + h->strings);
+    CHECK((const char *)h + size >= m->stacks + h->stacks);
     CHECK(h->domains >= 1 && h->domains <= NOVA_DOMAINS_MAX && h->modules <= machine.modules);
     CHECK(h->console == NOVA_MANIFEST_NONE || h->console < h->domains);
     CHECK(h->exit_domain == NOVA_MANIFEST_NONE || h->exit_domain < h->domains);
@@ -167,12 +179,23 @@ static void check_harmless(const struct manifest *m, size_t size)
         CHECK(d->cpus && !(d->cpus >> machine.cpus));
         CHECK(d->priority && d->priority <= PRIORITY_MAX && d->policy <= NOVA_POLICY_HALT);
         CHECK(d->stack_pages && d->stack_pages <= d->pages && d->threads && d->threads <= NOVA_UTCB_SLOTS);
-        CHECK(d->args_size && (uint64_t)d->args + d->args_size <= h->strings &&
-              !m->strings[d->args + d->args_size - 1]);
-        CHECK((uint64_t)d->env + d->env_size <= h->strings &&
-              (!d->env_size || !m->strings[d->env + d->env_size - 1]));
+        CHECK((uint64_t)d->stack + d->stack_size <= h->stacks && d->random + 16UL + 16 <= d->stack_size &&
+              d->stack_size % 16 == 0 && d->random % 8 == 0 && d->stack_size <= d->stack_pages * 4096UL);
         CHECK(d->connect + d->connects <= h->connects && d->resource + d->resources <= h->resources &&
-              d->service + d->services <= h->services);
+              d->service + d->services <= h->services && d->segment + d->segments <= h->segments);
+        CHECK(d->segments && d->build_id_size <= 32);
+        for (unsigned n = d->segment; n < d->segment + (unsigned)d->segments; n++) {
+            const struct nova_manifest_segment *s = &m->segment[n];
+            uint64_t end = s->address + s->pages * 4096UL,
+                     file_size = module[d->image].end - module[d->image].start;
+
+            CHECK(s->domain == i && s->address % 4096 == 0 && s->offset % 4096 == 0 &&
+                  s->address >= NOVA_IMAGE_ADDR && end <= NOVA_IMAGE_END && end > s->address);
+            CHECK((uint64_t)s->offset + s->size <= file_size && s->size <= s->pages * 4096UL);
+            CHECK(s->perm & NOVA_MEM_W || s->offset + s->pages * 4096UL <= ((file_size + 4095) & ~4095UL));
+            CHECK(s->perm & NOVA_MEM_R && s->perm < 8 && (s->perm & 6) != 6);
+            CHECK(n == d->segment || s->address >= s[-1].address + s[-1].pages * 4096UL);
+        }
         for (unsigned n = 0; n < d->connects; n++)
             CHECK(m->connect[d->connect + n].domain == i);
         for (unsigned n = 0; n < d->resources; n++)
@@ -314,7 +337,8 @@ static void test_mistakes(void)
     MISTAKE(file.head.console = 2, "header");
     MISTAKE(file.head.exit_domain = 7, "header");
     MISTAKE(file.head.at_exit = 3, "header");
-    MISTAKE(file.head.strings--, "size");
+    MISTAKE(file.head.stacks--, "size");
+    MISTAKE(file.head.segments--, "size");
     MISTAKE(strcpy(d[1].name, "first"), "name");
     MISTAKE(d[0].name[0] = '1', "name");
     MISTAKE(d[0].name[2] = ']', "name");
@@ -339,8 +363,33 @@ static void test_mistakes(void)
     MISTAKE(d[0].pages = 601, "more memory than there is");
     MISTAKE(d[0].pages = 15, "memory");
     MISTAKE(d[1].kernel_pages = 201, "more memory than there is");
-    MISTAKE(d[0].args_size = 9, "arguments");
-    MISTAKE(d[0].args = UINT32_MAX, "arguments");
+    MISTAKE(d[0].stack_size = 56, "stack");
+    MISTAKE(d[0].stack_size = 16, "stack");
+    MISTAKE(d[0].stack_size = 112, "stack");
+    MISTAKE(d[1].stack = 80, "stack");
+    MISTAKE(d[0].stack = UINT32_MAX, "stack");
+    MISTAKE(d[0].random = 40, "stack");
+    MISTAKE(d[0].random = 4, "stack");
+    MISTAKE(d[0].build_id_size = 33, "image");
+    MISTAKE(d[0].segments = 0, "image");
+    MISTAKE(d[0].segments = 3, "entries of another");
+    MISTAKE(file.segment[2].domain = 0, "entries of another");
+    MISTAKE(file.segment[0].address = 0x3ff000, "place");
+    MISTAKE(file.segment[0].address = 0x400100, "place");
+    MISTAKE(file.segment[1].address = 0x401000, "place");
+    MISTAKE(file.segment[1].address = NOVA_IMAGE_END - 0x1000, "place");
+    MISTAKE(file.segment[1].address = 1UL << 63, "place");
+    MISTAKE(file.segment[1].pages = 0, "place");
+    MISTAKE(file.segment[1].pages = UINT32_MAX, "place");
+    MISTAKE(file.segment[0].offset = 0x800, "module");
+    MISTAKE(file.segment[1].size = 0x1235, "module");
+    MISTAKE(file.segment[1].offset = 0x5000, "module");
+    MISTAKE(file.segment[2].size = 0, "module");
+    MISTAKE(file.segment[2].pages = 2, "module");
+    MISTAKE(file.segment[0].pages = 1, "module");
+    MISTAKE(file.segment[0].perm = NOVA_MEM_XU, "permissions");
+    MISTAKE(file.segment[0].perm = 7, "permissions");
+    MISTAKE(file.segment[0].perm = 9, "permissions");
     MISTAKE(d[0].connects = 3, "entries of another");
     MISTAKE(d[1].resource = 0, "entries of another");
     MISTAKE(d[0].services = 2, "entries of another");

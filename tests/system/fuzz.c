@@ -14,12 +14,58 @@
 #include "../unit/tap.h"
 #include "root_view.h"
 
+#include <elf.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char *folder;
 static FILE *nowhere;
 static unsigned accepted;
+
+/* Root accepts what nova-image makes of a system. */
+static void try_manifest(struct system *s, const struct machine *machine)
+{
+    size_t size, sizes[NOVA_MODULES_MAX];
+    const uint8_t *manifest = make_manifest(s, &size);
+
+    for (size_t i = 0; i < s->file_count; i++)
+        sizes[i] = s->files[i]->size;
+    CHECK(!root_manifest(manifest, size, machine->cpus, machine->memory - RESERVED_MEMORY, sizes,
+                         (unsigned)s->file_count));
+}
+
+/* The text at an address of a domain's stack. */
+static const char *text_at(const struct domain *d, uint64_t address)
+{
+    uint64_t offset = address - (d->image_file->high + PAGE + d->stack - d->contents_size);
+
+    return CHECK(offset < d->contents_size - 16) ? (const char *)d->contents + offset : "";
+}
+
+/* Reads the stack as a program does. */
+static void check_stack(const struct domain *d)
+{
+    const uint64_t *word = (const uint64_t *)(const void *)d->contents;
+    uint64_t seen = 0;
+
+    CHECK(d->contents_size % 16 == 0 && *word++ == d->args.count + 1 &&
+          !strcmp(text_at(d, *word++), d->name));
+    for (size_t i = 0; i < d->args.count; i++)
+        CHECK(!strcmp(text_at(d, *word++), d->args.word[i]));
+    CHECK(!*word++);
+    for (size_t i = 0; i < d->env.count; i++)
+        CHECK(!strcmp(text_at(d, *word++), d->env.word[i]));
+    CHECK(!*word++);
+    for (; *word != AT_NULL; word += 2) {
+        seen |= *word < 64 ? UINT64_C(1) << *word : 0;
+        CHECK(*word != AT_ENTRY || word[1] == d->image_file->entry);
+        CHECK(*word != AT_EXECFN || !strcmp(text_at(d, word[1]), d->name));
+        CHECK(*word != AT_RANDOM || (word[1] == d->image_file->high + PAGE + d->stack - 16 &&
+                                     d->random == (size_t)((const uint8_t *)word - d->contents)));
+    }
+    CHECK(seen == (1UL << AT_PHDR | 1UL << AT_PHENT | 1UL << AT_PHNUM | 1UL << AT_PAGESZ | 1UL << AT_ENTRY |
+                   1UL << AT_SECURE | 1UL << AT_EXECFN | 1UL << AT_RANDOM));
+}
 
 /* One system file, through all that nova-image does but the boot image itself. */
 static void try_text(const char *name, const char *text, size_t length)
@@ -28,8 +74,7 @@ static void try_text(const char *name, const char *text, size_t length)
     const struct search search = {.folders = &folder, .count = 1};
     const char *const forms[] = {"text", "dot", "json", "table"};
     struct system s = {.name = name};
-    size_t size, lines = 1;
-    uint8_t *manifest;
+    size_t lines = 1;
 
     for (size_t i = 0; i < length; i++)
         lines += text[i] == '\n';
@@ -40,8 +85,9 @@ static void try_text(const char *name, const char *text, size_t length)
     print_issues(&s, nowhere);
     if (!s.errors) {
         accepted++;
-        manifest = make_manifest(&s, &size);
-        CHECK(!root_manifest(manifest, size, machine.cpus, machine.memory - RESERVED_MEMORY));
+        try_manifest(&s, &machine);
+        for (size_t i = 0; i < s.domain_count; i++)
+            check_stack(&s.domains[i]);
         for (unsigned i = 0; i < 4; i++)
             CHECK(print_report(&s, &machine, forms[i], nowhere));
     }
@@ -128,22 +174,25 @@ static void random_changes(const char *name, const struct file *file)
     ok_checks("pieces copied over others");
 }
 
-/* What nova-image accepts, root accepts, and both see the same size. */
+/* A system with such an image: what nova-image accepts, root accepts. */
 static void try_image(uint8_t *data, size_t size)
 {
-    struct arena arena = {0};
-    struct file file = {.data = data, .size = size};
-    uint64_t pages;
-    const char *error;
+    static const char text[] = "[app a]\nimage = good.elf\n";
+    const struct machine machine = {.memory = 512U << 20, .cpus = 4};
+    const struct search search = {.folders = &folder, .count = 1};
+    struct file file = {.data = data, .size = size}, *files = &file;
+    struct system s = {.name = "image.nova"};
 
-    check_image(&arena, &file);
-    CHECK(file.is_image == !file.error);
-    error = root_image(data, size, &pages);
+    parse_system(&s, text, sizeof(text) - 1);
+    check_system(&s, &machine, &search);
+    check_image(&s.arena, &file);
+    CHECK(!s.errors && file.is_image == !file.error);
     if (file.is_image) {
-        CHECK(!error);
-        CHECK(pages == file.written_pages);
+        s.domains[0].image_file = &file;
+        s.files = &files;
+        try_manifest(&s, &machine);
     }
-    arena_free(&arena);
+    system_free(&s);
 }
 
 static void images(const struct file *file)

@@ -10,10 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* NULL if root accepts it, on a machine with so many CPUs and so much free memory. */
-const char *root_manifest(const void *file, size_t size, unsigned cpus, uint64_t memory);
-
-/* NULL if root accepts it. Sets the number of pages that it copies. */
-const char *root_image(const void *file, size_t size, uint64_t *data_pages);
+/* NULL if root accepts it, on a machine with so many CPUs and so much free memory, and modules of these sizes. */
+const char *root_manifest(const void *file, size_t size, unsigned cpus, uint64_t memory, const size_t *sizes,
+                          unsigned modules);
 
 #endif

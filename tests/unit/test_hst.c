@@ -40,11 +40,13 @@ static struct pd pd = {.account.limit = UINT64_MAX};
 static struct space_hst *spaces[SPACES];
 static uint64_t random_state = 1;
 static unsigned shootdowns;
+static const struct virt_ops npt = {.format = &ptab_npt};
+const struct virt_ops *virt = &npt;
 static bool threaded; /* another one may hold a lock at any time */
 
-void tlb_shootdown(struct space_hst *hst)
+void tlb_shootdown(struct space_mem *mem)
 {
-    CHECK(threaded || !hst->space.lock.held);
+    CHECK(threaded || !mem->space.lock.held);
     shootdowns++;
 }
 
@@ -54,11 +56,11 @@ static void unprotect(void)
     protected_count = 0;
 }
 
-static void create(void)
+static void create_all(void)
 {
     for (unsigned i = 0; i < SPACES; i++) {
         spaces[i] = page_alloc(&pd.account, 0);
-        spaces[i]->space.object.pd = &pd;
+        spaces[i]->mem.space.object = (struct object){.type = OBJECT_HST, .pd = &pd};
         CHECK(hst_create(spaces[i]) == NOVA_SUCCESS);
     }
 }
@@ -66,7 +68,7 @@ static void create(void)
 static void destroy(void)
 {
     for (unsigned i = 0; i < SPACES; i++) {
-        hst_destroy(spaces[i]);
+        mem_destroy(&spaces[i]->mem);
         page_free(&pd.account, spaces[i], 0);
     }
     CHECK(pd.account.used == 0 && pool_free() == pool_size());
@@ -76,17 +78,17 @@ static void test_create(void)
 {
     unprotect();
     kernel_root[511] = 0x1234063;
-    create();
-    CHECK(spaces[0]->root == phys_of(spaces[0]->ptab.root) && spaces[0]->ptab.root[511] == 0x1234063);
+    create_all();
+    CHECK(spaces[0]->root == phys_of(spaces[0]->mem.ptab.root) && spaces[0]->mem.ptab.root[511] == 0x1234063);
     for (unsigned i = 0; i < 511; i++) {
-        CHECK(!spaces[0]->ptab.root[i]);
+        CHECK(!spaces[0]->mem.ptab.root[i]);
     }
-    CHECK(hst_delegate(&physical, spaces[0], 0, HST_SELECTORS - BIT(27), 27, NOVA_PERM_ALL, 0) ==
+    CHECK(hst_delegate(&physical, &spaces[0]->mem, 0, HST_SELECTORS - BIT(27), 27, NOVA_PERM_ALL, 0) ==
           NOVA_SUCCESS);
     destroy(); /* the kernel's part does not exist here, and must not be followed */
-    struct space_hst hst = {.space.object.pd = &pd};
+    struct space_hst hst = {.mem.space.object.pd = &pd};
     pd.account.limit = 0;
-    CHECK(hst_create(&hst) == NOVA_MEM_OBJ && !hst.ptab.root);
+    CHECK(hst_create(&hst) == NOVA_MEM_OBJ && !hst.mem.ptab.root);
     pd.account.limit = UINT64_MAX;
     ok_checks("spaces contain the kernel's half, and leave it alone");
 }
@@ -94,10 +96,10 @@ static void test_create(void)
 /* Everything of physical memory that can be had in the window, compared with what may be. */
 static void check_window(const uint8_t *wanted, bool exact)
 {
-    create();
-    CHECK(hst_delegate(&physical, spaces[0], 0, 0, WINDOW_ORDER, NOVA_PERM_ALL, NOVA_MAD_WT) == NOVA_SUCCESS);
+    create_all();
+    CHECK(hst_delegate(&physical, &spaces[0]->mem, 0, 0, WINDOW_ORDER, NOVA_PERM_ALL, NOVA_MAD_WT) == NOVA_SUCCESS);
     for (uint64_t page = 0; page < WINDOW; page++) {
-        struct ptab_range r = ptab_lookup(&spaces[0]->ptab, page);
+        struct ptab_range r = ptab_lookup(&spaces[0]->mem.ptab, page);
         if (wanted[page]) {
             CHECK(r.perm == 0);
         } else if (exact) {
@@ -218,7 +220,7 @@ static struct page source(unsigned src, uint64_t page, unsigned mad)
 
 static bool page_equal(const struct space_hst *hst, uint64_t page, const struct page *wanted)
 {
-    struct ptab_range r = ptab_lookup(&hst->ptab, page);
+    struct ptab_range r = ptab_lookup(&hst->mem.ptab, page);
 
     if (!wanted->perm) {
         return r.perm == 0;
@@ -242,7 +244,7 @@ static unsigned delegate(unsigned src, unsigned dst, uint64_t ssb, uint64_t dsb,
     unsigned status;
 
     shootdowns = 0;
-    status = hst_delegate(from, spaces[dst], ssb, dsb, ord, pmm, mad);
+    status = hst_delegate(from, &spaces[dst]->mem, ssb, dsb, ord, pmm, mad);
     CHECK(status == NOVA_SUCCESS || status == NOVA_MEM_CAP);
     for (uint64_t i = 0; i < BIT(ord); i++) {
         struct page *old = &model[dst][dsb + i], fresh = source(src, ssb + i, mad);
@@ -276,7 +278,7 @@ static void prepare(void)
     hst_protect(600 * PAGE_SIZE + 1, 600 * PAGE_SIZE + 2);
     hst_protect(phys_of(image_start), phys_of(image_end));
     memset(model, 0, sizeof(model));
-    create();
+    create_all();
 }
 
 static void test_random(void)
@@ -307,7 +309,7 @@ static void test_random(void)
     check_space(0, 0, WINDOW);
     check_space(1, 0, WINDOW);
     for (unsigned i = 0; i < SPACES; i++) {
-        CHECK(ptab_lookup(&spaces[i]->ptab, WINDOW).perm == 0);
+        CHECK(ptab_lookup(&spaces[i]->mem.ptab, WINDOW).perm == 0);
     }
     pd.account.limit = UINT64_MAX;
     page_free(&pd.account, kernel_page, 0);
@@ -345,7 +347,7 @@ static void test_kernel_pages(void)
     pd.account.limit = pd.account.used;
     CHECK(!hst_map_kernel(spaces[1], BIT(30), kernel_page, NOVA_MEM_R));
     pd.account.limit = UINT64_MAX;
-    CHECK(ptab_lookup(&spaces[1]->ptab, BIT(30)).perm == 0);
+    CHECK(ptab_lookup(&spaces[1]->mem.ptab, BIT(30)).perm == 0);
     page_free(&pd.account, kernel_page, 0);
     page_free(&pd.account, other, 0);
     destroy();
@@ -354,7 +356,7 @@ static void test_kernel_pages(void)
 
 static bool executable(uint64_t page)
 {
-    return ptab_lookup(&spaces[0]->ptab, page).perm & NOVA_MEM_XU;
+    return ptab_lookup(&spaces[0]->mem.ptab, page).perm & NOVA_MEM_XU;
 }
 
 static void test_top(void)
@@ -362,18 +364,18 @@ static void test_top(void)
     for (unsigned ord = 0; ord <= 20; ord++) {
         uint64_t size = BIT(ord), dsb = HST_SELECTORS - size;
         prepare();
-        CHECK(hst_delegate(&physical, spaces[0], BIT(24), dsb, ord, NOVA_PERM_ALL, 0) == NOVA_SUCCESS);
+        CHECK(hst_delegate(&physical, &spaces[0]->mem, BIT(24), dsb, ord, NOVA_PERM_ALL, 0) == NOVA_SUCCESS);
         for (uint64_t page = dsb; page < HST_SELECTORS;
              page += 1 + (size > 2048) * (tap_random(&random_state) % 97)) {
-            struct ptab_range r = ptab_lookup(&spaces[0]->ptab, page);
+            struct ptab_range r = ptab_lookup(&spaces[0]->mem.ptab, page);
             CHECK(r.perm & NOVA_MEM_W && r.frame + (page - r.page) == BIT(24) + page - dsb);
         }
-        CHECK(!executable(HST_SELECTORS - 1) && ptab_lookup(&spaces[0]->ptab, HST_SELECTORS - 1).perm);
+        CHECK(!executable(HST_SELECTORS - 1) && ptab_lookup(&spaces[0]->mem.ptab, HST_SELECTORS - 1).perm);
         /* By itself or within others, from another space or by its own. */
-        CHECK(hst_delegate(spaces[0], spaces[0], dsb, dsb, ord, NOVA_PERM_ALL, 0) == NOVA_SUCCESS);
-        CHECK(hst_delegate(&physical, spaces[0], 3, HST_SELECTORS - 1, 0, NOVA_PERM_ALL, 0) == NOVA_SUCCESS);
+        CHECK(hst_delegate(spaces[0], &spaces[0]->mem, dsb, dsb, ord, NOVA_PERM_ALL, 0) == NOVA_SUCCESS);
+        CHECK(hst_delegate(&physical, &spaces[0]->mem, 3, HST_SELECTORS - 1, 0, NOVA_PERM_ALL, 0) == NOVA_SUCCESS);
         CHECK(!executable(HST_SELECTORS - 1));
-        CHECK(hst_delegate(&physical, spaces[0], 4, HST_SELECTORS - 2, 0, NOVA_PERM_ALL, 0) == NOVA_SUCCESS);
+        CHECK(hst_delegate(&physical, &spaces[0]->mem, 4, HST_SELECTORS - 2, 0, NOVA_PERM_ALL, 0) == NOVA_SUCCESS);
         CHECK(executable(HST_SELECTORS - 2));
         destroy();
     }
@@ -381,29 +383,62 @@ static void test_top(void)
 }
 
 /* Orders up to 31, in the size that physical memory and host spaces have. */
+/* Guest spaces have no top that cannot execute, and twice the addresses. */
+static void test_guest(void)
+{
+    struct space_gst gst = {.mem.space.object = {.type = OBJECT_GST, .pd = &pd}};
+    const uint64_t last = GST_SELECTORS - 1;
+
+    prepare();
+    CHECK(gst_create(&gst) == NOVA_SUCCESS && gst.mem.space.selectors == GST_SELECTORS && gst.generation == 1);
+    for (unsigned i = 0; i < 512; i++) {
+        CHECK(!gst.mem.ptab.root[i]);
+    }
+    CHECK(hst_delegate(&physical, &spaces[0]->mem, 0x10000, 0, 9, NOVA_PERM_ALL, NOVA_MAD_WC) == NOVA_SUCCESS);
+    shootdowns = 0;
+    CHECK(hst_delegate(spaces[0], &gst.mem, 0, last - 511, 9, NOVA_PERM_ALL, 0) == NOVA_SUCCESS);
+    CHECK(hst_delegate(spaces[0], &gst.mem, 3, HST_SELECTORS - 1, 0, NOVA_MEM_R | NOVA_MEM_XS, 0) == NOVA_SUCCESS);
+    CHECK(shootdowns == 0);
+    struct ptab_range r = ptab_lookup(&gst.mem.ptab, last);
+    CHECK(r.order == 9 && r.frame == 0x10000 && r.cache == NOVA_MAD_WC &&
+          r.perm == (NOVA_MEM_R | NOVA_MEM_W | NOVA_MEM_XU));
+    r = ptab_lookup(&gst.mem.ptab, HST_SELECTORS - 1);
+    CHECK(r.order == 0 && r.frame == 0x10003 && r.perm == (NOVA_MEM_R | NOVA_MEM_XU));
+    CHECK(!ptab_lookup(&spaces[0]->mem.ptab, HST_SELECTORS - 1).perm);
+    CHECK(hst_delegate(spaces[0], &gst.mem, 0, last, 0, 0, 0) == NOVA_SUCCESS && shootdowns == 1);
+    CHECK(!ptab_lookup(&gst.mem.ptab, last).perm && ptab_lookup(&gst.mem.ptab, last - 1).perm);
+    mem_destroy(&gst.mem);
+    pd.account.limit = pd.account.used;
+    gst = (struct space_gst){.mem.space.object = {.type = OBJECT_GST, .pd = &pd}};
+    CHECK(gst_create(&gst) == NOVA_MEM_OBJ);
+    pd.account.limit = UINT64_MAX;
+    destroy();
+    ok_checks("guest spaces");
+}
+
 static void test_large(void)
 {
     prepare();
     cpu_phys_bits = 46;
     for (unsigned ord = 20; ord < 32; ord++) {
-        CHECK(hst_delegate(&physical, spaces[0], BIT(31), 0, ord, NOVA_PERM_ALL, NOVA_MAD_UC) ==
+        CHECK(hst_delegate(&physical, &spaces[0]->mem, BIT(31), 0, ord, NOVA_PERM_ALL, NOVA_MAD_UC) ==
               NOVA_SUCCESS);
-        CHECK(ptab_lookup(&spaces[0]->ptab, BIT(ord) - 1).perm &&
-              !ptab_lookup(&spaces[0]->ptab, BIT(ord)).perm);
+        CHECK(ptab_lookup(&spaces[0]->mem.ptab, BIT(ord) - 1).perm &&
+              !ptab_lookup(&spaces[0]->mem.ptab, BIT(ord)).perm);
         for (unsigned i = 0; i < 1000; i++) {
             uint64_t page = tap_random(&random_state) & (BIT(ord) - 1);
-            struct ptab_range r = ptab_lookup(&spaces[0]->ptab, page);
+            struct ptab_range r = ptab_lookup(&spaces[0]->mem.ptab, page);
             CHECK(r.order == 18 && r.frame + (page - r.page) == BIT(31) + page && r.cache == NOVA_MAD_UC);
         }
     }
-    CHECK(hst_delegate(spaces[0], spaces[1], 0, HST_SELECTORS - BIT(31), 31, NOVA_MEM_R, 0) == NOVA_SUCCESS);
-    CHECK(ptab_lookup(&spaces[1]->ptab, HST_SELECTORS - 1).frame == BIT(32) - BIT(18));
-    CHECK(hst_delegate(spaces[1], spaces[0], 0, 0, 31, NOVA_PERM_ALL, 0) == NOVA_SUCCESS);
-    CHECK(!ptab_lookup(&spaces[0]->ptab, 0).perm && !ptab_lookup(&spaces[0]->ptab, BIT(31) - 1).perm);
+    CHECK(hst_delegate(spaces[0], &spaces[1]->mem, 0, HST_SELECTORS - BIT(31), 31, NOVA_MEM_R, 0) == NOVA_SUCCESS);
+    CHECK(ptab_lookup(&spaces[1]->mem.ptab, HST_SELECTORS - 1).frame == BIT(32) - BIT(18));
+    CHECK(hst_delegate(spaces[1], &spaces[0]->mem, 0, 0, 31, NOVA_PERM_ALL, 0) == NOVA_SUCCESS);
+    CHECK(!ptab_lookup(&spaces[0]->mem.ptab, 0).perm && !ptab_lookup(&spaces[0]->mem.ptab, BIT(31) - 1).perm);
     /* The end of physical memory. */
     uint64_t last = BIT(46 - PAGE_BITS) - 1;
-    CHECK(hst_delegate(&physical, spaces[0], last, last % HST_SELECTORS, 0, NOVA_MEM_R, 0) == NOVA_SUCCESS);
-    CHECK(ptab_lookup(&spaces[0]->ptab, last % HST_SELECTORS).frame == last);
+    CHECK(hst_delegate(&physical, &spaces[0]->mem, last, last % HST_SELECTORS, 0, NOVA_MEM_R, 0) == NOVA_SUCCESS);
+    CHECK(ptab_lookup(&spaces[0]->mem.ptab, last % HST_SELECTORS).frame == last);
     cpu_phys_bits = 40;
     destroy();
     ok_checks("delegations of up to 2^31 pages");
@@ -421,9 +456,9 @@ static void *change(void *argument)
     (void)argument;
     while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
         /* Large pages from frame 0x10000 on; then every third page from 0x20000 on. */
-        hst_delegate(&physical, spaces[0], 0x10000, 0, CHANGING_ORDER, NOVA_PERM_ALL, 0);
+        hst_delegate(&physical, &spaces[0]->mem, 0x10000, 0, CHANGING_ORDER, NOVA_PERM_ALL, 0);
         for (uint64_t page = 0; page < BIT(CHANGING_ORDER); page += 3) {
-            hst_delegate(&physical, spaces[0], 0x20000 + page, page, 0, NOVA_PERM_ALL, 0);
+            hst_delegate(&physical, &spaces[0]->mem, 0x20000 + page, page, 0, NOVA_PERM_ALL, 0);
         }
     }
     return NULL;
@@ -434,21 +469,21 @@ static void test_changing(void)
     pthread_t thread;
 
     prepare();
-    hst_delegate(&physical, spaces[0], 0x10000, 0, CHANGING_ORDER, NOVA_PERM_ALL, 0);
+    hst_delegate(&physical, &spaces[0]->mem, 0x10000, 0, CHANGING_ORDER, NOVA_PERM_ALL, 0);
     threaded = true;
     if (pthread_create(&thread, NULL, change, NULL) != 0) {
         abort();
     }
     for (unsigned i = 0; i < 1500; i++) {
         uint64_t dsb = BIT(CHANGING_ORDER), end = dsb + BIT(CHANGING_ORDER);
-        CHECK(hst_delegate(spaces[0], spaces[1], 0, dsb, CHANGING_ORDER, NOVA_PERM_ALL, 0) == NOVA_SUCCESS);
+        CHECK(hst_delegate(spaces[0], &spaces[1]->mem, 0, dsb, CHANGING_ORDER, NOVA_PERM_ALL, 0) == NOVA_SUCCESS);
         for (uint64_t page = dsb; page < end; page++) {
-            struct ptab_range r = ptab_lookup(&spaces[1]->ptab, page);
+            struct ptab_range r = ptab_lookup(&spaces[1]->mem.ptab, page);
             uint64_t frame = r.frame + (page - r.page) - (page - dsb);
             CHECK(r.perm && r.cache == 0 &&
                   (frame == 0x10000 || (frame == 0x20000 && (page - dsb) % 3 == 0)));
         }
-        CHECK(!ptab_lookup(&spaces[1]->ptab, dsb - 1).perm && !ptab_lookup(&spaces[1]->ptab, end).perm);
+        CHECK(!ptab_lookup(&spaces[1]->mem.ptab, dsb - 1).perm && !ptab_lookup(&spaces[1]->mem.ptab, end).perm);
     }
     __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
     pthread_join(thread, NULL);
@@ -469,6 +504,7 @@ int main(void)
     test_random();
     test_kernel_pages();
     test_top();
+    test_guest();
     test_large();
     test_changing();
     return tap_done();

@@ -66,8 +66,9 @@ static unsigned bury(void)
 ABSENT(void, ec_destroy, struct ec)
 ABSENT(void, sc_destroy, struct sc)
 ABSENT(unsigned, hst_create, struct space_hst)
+ABSENT(unsigned, gst_create, struct space_gst)
 ABSENT(unsigned, bitmap_create, struct space_bitmap)
-ABSENT(void, hst_destroy, struct space_hst)
+ABSENT(void, mem_destroy, struct space_mem)
 ABSENT(void, bitmap_destroy, struct space_bitmap)
 
 static struct pd *root;

@@ -198,6 +198,7 @@ static struct ptab_format host_small, host_large;
 static const struct machine machines[] = {
     {"host", &host_small, host_read, host_can, 5},
     {"host with 1 GiB pages", &host_large, host_read, host_can, 5},
+    {"NPT", &ptab_npt, host_read, host_can, 5},
     {"EPT", &ept, ept_read, ept_can, 5},
     {"VT-d, 3 levels", &vtd, vtd_read, device_can, 1},
     {"AMD-Vi", &amdvi, amdvi_read, device_can, 1},

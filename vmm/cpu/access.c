@@ -78,44 +78,44 @@ void access_init(void)
     access_ops.pdpte_registers = !vendor.svm;
 }
 
-/* Carries out the instruction that has exited; all that it needs is in the message. */
-static uint32_t emulate(struct vcpu *v, struct nova_arch_state *s, enum emu_hint hint, uint64_t gpa)
+/* How the instruction has ended. */
+static uint32_t finish(struct vcpu *v, struct nova_arch_state *s, enum emu_result result,
+                       const struct emu *emu)
 {
-    struct emu emu = {.state = s, .ops = &access_ops, .context = v, .hint = hint, .hint_gpa = gpa};
     uint32_t mtd = MTD_EMULATED;
-    uint64_t rip = s->rip;
 
-    switch (emu_run(&emu)) {
-    case EMU_FAULT:
-        if (emu.fault.vector == VECTOR_PF) {
-            s->cr2 = emu.fault.cr2;
+    if (result == EMU_UNSUPPORTED)
+        return vcpu_die(v, s, "instruction for a device is not supported");
+    if (emu->step)
+        mtd |= insn_step(s);
+    if (result == EMU_FAULT) {
+        mtd |= vcpu_exception(s, emu->fault.vector, emu->fault.has_error, emu->fault.error);
+        if (emu->fault.vector == VECTOR_PF) {
+            s->cr2 = emu->fault.cr2;
             mtd |= NOVA_MTD_CR;
         }
-        mtd |= vcpu_exception(s, emu.fault.vector, emu.fault.has_error, emu.fault.error);
-        break;
-    case EMU_UNSUPPORTED:
-        return vcpu_die(v, s, "instruction for a device is not supported");
-    case EMU_DONE:
-        if (hint != EMU_HINT_NONE)
-            insn_remember(v, &emu, rip, s->cr3);
-        break;
-    default:
-        break;
     }
     return vcpu_resume(v, s, mtd);
 }
 
-/* Moves between a register or a constant and memory, in 64-bit mode: almost all accesses to devices. */
-static bool is_plain_move(const struct emu_insn *i)
+/* 64-bit code, and no segment with a base: the short message suffices. */
+static bool is_simple(const struct nova_arch_state *s, const struct emu_insn *i)
 {
-    return i->op == EMU_MOV && i->memory && !i->rep && !i->lock && i->address_size == 8 && i->segment < 4 &&
-           ((i->dst == EMU_RM && (i->src == EMU_REG || i->src == EMU_IMMEDIATE)) ||
-            (i->dst == EMU_REG && i->src == EMU_RM)) &&
-           (i->size != 1 || i->rex || i->reg < 4 || i->src == EMU_IMMEDIATE);
+    return emu_mode(s) == 8 && i->segment < 4;
+}
+
+/* A move of a constant, or between memory and a register that is not AH to BH: almost all accesses to devices. */
+static bool is_move(const struct emu_insn *i)
+{
+    bool low = i->size != 1 || i->rex || i->reg < 4;
+
+    return i->op == EMU_MOV && i->memory && i->address_size == 8 &&
+           (i->src == EMU_IMMEDIATE ||
+            (low && ((i->dst == EMU_RM && i->src == EMU_REG) || (i->dst == EMU_REG && i->src == EMU_RM))));
 }
 
 /* Whether the access that exited is all of the operand: not so if it begins in another page. */
-static bool is_whole(const struct emu_insn *i, const struct nova_arch_state *s, uint64_t gpa)
+static bool is_whole(const struct nova_arch_state *s, const struct emu_insn *i, uint64_t gpa)
 {
     uint64_t address = i->offset + (i->ip_relative ? s->rip + i->length : 0);
 
@@ -126,36 +126,43 @@ static bool is_whole(const struct emu_insn *i, const struct nova_arch_state *s, 
     return !((address ^ gpa) & PAGE_MASK) && (gpa & PAGE_MASK) + i->size <= PAGE_MASK + 1;
 }
 
-/* A plain move whose decoding is known. */
+/* Such a move, without what the emulation does for all others. */
 static uint32_t move(struct vcpu *v, struct nova_arch_state *s, const struct emu_insn *i, uint64_t gpa)
 {
     uint64_t mask = i->size == 8 ? UINT64_MAX : (1UL << 8 * i->size) - 1, value, *reg = &s->gpr[i->reg];
-    uint32_t mtd = NOVA_MTD_RIP | NOVA_MTD_STA;
+    uint32_t mtd = 0;
 
     if (i->dst == EMU_RM) {
-        mmio_write(v, gpa, i->size, (i->src == EMU_REG ? *reg : i->immediate) & mask);
+        mmio_write(v, gpa, i->size, (i->src == EMU_IMMEDIATE ? i->immediate : *reg) & mask);
     } else {
         mmio_read(v, gpa, i->size, &value);
         *reg = i->size == 4 ? value & mask : (*reg & ~mask) | (value & mask);
         mtd |= i->reg < 8 ? NOVA_MTD_GPR_0_7 : NOVA_MTD_GPR_8_15;
     }
-    insn_skip(s, i->length);
+    mtd |= insn_skip(s, s->rip + i->length);
     return is_lapic(v, gpa) ? vcpu_resume(v, s, mtd) : mtd;
 }
 
 /* A nested page fault or EPT violation. SVM: error code as of a page fault; VMX: bit 1 is a write, too. */
 uint32_t exit_memory(struct vcpu *v, struct nova_arch_state *s)
 {
-    const struct insn_entry *e = v->complete ? NULL : insn_find(v, s->rip, s->cr3);
-    uint64_t gpa = s->qual[2];
+    struct emu emu = {.state = s,
+                      .ops = &access_ops,
+                      .context = v,
+                      .hint = s->qual[0] & 2 ? EMU_HINT_WRITE : EMU_HINT_READ,
+                      .hint_gpa = s->qual[2],
+                      .cache = &v->cache};
+    enum emu_result result;
 
     if (s->vect_info & INJ_VALID && !(vendor.svm && (s->vect_info >> 8 & 7) >= 4))
         return vcpu_die(v, s, "an interrupt is delivered through the registers of a device");
-    if (e && is_plain_move(&e->insn) && is_whole(&e->insn, s, gpa))
-        return move(v, s, &e->insn, gpa);
-    if (!v->complete)
+    result = emu_identify(&emu);
+    if (!v->complete && (result != EMU_DONE || !is_simple(s, &emu.insn)))
         return vcpu_again(v);
-    return emulate(v, s, s->qual[0] & 2 ? EMU_HINT_WRITE : EMU_HINT_READ, gpa);
+    if (!v->complete && !(s->rflags & RFLAGS_TF) && is_move(&emu.insn) &&
+        is_whole(s, &emu.insn, emu.hint_gpa))
+        return move(v, s, &emu.insn, emu.hint_gpa);
+    return finish(v, s, result == EMU_DONE ? emu_execute(&emu) : result, &emu);
 }
 
 uint32_t access_port(struct vcpu *v, struct nova_arch_state *s, uint16_t port, unsigned size, bool in,
@@ -163,18 +170,20 @@ uint32_t access_port(struct vcpu *v, struct nova_arch_state *s, uint16_t port, u
 {
     uint64_t mask = size == 4 ? UINT32_MAX : (1UL << 8 * size) - 1, value;
 
-    (void)v;
-    s->rip = next;
+    if (insn_steps(v, s))
+        return vcpu_again(v);
     if (!in) {
         bus_write(BUS_PIO, port, size, s->gpr[0] & mask);
-        return NOVA_MTD_RIP;
+        return insn_leave(v, s, next, 0);
     }
     bus_read(BUS_PIO, port, size, &value);
     s->gpr[0] = size == 4 ? value & mask : (s->gpr[0] & ~mask) | (value & mask);
-    return NOVA_MTD_RIP | NOVA_MTD_GPR_0_7;
+    return insn_leave(v, s, next, NOVA_MTD_GPR_0_7);
 }
 
 uint32_t access_string(struct vcpu *v, struct nova_arch_state *s)
 {
-    return v->complete ? emulate(v, s, EMU_HINT_NONE, 0) : vcpu_again(v);
+    struct emu emu = {.state = s, .ops = &access_ops, .context = v};
+
+    return v->complete ? finish(v, s, emu_run(&emu), &emu) : vcpu_again(v);
 }

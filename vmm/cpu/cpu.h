@@ -15,9 +15,9 @@
 #ifndef VMM_CPU_CPU_H
 #define VMM_CPU_CPU_H
 
-#include "cpu/insn.h"
 #include "cpu/msr.h"
 #include "cpu/vcpu.h"
+#include "emu/emu.h"
 
 #include <nova/abi/cap.h>
 #include <nova/vm.h>
@@ -57,7 +57,7 @@ struct vcpu {
     uint64_t stored[MSR_STORED]; /* cpu/msr.c */
 
     struct lapic lapic;
-    struct insn_entry cache[INSN_CACHE];
+    struct emu_cache cache; /* of instructions */
     uint32_t exits[NOVA_VM_EVENTS];
     struct nova_arch_state registers; /* when they were last asked for, or at the end */
 } __attribute__((aligned(1024)));
@@ -68,7 +68,8 @@ extern struct vcpu vcpus[VCPU_MAX];
 struct exit {
     const char *name;
     uint32_t (*handle)(struct vcpu *vcpu, struct nova_arch_state *state); /* returns the MTD of the reply */
-    uint32_t out;                                                         /* MTD of the portal */
+    uint32_t
+        out; /* MTD of the portal; with RIP, and MTD_CODE if the CPU does not tell lengths of instructions */
     uint32_t in; /* what the handler itself may change; functions declared here tell what they do */
 };
 
@@ -76,6 +77,7 @@ struct exit {
 struct vendor {
     const struct exit *exits; /* by number of the event */
     bool svm;
+    bool lengths;                /* messages have the length of the instruction */
     uint32_t ctrl_pri, ctrl_sec; /* execution controls, besides those that the kernel wants */
 };
 
@@ -89,9 +91,10 @@ extern struct vendor vendor; /* what the host has; set once */
     (NOVA_MTD_GPR_0_7 | NOVA_MTD_GPR_8_15 | NOVA_MTD_RIP | NOVA_MTD_QUAL | NOVA_MTD_CS_SS | NOVA_MTD_DS_ES | \
      NOVA_MTD_FS_GS | NOVA_MTD_TR | NOVA_MTD_PDPTE | NOVA_MTD_CR | NOVA_MTD_EFER | MTD_EVENTS)
 #define MTD_EMULATED (NOVA_MTD_GPR_0_7 | NOVA_MTD_GPR_8_15 | NOVA_MTD_RIP | NOVA_MTD_RFLAGS | NOVA_MTD_STA)
-/* What suffices for an instruction that is known. */
-#define OUT_MEMORY                                                                                           \
-    (NOVA_MTD_GPR_0_7 | NOVA_MTD_GPR_8_15 | NOVA_MTD_RIP | NOVA_MTD_QUAL | NOVA_MTD_CR | MTD_EVENTS)
+/* What suffices to know the length of the instruction. */
+#define MTD_CODE (NOVA_MTD_RIP | NOVA_MTD_RFLAGS | NOVA_MTD_CS_SS | NOVA_MTD_CR | NOVA_MTD_EFER)
+/* What suffices for almost all accesses to memory by 64-bit code. */
+#define OUT_MEMORY (NOVA_MTD_GPR_0_7 | NOVA_MTD_GPR_8_15 | NOVA_MTD_QUAL | MTD_CODE | MTD_EVENTS)
 /* All that can be read; of that, all that can be written. */
 #define MTD_ALL                                                                                              \
     (MTD_EMULATE | NOVA_MTD_LDTR | NOVA_MTD_GDTR | NOVA_MTD_IDTR | NOVA_MTD_DR | NOVA_MTD_XSAVE |            \
@@ -101,6 +104,9 @@ extern struct vendor vendor; /* what the host has; set once */
 #define INJ_VALID (1U << 31)
 #define STA_SHADOW 3U /* of STI, of MOV SS */
 #define STA_NMI 8U
+
+#define RFLAGS_TF (1UL << 8)
+#define RFLAGS_IF (1UL << 9)
 
 /* cpu/vcpu.c */
 int vcpu_create(unsigned number, unsigned cpu);
@@ -115,14 +121,35 @@ uint32_t vcpu_again(struct vcpu *vcpu);
 /* The vCPU cannot go on: the machine stops, with a report. */
 uint32_t vcpu_die(struct vcpu *vcpu, const struct nova_arch_state *state, const char *why);
 
-/* cpu/insn.c: the length of the instruction that has exited; 0: the handler returns what vcpu_again() returns. */
+/* cpu/insn.c: the length of the instruction that has exited; 0: it is another one by now, and shall be carried out. */
 unsigned insn_length(struct vcpu *vcpu, const struct nova_arch_state *state);
 
-/* Past the instruction: RIP and STA, if the message has it. */
-static inline void insn_skip(struct nova_arch_state *state, unsigned length)
+/*
+ * Past the instruction, to `rip`; a debug trap follows if the guest steps. Returns the MTD of what has changed. Before the
+ * instruction does anything a handler whose message lacks MTD_EVENTS asks whether it must have them for that.
+ */
+static inline bool insn_steps(const struct vcpu *vcpu, const struct nova_arch_state *state)
 {
-    state->rip += length;
+    return state->rflags & RFLAGS_TF && !vcpu->complete;
+}
+
+uint32_t insn_step(struct nova_arch_state *state);
+
+static inline uint32_t insn_skip(struct nova_arch_state *state, uint64_t rip)
+{
+    state->rip = rip;
     state->intr_state &= ~STA_SHADOW;
+    return NOVA_MTD_RIP | NOVA_MTD_STA | (state->rflags & RFLAGS_TF ? insn_step(state) : 0);
+}
+
+/* The same for a handler whose message lacks MTD_EVENTS: ends the handling, too. */
+static inline uint32_t insn_leave(struct vcpu *vcpu, struct nova_arch_state *state, uint64_t rip,
+                                  uint32_t mtd)
+{
+    if (__builtin_expect(vcpu->complete, 0))
+        return vcpu_resume(vcpu, state, mtd | insn_skip(state, rip));
+    state->rip = rip;
+    return mtd | NOVA_MTD_RIP;
 }
 
 /* cpu/inject.c: what is to be injected now, and windows to wait for; MTD_EVENTS is in the message. Returns NOVA_MTD_INJ. */
@@ -165,11 +192,11 @@ uint32_t exit_rdmsr(struct vcpu *vcpu, struct nova_arch_state *state);
 uint32_t exit_wrmsr(struct vcpu *vcpu, struct nova_arch_state *state);
 
 /* What these need in the message; messages of exits that are listed nowhere have all. */
-#define OUT_SKIP NOVA_MTD_RIP
-#define OUT_CPUID (NOVA_MTD_GPR_0_7 | NOVA_MTD_RIP)
+#define OUT_SKIP (NOVA_MTD_RFLAGS | NOVA_MTD_RIP)
+#define OUT_CPUID (NOVA_MTD_GPR_0_7 | NOVA_MTD_RFLAGS | NOVA_MTD_RIP)
 #define OUT_HLT (NOVA_MTD_RIP | MTD_EVENTS)
 #define OUT_MSR (NOVA_MTD_GPR_0_7 | NOVA_MTD_RIP | NOVA_MTD_QUAL | MTD_EVENTS)
-#define OUT_PORT (NOVA_MTD_GPR_0_7 | NOVA_MTD_RIP | NOVA_MTD_QUAL)
+#define OUT_PORT (NOVA_MTD_GPR_0_7 | NOVA_MTD_RFLAGS | NOVA_MTD_QUAL)
 #define OUT_XSETBV (NOVA_MTD_GPR_0_7 | NOVA_MTD_RIP | NOVA_MTD_CS_SS | NOVA_MTD_XSAVE | MTD_EVENTS)
 
 /* cpu/cr.c: writes to CR0, CR4, CR8; what instructions make of CR0. */

@@ -85,15 +85,14 @@ static bool cr8_write(struct vcpu *v, struct nova_arch_state *s, uint64_t value,
 
 uint32_t cr_write(struct vcpu *v, struct nova_arch_state *s, unsigned number, uint64_t value, unsigned length)
 {
-    uint32_t mtd = NOVA_MTD_RIP | NOVA_MTD_STA;
+    uint32_t mtd = 0;
     bool valid = number == 0   ? cr0_write(s, value, &mtd)
                  : number == 4 ? cr4_write(s, value, &mtd)
                                : cr8_write(v, s, value, &mtd);
 
     if (!valid)
         return exit_fault(v, s);
-    insn_skip(s, length);
-    return vcpu_resume(v, s, mtd);
+    return vcpu_resume(v, s, mtd | insn_skip(s, s->rip + length));
 }
 
 /* LMSW sets the low four bits, and cannot clear PE. */

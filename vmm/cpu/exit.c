@@ -33,19 +33,20 @@ uint32_t exit_cpuid(struct vcpu *v, struct nova_arch_state *s)
     struct cpuid_vcpu self = {.number = v->number};
     struct cpuid out;
 
-    if (!length || (!v->complete && (leaf == 1 || leaf == 0xd)))
-        return vcpu_again(v);
-    if (v->complete) {
+    if (!length)
+        return 0;
+    if (insn_steps(v, s) || (!v->complete && (leaf == 0xd || (leaf == 1 && vendor.lengths))))
+        return vcpu_again(v); /* for XCR0, CR4 */
+    if (leaf == 0xd)
         self.xcr0 = s->xcr0;
+    else if (leaf == 1)
         self.osxsave = s->cr4 & CR4_OSXSAVE;
-    }
     cpuid_answer(leaf, subleaf, &self, &out);
     s->gpr[0] = out.eax;
     s->gpr[1] = out.ecx;
     s->gpr[2] = out.edx;
     s->gpr[3] = out.ebx;
-    s->rip += length;
-    return NOVA_MTD_GPR_0_7 | NOVA_MTD_RIP;
+    return insn_leave(v, s, s->rip + length, NOVA_MTD_GPR_0_7);
 }
 
 uint32_t exit_hlt(struct vcpu *v, struct nova_arch_state *s)
@@ -53,21 +54,17 @@ uint32_t exit_hlt(struct vcpu *v, struct nova_arch_state *s)
     unsigned length = insn_length(v, s);
 
     if (!length)
-        return vcpu_again(v);
-    insn_skip(s, length);
+        return vcpu_resume(v, s, 0);
     v->halt_length = (uint8_t)length;
-    v->state = VCPU_HALTED;
-    return vcpu_resume(v, s, NOVA_MTD_RIP | NOVA_MTD_STA);
+    v->state = s->rflags & RFLAGS_TF ? VCPU_RUNNING : VCPU_HALTED; /* the debug trap ends HLT */
+    return vcpu_resume(v, s, insn_skip(s, s->rip + length));
 }
 
 uint32_t exit_nothing(struct vcpu *v, struct nova_arch_state *s)
 {
     unsigned length = insn_length(v, s);
 
-    if (!length)
-        return vcpu_again(v);
-    s->rip += length;
-    return NOVA_MTD_RIP;
+    return insn_steps(v, s) ? vcpu_again(v) : insn_leave(v, s, s->rip + length, 0);
 }
 
 uint32_t exit_undefined(struct vcpu *v, struct nova_arch_state *s)
@@ -101,10 +98,9 @@ uint32_t exit_xsetbv(struct vcpu *v, struct nova_arch_state *s)
     if ((uint32_t)s->gpr[1] || s->ss.ar >> 5 & 3 || !xcr0_allowed(value))
         return exit_fault(v, s);
     if (!length)
-        return vcpu_again(v);
-    insn_skip(s, length);
+        return vcpu_resume(v, s, 0);
     s->xcr0 = value;
-    return vcpu_resume(v, s, NOVA_MTD_XSAVE | NOVA_MTD_RIP | NOVA_MTD_STA);
+    return vcpu_resume(v, s, NOVA_MTD_XSAVE | insn_skip(s, s->rip + length));
 }
 
 /* The triple fault: nothing but a reset helps. */
@@ -128,8 +124,7 @@ static uint32_t finish_msr(struct vcpu *v, struct nova_arch_state *s, enum msr_r
         return vcpu_again(v);
     if (result == MSR_FAULT)
         return exit_fault(v, s);
-    insn_skip(s, length);
-    return vcpu_resume(v, s, mtd | NOVA_MTD_RIP | NOVA_MTD_STA);
+    return vcpu_resume(v, s, mtd | insn_skip(s, s->rip + length));
 }
 
 uint32_t exit_rdmsr(struct vcpu *v, struct nova_arch_state *s)
@@ -139,7 +134,7 @@ uint32_t exit_rdmsr(struct vcpu *v, struct nova_arch_state *s)
     uint64_t value = 0;
 
     if (!length)
-        return vcpu_again(v);
+        return vcpu_resume(v, s, 0);
     result = msr_read(v, s, (uint32_t)s->gpr[1], &value);
     if (result == MSR_DONE) {
         s->gpr[0] = (uint32_t)value;
@@ -155,8 +150,8 @@ uint32_t exit_wrmsr(struct vcpu *v, struct nova_arch_state *s)
     enum msr_result result;
     uint32_t mtd = 0;
 
-    if (!length) /* before anything happens: the instruction may have to exit once more */
-        return vcpu_again(v);
+    if (!length)
+        return vcpu_resume(v, s, 0);
     result = msr_write(v, s, (uint32_t)s->gpr[1], value, &mtd);
     return finish_msr(v, s, result, length, mtd);
 }

@@ -10,8 +10,6 @@
 #include "cpu/cpu.h"
 #include "ram.h"
 
-#define RFLAGS_IF (1UL << 9)
-
 #define INJ_TYPE(info) ((info) >> 8 & 7)
 #define INJ_NMI (2U << 8 | 2)
 #define INJ_EXCEPTION (3U << 8)
@@ -103,4 +101,9 @@ uint32_t vcpu_exception(struct nova_arch_state *s, unsigned vector, bool has_err
     s->inj_info = INJ_VALID | INJ_EXCEPTION | vector | (has_error ? INJ_HAS_ERROR : 0);
     s->inj_error = error;
     return NOVA_MTD_INJ;
+}
+
+uint32_t insn_step(struct nova_arch_state *s)
+{
+    return vcpu_exception(s, VECTOR_DB, false, 0);
 }

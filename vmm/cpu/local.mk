@@ -22,7 +22,6 @@ cpu_headers = \
 	cpu/access.h \
 	cpu/cpu.h \
 	cpu/cpuid.h \
-	cpu/insn.h \
 	cpu/machine.h \
 	cpu/msr.h \
 	cpu/time.h \

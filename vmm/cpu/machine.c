@@ -18,6 +18,7 @@
 #include "dev/rtc.h"
 #include "dev/uart.h"
 #include "ram.h"
+#include "virtio/virtio.h"
 
 #include <nova/error.h>
 #include <nova/log.h>
@@ -33,7 +34,8 @@ enum {
     POST_BROKEN = 1 << 2,
     POST_PAUSE = 1 << 3,
     POST_RESUME = 1 << 4,
-    POST_TRIPLE = 1 << 5
+    POST_TRIPLE = 1 << 5,
+    POST_WORK = 1 << 6
 };
 
 uint32_t machine_phase = MACHINE_STOPPED, machine_epoch;
@@ -64,6 +66,11 @@ void machine_reset(void)
 void machine_pause(bool pause)
 {
     post(pause ? POST_PAUSE : POST_RESUME);
+}
+
+void machine_work(void)
+{
+    post(POST_WORK);
 }
 
 void machine_power_button(void)
@@ -140,10 +147,15 @@ static void go(void)
 static void write_reset_vector(void)
 {
     static const uint8_t code[] = {
-        0xba, ACPI_RESET & 0xff, ACPI_RESET >> 8, /* mov $ACPI_RESET, %dx */
-        0xb0, ACPI_RESET_VALUE,                   /* mov $ACPI_RESET_VALUE, %al */
-        0xee,                                     /* out %al, %dx */
-        0xf4, 0xeb, 0xfd                          /* 1: hlt; jmp 1b */
+        0xba,
+        ACPI_RESET & 0xff,
+        ACPI_RESET >> 8, /* mov $ACPI_RESET, %dx */
+        0xb0,
+        ACPI_RESET_VALUE, /* mov $ACPI_RESET_VALUE, %al */
+        0xee,             /* out %al, %dx */
+        0xf4,
+        0xeb,
+        0xfd /* 1: hlt; jmp 1b */
     };
 
     memcpy(ram_at(RESET_VECTOR, sizeof(code)), code, sizeof(code));
@@ -155,6 +167,7 @@ static void set_up(void)
     const struct nova_info *info = nova_info();
     const char *error;
 
+    virtio_reset(); /* the first, as back ends write to guest memory */
     if (machine_epoch) {
         memset(ram_at(0, ram_low_end()), 0, ram_low_end());
         if (ram_high_end() > RAM_HIGH)
@@ -217,6 +230,8 @@ static void act(uint32_t what)
         set_up();
         go();
     }
+    if (what & POST_WORK)
+        virtio_work();
     if (what & POST_PAUSE)
         pause(true);
     if (what & POST_RESUME)

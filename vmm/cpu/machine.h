@@ -35,6 +35,9 @@ void machine_pause(bool pause);
 bool machine_collect(unsigned vcpu, uint64_t deadline);
 void machine_print_registers(unsigned vcpu);
 
+/* Devices have work for the main thread (virtio/virtio.h). Any thread; does not wait. */
+void machine_work(void);
+
 /* A vCPU is parked (true) or goes on. */
 void machine_parked(bool parked);
 

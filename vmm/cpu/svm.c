@@ -117,7 +117,7 @@ static const struct exit exits_svm[NOVA_VM_EVENTS] = {
     [0xfc] = {"memory", exit_memory, OUT_MEMORY, MTD_EMULATED},
     [0xfd] = {"invalid state", exit_invalid, MTD_ALL, 0},
     [NOVA_VM_STARTUP] = {"start", exit_startup, MTD_ALL, MTD_STATE},
-    [NOVA_VM_RECALL] = {"recall", exit_recall, NOVA_MTD_RIP | MTD_EVENTS, 0},
+    [NOVA_VM_RECALL] = {"recall", exit_recall, MTD_EVENTS, 0},
 };
 
 const struct vendor vendor_svm = {

@@ -58,7 +58,11 @@ static uint64_t portal_id(const struct vcpu *v, unsigned event)
 
 static uint32_t portal_mtd(unsigned event)
 {
-    return vendor.exits[event].handle ? vendor.exits[event].out : MTD_ALL;
+    const struct exit *e = &vendor.exits[event];
+
+    if (!e->handle)
+        return MTD_ALL;
+    return e->out & NOVA_MTD_RIP && !vendor.lengths ? e->out | MTD_CODE : e->out;
 }
 
 int vcpu_create(unsigned number, unsigned cpu)

@@ -45,8 +45,7 @@ static uint32_t exit_cr(struct vcpu *v, struct nova_arch_state *s)
     case 1:
         vcpu_eoi_sync(v);
         s->gpr[reg] = lapic_cr8(&v->lapic);
-        insn_skip(s, s->inst_len);
-        return vcpu_resume(v, s, MTD_EMULATED & ~NOVA_MTD_RFLAGS);
+        return vcpu_resume(v, s, NOVA_MTD_GPR_0_7 | NOVA_MTD_GPR_8_15 | insn_skip(s, s->rip + s->inst_len));
     case 2:
         return cr_write(v, s, 0, cr_clts(s), s->inst_len);
     default:
@@ -92,7 +91,7 @@ static const struct exit exits_vmx[NOVA_VM_EVENTS] = {
     [26] = UNDEFINED("VMXOFF"),
     [27] = UNDEFINED("VMXON"),
     [28] = {"control register", exit_cr, MTD_EMULATE, MTD_EMULATED | NOVA_MTD_CR | NOVA_MTD_EFER},
-    [30] = {"port", exit_io, OUT_PORT, MTD_EMULATED},
+    [30] = {"port", exit_io, OUT_PORT | NOVA_MTD_RIP, MTD_EMULATED},
     [31] = {"RDMSR", exit_rdmsr, OUT_MSR, NOVA_MTD_GPR_0_7 | NOVA_MTD_RIP | NOVA_MTD_STA},
     [32] = {"WRMSR", exit_wrmsr, OUT_MSR, MTD_STATE},
     [33] = {"invalid state", exit_invalid, MTD_ALL, 0},
@@ -105,11 +104,12 @@ static const struct exit exits_vmx[NOVA_VM_EVENTS] = {
     [54] = {"WBINVD", exit_nothing, OUT_SKIP, OUT_SKIP},
     [55] = {"XSETBV", exit_xsetbv, OUT_XSETBV, NOVA_MTD_XSAVE | NOVA_MTD_RIP | NOVA_MTD_STA},
     [NOVA_VM_STARTUP] = {"start", exit_startup, MTD_ALL, MTD_STATE},
-    [NOVA_VM_RECALL] = {"recall", exit_recall, NOVA_MTD_RIP | MTD_EVENTS, 0},
+    [NOVA_VM_RECALL] = {"recall", exit_recall, MTD_EVENTS, 0},
 };
 
 const struct vendor vendor_vmx = {
     .exits = exits_vmx,
+    .lengths = true,
     .ctrl_pri =
         PRIMARY_HLT | PRIMARY_MWAIT | PRIMARY_RDPMC | PRIMARY_CR8 | PRIMARY_MONITOR | PRIMARY_SECONDARY,
     .ctrl_sec = SECONDARY_RDTSCP | SECONDARY_WBINVD | SECONDARY_INVPCID,

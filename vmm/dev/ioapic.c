@@ -53,10 +53,8 @@ static struct {
 
 static bool send(uint64_t entry)
 {
-    unsigned mode = entry >> 8 & 7;
-
-    return irq_deliver(irq_destination((uint32_t)(entry >> 56)), entry & ENTRY_LOGICAL, mode, (uint8_t)entry,
-                       entry & ENTRY_LEVEL && mode <= LAPIC_LOWEST);
+    return irq_deliver(irq_destination((uint32_t)(entry >> 56)), entry & ENTRY_LOGICAL, entry >> 8 & 7,
+                       (uint8_t)entry, entry & ENTRY_LEVEL);
 }
 
 /* A level-triggered pin may have something to send. */

@@ -62,7 +62,7 @@ static struct {
     const struct uart_backend *backend;
     struct fifo received, sent;
     uint8_t ier, fcr, lcr, mcr, msr, scratch, divisor[2];
-    bool overrun, sent_pending;
+    bool overrun, sent_pending, line;
     bool starved; /* the back end has more for us */
 } uart;
 
@@ -104,7 +104,12 @@ static unsigned cause(void)
 /* After every change: the interrupt line, and room for characters that wait. In loopback mode OUT2 is off outside. */
 static void update(void)
 {
-    irq_set(IRQ_UART, cause() != IIR_NONE && (uart.mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2);
+    bool line = cause() != IIR_NONE && (uart.mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2;
+
+    if (line != uart.line) {
+        uart.line = line;
+        irq_set(IRQ_UART, line);
+    }
     if (uart.starved && !(uart.mcr & MCR_LOOP) && uart.received.count < capacity()) {
         uart.starved = false;
         uart.backend->input_room();

@@ -1,8 +1,9 @@
 /*
  * Cache of decoded instructions, for those that exit again and again: 64-bit code only.
  *
- * It never answers from memory alone: the entries of the page tables on the way to the code, and the code, are read
- * again, and must be what they were. A hit is what a walk and the decoder would find, for a tenth of the work.
+ * It never answers from memory alone: the entries of the page tables on the way to the code, and the code,
+ * are read again, and must be what they were. A hit is what a walk and the decoder would find, for a tenth of
+ * the work.
  *
  * SPDX-License-Identifier: MIT
  */

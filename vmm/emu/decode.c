@@ -1,8 +1,9 @@
 /*
- * Instruction decoder for the forms that are emulated, and for the instructions that SVM intercepts (Intel SDM volume 2,
- * chapter 2 and appendix A; AMD APM volume 3, chapter 1).
+ * Instruction decoder for the forms that are emulated, and for the instructions that SVM intercepts (Intel
+ * SDM volume 2, chapter 2 and appendix A; AMD APM volume 3, chapter 1).
  *
- * Works on a private copy of the bytes. Anything that is not in the tables is EMU_UNSUPPORTED; nothing is guessed.
+ * Works on a private copy of the bytes. Anything that is not in the tables is EMU_UNSUPPORTED; nothing is
+ * guessed.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -403,33 +404,39 @@ enum emu_result emu_decode(const uint8_t *bytes, size_t count, unsigned mode, st
     return is_undefined(form, insn) ? EMU_FAULT : EMU_DONE;
 }
 
+static enum emu_result fetch_and_decode(struct emu *emu, unsigned mode)
+{
+    enum emu_result result;
+
+    while ((result = emu_decode(emu->bytes, emu->available, mode, &emu->insn)) == EMU_SHORT) {
+        result = emu_fetch(emu);
+        if (result != EMU_DONE)
+            return result;
+    }
+    return result == EMU_FAULT ? emu_raise(emu, VECTOR_UD) : result;
+}
+
+/* The same, and notes the way to the code. */
+static enum emu_result fetch_and_remember(struct emu *emu)
+{
+    struct emu_path path = {0};
+    enum emu_result result;
+
+    emu->path = &path;
+    result = fetch_and_decode(emu, 8);
+    emu->path = NULL;
+    if (result == EMU_DONE)
+        emu_remember(emu, &path);
+    return result;
+}
+
 enum emu_result emu_identify(struct emu *emu)
 {
     unsigned mode = emu_mode(emu->state);
-    bool caches = emu->cache && mode == 8 && !emu->available;
-    enum emu_result result = EMU_DONE;
-    struct emu_path path;
 
-    path.count = 0;
-    if (caches && emu_recall(emu))
-        return EMU_DONE;
-    emu->insn.length = 0;
-    if (!emu->available) {
-        emu->path = caches ? &path : NULL;
-        result = emu_fetch(emu);
-        emu->path = NULL;
-    }
-    while (result == EMU_DONE) {
-        result = emu_decode(emu->bytes, emu->available, mode, &emu->insn);
-        if (result == EMU_FAULT)
-            return emu_raise(emu, VECTOR_UD);
-        if (result == EMU_DONE && caches)
-            emu_remember(emu, &path);
-        if (result != EMU_SHORT)
-            return result;
-        result = emu_fetch(emu);
-    }
-    return result;
+    if (!emu->cache || mode != 8 || emu->available)
+        return fetch_and_decode(emu, mode);
+    return emu_recall(emu) ? EMU_DONE : fetch_and_remember(emu);
 }
 
 unsigned emu_length(struct emu *emu)

@@ -3,13 +3,18 @@
  * Instruction emulation: what a guest's access to a device did, when the exit does not say it all.
  *
  * Pure functions on the state of the vCPU as the exit message brings it (struct nova_arch_state): no globals,
- * no allocation, no system calls. Code, page tables and operands are guest memory, which other vCPUs may change
- * at any moment: everything is read once. Faults that the instruction itself has are exact, and come before its
- * first effect.
+ * no allocation, no system calls. Code, page tables and operands are guest memory, which other vCPUs may
+ * change at any moment: everything is read once. Faults that the instruction itself has are exact, and come
+ * before its first effect.
  *
  * Usage, in the handler of a memory exit:
  * @code{.c}
- *   struct emu emu = {.state = state, .ops = &ops, .hint = EMU_HINT_READ, .hint_gpa = state->qual[2]};
+ *   struct emu emu = {.state = state, .ops = &ops, .context = vcpu, .cache = &vcpu->cache};
+ *
+ *   if (final) { // the access itself has exited, not the walk to it: EXITINFO1 bit 32, qualification bit 8
+ *       emu.hint = is_write ? EMU_HINT_WRITE : EMU_HINT_READ;
+ *       emu.hint_gpa = state->qual[2];
+ *   }
  *
  *   switch (emu_run(&emu)) {
  *   case EMU_DONE: break;               // registers, RIP and RFLAGS have changed
@@ -19,10 +24,10 @@
  *   }
  * @endcode
  *
- * Fields of the state that are read: general registers, RIP, RFLAGS, CS, SS, CR0, CR3, CR4, EFER; FS and GS for
- * operands in these segments; outside 64-bit mode DS and ES too; PDPTEs if `pdpte_registers`; TR only for IN, OUT,
- * INS, OUTS with less privilege than IOPL. Fields that are written: general registers, RIP, RFLAGS, intr_state (the
- * shadow of STI or MOV SS ends).
+ * Fields of the state that are read: general registers, RIP, RFLAGS, CS, SS, CR0, CR3, CR4, EFER; FS and GS
+ * for operands in these segments; outside 64-bit mode DS and ES too; PDPTEs if `pdpte_registers`; TR only for
+ * IN, OUT, INS, OUTS with less privilege than IOPL. Fields that are written: general registers, RIP, RFLAGS,
+ * intr_state (the shadow of STI or MOV SS ends).
  *
  * Chapter and section numbers: Intel SDM volume 3 unless said otherwise.
  *
@@ -43,11 +48,11 @@
 
 /** Outcome of all functions here. */
 enum emu_result {
-    EMU_DONE, /**< Carried out. */
-    EMU_AGAIN, /**< Not finished (a long string instruction, or other vCPUs interfere). The state is consistent,
-                    RIP still at the instruction: resume the guest, or call again. */
-    EMU_FAULT,       /**< The guest gets the exception in struct emu_fault. */
-    EMU_UNSUPPORTED, /**< Not a form that is emulated, or code or page tables are not in RAM. Nothing changed. */
+    EMU_DONE,  /**< Carried out. */
+    EMU_AGAIN, /**< Not finished: a long string instruction, or other vCPUs interfere. The state is consistent
+                    and RIP at the instruction: resume the guest, or call again. */
+    EMU_FAULT, /**< The guest gets the exception in struct emu_fault. */
+    EMU_UNSUPPORTED, /**< Not a form that is emulated; or code or page tables not in RAM. Nothing changed. */
     EMU_SHORT        /**< Only from emu_decode(): the bytes end before the instruction does. */
 };
 
@@ -141,11 +146,11 @@ struct emu_insn {
 
 /** What the emulation needs of the machine. All functions get `context`. */
 struct emu_ops {
-    /** Where [gpa, gpa + bytes) is, for good, if all of it is RAM that the guest may read and write; else null.
-     * Never crosses a page. */
+    /** Where [gpa, gpa + bytes) is, for good, if all of it is RAM that the guest may read and write; else
+     * null. Never crosses a page. */
     void *(*ram)(void *context, uint64_t gpa, uint64_t bytes);
-    /** Read of what is not RAM: 1, 2, 4 or 8 bytes, naturally aligned (other accesses are split). All ones where
-     * nothing is. */
+    /** Read of what is not RAM: 1, 2, 4 or 8 bytes, naturally aligned (other accesses are split). All ones
+     * where nothing is. */
     void (*mmio_read)(void *context, uint64_t gpa, unsigned bytes, uint64_t *value);
     /** Write to what is not RAM. */
     void (*mmio_write)(void *context, uint64_t gpa, unsigned bytes, uint64_t value);
@@ -179,8 +184,8 @@ struct emu_cached {
 };
 
 /**
- * Instructions that exited lately, for one vCPU. Starts as zero. It needs no invalidation: all that is in memory is
- * compared before it is used.
+ * Instructions that exited lately, for one vCPU. Starts as zero. It needs no invalidation: all that is in
+ * memory is compared before it is used.
  */
 struct emu_cache {
     struct emu_cached entry[EMU_CACHE]; /**< By a hash of RIP. */
@@ -188,7 +193,7 @@ struct emu_cache {
 
 /** What the exit says about the access. */
 enum emu_hint {
-    EMU_HINT_NONE, /**< Nothing. */
+    EMU_HINT_NONE, /**< Nothing; or it exited while it walked the page tables, or fetched. */
     EMU_HINT_READ, /**< A read of hint_gpa exited, */
     EMU_HINT_WRITE /**< or a write: the CPU has translated and checked the address already. */
 };
@@ -239,8 +244,8 @@ enum emu_result emu_translate(struct emu *emu, uint64_t linear, unsigned access,
  * Fetches more bytes at CS:RIP: up to the end of the page, at most 15 in all.
  *
  * @param emu  emu.bytes, emu.available grow by at least one byte
- * @return EMU_DONE; EMU_FAULT: \#PF, or \#GP for what is beyond the segment, not canonical, or the sixteenth byte;
- *         EMU_AGAIN; EMU_UNSUPPORTED
+ * @return EMU_DONE; EMU_FAULT: \#PF, or \#GP for what is beyond the segment, not canonical, or the sixteenth
+ *         byte; EMU_AGAIN; EMU_UNSUPPORTED
  */
 enum emu_result emu_fetch(struct emu *emu);
 
@@ -277,11 +282,13 @@ enum emu_result emu_execute(struct emu *emu);
 enum emu_result emu_run(struct emu *emu);
 
 /**
- * Length of the instruction at CS:RIP, for exits of SVM that do not say it: CPUID, HLT, RDMSR, WRMSR, IN, OUT, INS,
- * OUTS, MOV to and from control and debug registers, CLTS, LMSW, VMMCALL and the other SVM instructions, INVD,
- * WBINVD, INVLPG, XSETBV, RDTSC(P), RDPMC, PAUSE, MONITOR, MWAIT and so on, with any prefixes.
+ * Length of the instruction at CS:RIP, for exits of SVM that do not say it: CPUID, HLT, RDMSR, WRMSR, IN,
+ * OUT, INS, OUTS, MOV to and from control and debug registers, CLTS, LMSW, VMMCALL and the other SVM
+ * instructions, INVD, WBINVD, INVLPG, XSETBV, RDTSC(P), RDPMC, PAUSE, MONITOR, MWAIT and so on, with any
+ * prefixes.
  *
- * @param emu  gets bytes, available, insn; insn.reg and insn.rm: registers of MOV to and from control registers
+ * @param emu  gets bytes, available, insn; insn.reg and insn.rm: registers of MOV to and from control
+ * registers
  * @return 0 if it cannot be found
  */
 unsigned emu_length(struct emu *emu);

@@ -1,8 +1,8 @@
 /*
  * Executor: carries out a decoded instruction on the state of the vCPU (Intel SDM volume 2).
  *
- * All checks come first, then reads, then writes, then registers and flags: a fault leaves nothing behind. Flags that are
- * undefined stay as they are, or become what the usual CPUs make of them.
+ * All checks come first, then reads, then writes, then registers and flags: a fault leaves nothing behind.
+ * Flags that are undefined stay as they are, or become what the usual CPUs make of them.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -184,7 +184,6 @@ static uint64_t effective_address(const struct emu *emu)
 /* Checks the memory operand. */
 static enum emu_result locate_operand(struct emu *emu, unsigned bytes, unsigned access, struct place *place)
 {
-    place->bytes[0] = 0;
     return emu_locate(emu, emu->insn.segment, effective_address(emu), bytes, access, place);
 }
 
@@ -217,7 +216,7 @@ static enum emu_result execute_move(struct emu *emu)
 {
     const struct emu_insn *insn = &emu->insn;
     bool to_memory = is_memory(insn, insn->dst), from_memory = insn->memory && !to_memory;
-    struct place place;
+    struct place place = {0};
     uint64_t value;
 
     if (insn->memory) {
@@ -239,14 +238,15 @@ static enum emu_result execute_move(struct emu *emu)
     return emu_finish(emu);
 }
 
-/* Instructions that compute: the destination is read, and mostly written, and may be in memory, or the source. */
+/* Instructions that compute: the destination is read, and mostly written, and may be in memory, or the
+ * source. */
 static enum emu_result execute_alu(struct emu *emu)
 {
     const struct emu_insn *insn = &emu->insn;
     bool to_memory = is_memory(insn, insn->dst), from_memory = insn->memory && !to_memory;
     bool writes = insn->op != EMU_CMP && insn->op != EMU_TEST && insn->op != EMU_BT;
     uint64_t source, old, value, rflags;
-    struct place place;
+    struct place place = {0};
     bool equal = false;
 
     if (insn->memory) {
@@ -289,7 +289,7 @@ static enum emu_result execute_push(struct emu *emu)
     const struct emu_insn *insn = &emu->insn;
     unsigned width = stack_width(emu->state), operand = insn->dst == EMU_NONE ? insn->src : insn->dst;
     uint64_t top = (emu->state->gpr[RSP] - insn->size) & size_mask(width), value;
-    struct place source, stack = {0};
+    struct place source = {0}, stack = {0};
     enum emu_result result = EMU_DONE;
 
     if (insn->memory)
@@ -310,7 +310,7 @@ static enum emu_result execute_pop(struct emu *emu)
     const struct emu_insn *insn = &emu->insn;
     unsigned width = stack_width(emu->state);
     uint64_t rsp = emu->state->gpr[RSP], value;
-    struct place target, stack = {0};
+    struct place target = {0}, stack = {0};
     enum emu_result result =
         emu_locate(emu, SEGMENT_SS, rsp & size_mask(width), insn->size, EMU_READ, &stack);
 

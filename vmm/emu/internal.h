@@ -1,5 +1,6 @@
 /*
- * What the files of the instruction emulation share: bits of registers, access to guest registers, operands in memory.
+ * What the files of the instruction emulation share: bits of registers, access to guest registers, operands
+ * in memory.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -44,7 +45,8 @@ enum segment { SEGMENT_ES, SEGMENT_CS, SEGMENT_SS, SEGMENT_DS, SEGMENT_FS, SEGME
 
 enum gpr { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI };
 
-/* Where an operand is: in one page or two. Zero before the first use; kept, it spares the walk for the same page. */
+/* Where an operand is: in one page or two. Zero before the first use; kept, it spares the walk for the
+ * same page. */
 struct place {
     uint64_t linear; /* of its first byte */
     uint64_t gpa[2];
@@ -101,7 +103,8 @@ enum emu_result emu_raise(struct emu *emu, enum vector vector);
 /* Segment register by its number. */
 const struct nova_segment *emu_segment(const struct nova_arch_state *state, unsigned segment);
 
-/* Checks segment, alignment and page rights of an operand. On EMU_DONE it can be loaded, and stored if access says so. */
+/* Checks segment, alignment and page rights of an operand. On EMU_DONE it can be loaded, and stored if
+ * access says so. */
 enum emu_result emu_locate(struct emu *emu, unsigned segment, uint64_t offset, unsigned bytes,
                            unsigned access, struct place *place);
 

@@ -1,6 +1,6 @@
 /*
- * Operands in memory, and instruction fetch: segmentation (Intel SDM volume 3, chapter 5), alignment, translation; then access
- * to RAM, or to a device, in pieces that are naturally aligned.
+ * Operands in memory, and instruction fetch: segmentation (Intel SDM volume 3, chapter 5), alignment,
+ * translation; then access to RAM, or to a device, in pieces that are naturally aligned.
  *
  * An operand may begin in RAM and end in a device. All checks come before the first access.
  *

@@ -1,8 +1,8 @@
 /*
  * String instructions and port input and output, with REP (Intel SDM volume 2, REP; volume 1, chapter 19).
  *
- * A call does a bounded number of iterations and leaves the registers as an interrupt between two iterations would find them.
- * Both operands are checked before an iteration has an effect.
+ * A call does a bounded number of iterations and leaves the registers as an interrupt between two iterations
+ * would find them. Both operands are checked before an iteration has an effect.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -26,7 +26,8 @@ static enum emu_result load_system(struct emu *emu, uint64_t linear, uint64_t *v
     return result;
 }
 
-/* IOPL and the permission bits in the TSS (volume 1, 19.5): the code may not be what exited, if another vCPU wrote to it. */
+/* IOPL and the permission bits in the TSS (volume 1, 19.5): the code may not be what exited, if another
+ * vCPU wrote to it. */
 static enum emu_result check_port(struct emu *emu, uint16_t port, unsigned bytes)
 {
     const struct nova_arch_state *state = emu->state;
@@ -78,7 +79,8 @@ static void advance(struct emu *emu, unsigned number)
     write_register(emu->state, number, emu->insn.address_size, emu->state->gpr[number] + step);
 }
 
-/* One iteration. The places are kept: as long as the operands stay in their pages they need no further walk. */
+/* One iteration. The places are kept: as long as the operands stay in their pages they need no further
+ * walk. */
 static enum emu_result iterate(struct emu *emu, struct place *source, struct place *target)
 {
     struct nova_arch_state *state = emu->state;

@@ -1,10 +1,10 @@
 /*
- * Walk of the guest's page tables (Intel SDM volume 3, chapter 4; AMD APM volume 2, chapter 5): 32-bit with 4 MiB
- * pages, PAE, 4 and 5 levels.
+ * Walk of the guest's page tables (Intel SDM volume 3, chapter 4; AMD APM volume 2, chapter 5): 32-bit with 4
+ * MiB pages, PAE, 4 and 5 levels.
  *
- * Each entry is read once. As CPUs do it, tables are marked as accessed on the way, rights are checked at the end, and
- * then the page is marked as accessed and dirty. A bit is set only if the entry is still what was read, else the walk
- * starts again.
+ * Each entry is read once. As CPUs do it, tables are marked as accessed on the way, rights are checked at the
+ * end, and then the page is marked as accessed and dirty. A bit is set only if the entry is still what was
+ * read, else the walk starts again.
  *
  * SPDX-License-Identifier: MIT
  */

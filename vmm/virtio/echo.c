@@ -19,67 +19,59 @@ static struct echo {
     uint8_t data[BUFFER];
 } echoes[VSOCK_ECHOES];
 
-static struct echo *find(uint32_t connection)
+static enum vsock_answer echo_connect(void *object, uint32_t connection, void **its)
 {
-    for (unsigned i = 0; i < VSOCK_ECHOES; i++)
-        if (echoes[i].connection == connection)
-            return &echoes[i];
-    return NULL;
+    (void)object;
+    for (unsigned i = 0; i < VSOCK_ECHOES; i++) {
+        if (!echoes[i].connection) {
+            echoes[i] = (struct echo){.connection = connection};
+            *its = &echoes[i];
+            return VSOCK_ACCEPTED;
+        }
+    }
+    return VSOCK_REFUSED;
 }
 
-static enum vsock_answer echo_connect(void *object, uint32_t connection)
+static void echo_send(void *its, const uint8_t *bytes, size_t count)
 {
-    struct echo *echo = find(0);
+    struct echo *echo = its;
 
-    (void)object;
-    if (!echo)
-        return VSOCK_REFUSED;
-    *echo = (struct echo){.connection = connection};
-    return VSOCK_ACCEPTED;
-}
-
-static void echo_send(void *object, uint32_t connection, const uint8_t *bytes, size_t count)
-{
-    struct echo *echo = find(connection);
-
-    (void)object;
     for (size_t i = 0; i < count; i++)
         echo->data[(echo->head + echo->count++) % BUFFER] = bytes[i];
-    vsock_ready(connection);
+    vsock_ready(echo->connection);
 }
 
-static size_t echo_receive(void *object, uint32_t connection, uint8_t *bytes, size_t count)
+static size_t echo_receive(void *its, uint8_t *bytes, size_t count)
 {
-    struct echo *echo = find(connection);
+    struct echo *echo = its;
     uint32_t size = echo->count < count ? echo->count : (uint32_t)count;
 
-    (void)object;
     for (uint32_t i = 0; i < size; i++)
         bytes[i] = echo->data[(echo->head + i) % BUFFER];
     echo->head = (echo->head + size) % BUFFER;
     echo->count -= size;
-    vsock_consumed(connection, size);
+    vsock_consumed(echo->connection, size);
     if (echo->ends && !echo->count)
-        vsock_shutdown(connection, VSOCK_NO_RECEIVE | VSOCK_NO_SEND);
+        vsock_shutdown(echo->connection, VSOCK_NO_RECEIVE | VSOCK_NO_SEND);
     return size;
 }
 
-static void echo_shutdown(void *object, uint32_t connection, unsigned how)
+static void echo_shutdown(void *its, unsigned how)
 {
-    struct echo *echo = find(connection);
+    struct echo *echo = its;
 
-    (void)object;
     echo->ends = how & VSOCK_NO_SEND;
     if (how & VSOCK_NO_RECEIVE)
-        vsock_shutdown(connection, VSOCK_NO_SEND);
+        vsock_shutdown(echo->connection, VSOCK_NO_SEND);
     else if (!echo->count)
-        vsock_shutdown(connection, VSOCK_NO_RECEIVE | VSOCK_NO_SEND);
+        vsock_shutdown(echo->connection, VSOCK_NO_RECEIVE | VSOCK_NO_SEND);
 }
 
-static void echo_close(void *object, uint32_t connection)
+static void echo_close(void *its)
 {
-    (void)object;
-    find(connection)->connection = 0;
+    struct echo *echo = its;
+
+    echo->connection = 0;
 }
 
 const struct vsock_backend vsock_echo = {BUFFER,       echo_connect,  echo_send,

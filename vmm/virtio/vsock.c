@@ -53,7 +53,8 @@ struct service {
 struct connection {
     uint32_t number; /* 0: free */
     uint32_t guest_port, host_port;
-    const struct service *service;
+    const struct vsock_backend *backend;
+    void *its;                          /* what the back end wants to get */
     enum { WAITING, OPEN, DEAD } state; /* dead: only the reset is still to be sent */
     uint32_t to_say;                    /* operations, as bits */
     bool ready, asked;                  /* the back end may have data; the guest was asked for credit */
@@ -98,7 +99,7 @@ static void say(struct connection *connection, unsigned operation)
 /* The end of a connection, for its back end. */
 static void close(struct connection *connection)
 {
-    connection->service->backend->close(connection->service->object, connection->number);
+    connection->backend->close(connection->its);
 }
 
 /* The end, for the guest too. */
@@ -154,10 +155,10 @@ static void request(const struct header *header)
     *connection = (struct connection){.number = generation | (uint32_t)(connection - connections),
                                       .guest_port = header->source_port,
                                       .host_port = header->target_port,
-                                      .service = service};
+                                      .backend = service->backend};
     generation = generation + GENERATION ? generation + GENERATION : GENERATION;
     set_credit(connection, header);
-    switch (service->backend->connect(service->object, connection->number)) {
+    switch (service->backend->connect(service->object, connection->number, &connection->its)) {
     case VSOCK_REFUSED:
         connection->number = 0;
         reply_reset(header);
@@ -173,7 +174,7 @@ static void request(const struct header *header)
 /* Data of the guest, to the back end. */
 static void receive(struct connection *connection, const struct virtq_chain *chain, uint32_t length)
 {
-    const struct vsock_backend *backend = connection->service->backend;
+    const struct vsock_backend *backend = connection->backend;
     uint32_t held = connection->received - connection->forwarded, done = 0;
 
     if (connection->state != OPEN || connection->guest_over & VSOCK_NO_SEND || held > backend->buffer ||
@@ -192,20 +193,18 @@ static void receive(struct connection *connection, const struct virtq_chain *cha
         if (connection->host_over & VSOCK_NO_RECEIVE)
             vsock_consumed(connection->number, (uint32_t)run);
         else
-            backend->send(connection->service->object, connection->number, bytes, run);
+            backend->send(connection->its, bytes, run);
         done += (uint32_t)run;
     }
 }
 
 static void guest_shutdown(struct connection *connection, unsigned how)
 {
-    const struct service *service = connection->service;
-
     connection->guest_over |= how & (VSOCK_NO_RECEIVE | VSOCK_NO_SEND);
     if (connection->guest_over == (VSOCK_NO_RECEIVE | VSOCK_NO_SEND))
         kill(connection);
     else
-        service->backend->shutdown(service->object, connection->number, connection->guest_over);
+        connection->backend->shutdown(connection->its, connection->guest_over);
 }
 
 /* A packet for a connection that exists. */
@@ -299,7 +298,6 @@ static struct connection *next_connection(void)
 /* Fetches data from the back end into a chain, behind the header. */
 static uint32_t fetch(struct connection *connection, const struct virtq_chain *chain)
 {
-    const struct service *service = connection->service;
     uint32_t done = 0, limit = credit(connection);
 
     while (done < limit && connection->ready) {
@@ -309,7 +307,7 @@ static uint32_t fetch(struct connection *connection, const struct virtq_chain *c
         if (!bytes)
             break;
         run = run < limit - done ? run : limit - done;
-        got = service->backend->receive(service->object, connection->number, bytes, run);
+        got = connection->backend->receive(connection->its, bytes, run);
         connection->ready = got == run;
         done += (uint32_t)got;
     }
@@ -341,7 +339,7 @@ static uint32_t write_packet(const struct virtq_chain *chain, struct connection 
     header.operation = (uint16_t)operation;
     header.source_port = connection->host_port;
     header.target_port = connection->guest_port;
-    header.buffer = connection->service->backend->buffer;
+    header.buffer = connection->backend->buffer;
     header.forwarded = connection->told = connection->forwarded;
     virtq_copy_to(chain, 0, &header, sizeof(header));
     if (operation == RST)
@@ -448,7 +446,7 @@ void vsock_consumed(uint32_t number, uint32_t bytes)
     if (connection) {
         connection->forwarded += bytes;
         /* The guest hears of it when it may begin to matter. */
-        if (connection->forwarded - connection->told >= connection->service->backend->buffer / 2)
+        if (connection->forwarded - connection->told >= connection->backend->buffer / 2)
             say(connection, CREDIT_UPDATE);
     }
 }

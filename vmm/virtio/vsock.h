@@ -27,16 +27,16 @@ enum { VSOCK_NO_RECEIVE = 1, VSOCK_NO_SEND = 2 };
 /* All of these are called with the lock held, and must not wait; they may call the functions below, but not vsock_lock(). */
 struct vsock_backend {
     uint32_t buffer; /* bytes of each connection that it holds */
-    /* The guest connects. VSOCK_LATER: vsock_answer() follows. */
-    enum vsock_answer (*connect)(void *object, uint32_t connection);
+    /* The guest connects. VSOCK_LATER: vsock_answer() follows. What it stores in `its` the other functions get. */
+    enum vsock_answer (*connect)(void *object, uint32_t connection, void **its);
     /* The guest sends: takes all of it, which is not more than there is room for. vsock_consumed() makes room again. */
-    void (*send)(void *object, uint32_t connection, const uint8_t *bytes, size_t count);
-    /* The guest has room: how many bytes there were for it. None: it is asked again after vsock_ready(). */
-    size_t (*receive)(void *object, uint32_t connection, uint8_t *bytes, size_t count);
+    void (*send)(void *its, const uint8_t *bytes, size_t count);
+    /* The guest has room: how many bytes there were for it. Not all that was asked for: it is asked again after vsock_ready(). */
+    size_t (*receive)(void *its, uint8_t *bytes, size_t count);
     /* The guest will not receive, or not send, any more. If neither, it is closed instead. */
-    void (*shutdown)(void *object, uint32_t connection, unsigned how);
+    void (*shutdown)(void *its, unsigned how);
     /* The connection is over, for whatever reason; also after vsock_reset(). */
-    void (*close)(void *object, uint32_t connection);
+    void (*close)(void *its);
 };
 
 /* Once, before the machine runs: the device of a guest with this CID (above 2). False: no room on the bus. */

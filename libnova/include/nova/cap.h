@@ -1,6 +1,6 @@
 /**
  * @file
- * Capabilities of the own object space: selectors and delegation.
+ * Capabilities of the own object space: selectors.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -8,7 +8,7 @@
 #ifndef NOVA_CAP_H
 #define NOVA_CAP_H
 
-#include <stdint.h>
+#include <nova/parent.h>
 
 /**
  * @addtogroup libnova_cap
@@ -30,8 +30,8 @@
 uint64_t nova_cap_alloc(unsigned count, unsigned align);
 
 /**
- * Drops the capabilities at `count` adjacent selectors: with the last one an object dies. Needs no memory and
- * cannot fail. Thread-safe.
+ * Drops the capabilities at `count` (up to #NOVA_DROP_MAX) adjacent selectors: with the last one an object dies. Needs no
+ * memory and cannot fail. Thread-safe.
  */
 void nova_cap_drop(uint64_t first, unsigned count);
 
@@ -40,13 +40,6 @@ void nova_cap_drop(uint64_t first, unsigned count);
  * `nova_cap_free(sm, 1);`
  */
 void nova_cap_free(uint64_t first, unsigned count);
-
-/**
- * ctrl_pd for any number of selectors (pages, ports, MSRs), in the largest aligned pieces up to 2^max_order. Returns the
- * status; with mask 0, which takes away, it cannot fail if the pieces are no smaller than what is there. Thread-safe.
- */
-unsigned nova_delegate(uint64_t src, uint64_t dst, uint64_t from, uint64_t to, uint64_t count,
-                       unsigned max_order, unsigned mask, uint32_t mad);
 
 /** @} */
 

@@ -20,7 +20,9 @@
  *   +-----------------------+
  *   | nova_manifest_resource|   ports, interrupts, device memory, sorted by domain
  *   +-----------------------+
- *   | strings               |   arguments and environment, each ended by 0
+ *   | nova_manifest_segment |   what of its image goes where, sorted by domain and address
+ *   +-----------------------+
+ *   | stacks                |   contents of the ends of the first threads' stacks
  *   +-----------------------+ size
  * @endcode
  *
@@ -40,7 +42,7 @@
  */
 
 #define NOVA_MANIFEST_MAGIC 0x4d41564fU /**< "OVAM". */
-#define NOVA_MANIFEST_VERSION 2U        /**< Raised with every change of the layout. */
+#define NOVA_MANIFEST_VERSION 3U        /**< Raised with every change of the layout. */
 #define NOVA_MANIFEST_NONE 0xffffU      /**< No module, no domain. */
 
 #define NOVA_NAME_MAX 32         /**< Bytes of a name, with the terminating 0. */
@@ -63,13 +65,14 @@ struct nova_manifest {
     uint16_t services;       /**< Services. */
     uint16_t connects;       /**< Connections. */
     uint16_t resources;      /**< Resources. */
-    uint32_t strings;        /**< Bytes. */
+    uint32_t stacks;         /**< Bytes. */
     uint16_t modules;        /**< Modules behind the manifest. */
     uint16_t console;        /**< Domain that provides the log service, or #NOVA_MANIFEST_NONE: root writes itself. */
     uint16_t exit_domain;    /**< When this domain ends for good, the system ends with its status; or NONE: when all
                                   domains that do not provide a service have ended. */
     uint16_t at_exit;        /**< `enum nova_manifest_at_exit`. */
-    uint32_t reserved;       /**< 0. */
+    uint16_t segments;       /**< Segments of images. */
+    uint16_t reserved;       /**< 0. */
 };
 
 /** What happens when the system ends. */
@@ -107,21 +110,26 @@ struct nova_manifest_domain {
     uint32_t kernel_pages;       /**< Kernel memory in pages, on top of `pages`. */
     uint32_t stack_pages;        /**< Of `pages`: stack of the first thread. */
     uint32_t threads;            /**< Threads, local ones included, that it may have. */
-    uint32_t args;               /**< Arguments: offset in the strings. The first is the program's name. */
-    uint32_t args_size;          /**< Bytes of them. */
-    uint32_t env;                /**< Environment: offset in the strings. */
-    uint32_t env_size;           /**< Bytes of it. */
+    uint32_t stack;              /**< The end of its stack as it finds it (nova/start.h): offset in `stacks`. */
+    uint32_t stack_size;         /**< Bytes of that, a multiple of 16; the last 16 are for random bytes. */
+    uint32_t random;             /**< Offset of AT_RANDOM's entry in it: AT_IGNORE if the CPU has none to give. */
+    uint32_t build_id_size;      /**< Bytes of the build id, or 0. */
+    uint8_t build_id[32];        /**< Build id of the image, filled up with 0. */
+    uint64_t entry;              /**< Its first instruction. */
     uint16_t connect;            /**< Its first entry in the table of connections. */
     uint16_t connects;           /**< How many. */
     uint16_t resource;           /**< Its first entry in the table of resources. */
     uint16_t resources;          /**< How many. */
     uint16_t service;            /**< The first service that it provides. */
     uint16_t services;           /**< How many. */
+    uint16_t segment;            /**< Its first entry in the table of segments. */
+    uint16_t segments;           /**< How many, at least 1. */
     uint32_t guest_pages;        /**< Virtual machine: memory of the guest in pages, on top of `pages`; else 0. */
     uint16_t kernel;             /**< Virtual machine: module with the guest's kernel, or NONE. */
     uint16_t initrd;             /**< Virtual machine: module with its initial file system, or NONE. */
     uint16_t vcpus;              /**< Virtual CPUs: 1 to #NOVA_VCPUS_MAX; 0 without `guest_pages`. */
     uint16_t reserved;           /**< 0. */
+    uint32_t reserved2;          /**< 0. */
 };
 
 /** A service. */
@@ -156,11 +164,25 @@ struct nova_manifest_resource {
     uint64_t count;  /**< How many. */
 };
 
+/**
+ * A segment of an image: whole pages. Read-only ones are the module's own pages, writable ones are copied to the beginning of
+ * the domain's memory, one behind the other, and the rest of their last page, and further pages, are 0.
+ */
+struct nova_manifest_segment {
+    uint64_t address; /**< Where it is, page-aligned, from #NOVA_IMAGE_ADDR to #NOVA_IMAGE_END, above those before. */
+    uint32_t offset;  /**< Of its first page in the module, page-aligned. */
+    uint32_t size;    /**< Bytes of the module from there on. */
+    uint32_t pages;   /**< How many it has; if it is read-only just as many as `size` needs. */
+    uint16_t domain;  /**< Whose it is. */
+    uint16_t perm;    /**< `NOVA_MEM_R`, with `NOVA_MEM_W` or `NOVA_MEM_XU` or neither. */
+};
+
 _Static_assert(sizeof(struct nova_manifest) == 40, "manifest layout");
-_Static_assert(sizeof(struct nova_manifest_domain) == 112, "manifest layout");
+_Static_assert(sizeof(struct nova_manifest_domain) == 160, "manifest layout");
 _Static_assert(sizeof(struct nova_manifest_service) == 40, "manifest layout");
 _Static_assert(sizeof(struct nova_manifest_connect) == 40, "manifest layout");
 _Static_assert(sizeof(struct nova_manifest_resource) == 24, "manifest layout");
+_Static_assert(sizeof(struct nova_manifest_segment) == 24, "manifest layout");
 
 /** @} */
 

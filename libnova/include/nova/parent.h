@@ -11,6 +11,7 @@
  * | --- | --- | --- |
  * | EXIT | status | does not come back |
  * | THREAD | cpu, UTCB slot, stack pointer, entry, flags, priority, budget in ms, selector | |
+ * | THREAD_ENDED | selector | |
  * | SERVE | service, portal entry, doorbell, window, pages of a session, handler selectors | |
  * | OPEN | name (4 words), portal selector, doorbell, buffer, pages | session, CPUs |
  * | CLOSE | session | |
@@ -18,6 +19,8 @@
  * | LOG | bytes, text | |
  * | STATE | (none) | threads, sessions as client, as server, restarts |
  * | VCPU | cpu, event base, selector | |
+ * | DROP | selector, count | |
+ * | MAP | space, from, to, pages, rights | |
  *
  * SPDX-License-Identifier: MIT
  */
@@ -42,11 +45,11 @@ enum nova_parent_op {
      * start, with their stack pointer and nothing else defined; 5: flags, see `enum nova_thread_flags`; 6: priority
      * (clamped to nova_info::priority, 0 means that); 7: budget in milliseconds (1 to 1000; 0 means 10);
      * 8: selector for the EC (CTRL, BIND_PT), the SC goes to the one behind (CTRL). LIMIT if there are nova_info::threads
-     * already, MEMORY if the kernel memory of the domain is used up. A thread ends when the domain drops both
-     * capabilities and reports it with #NOVA_PARENT_THREAD_ENDED.
+     * already, MEMORY if the kernel memory of the domain is used up. A thread ends when the domain reports it with
+     * #NOVA_PARENT_THREAD_ENDED.
      */
     NOVA_PARENT_THREAD = 2,
-    /** A thread has ended: one more may be created. No arguments. */
+    /** A thread has ended: one more may be created. Word 1: selector of its EC; both capabilities are dropped. */
     NOVA_PARENT_THREAD_ENDED = 3,
     /**
      * Offers a service. Word 1: which one, in the order of `provides` in the system file; 2: instruction pointer of its
@@ -83,7 +86,19 @@ enum nova_parent_op {
      * THREAD. It runs at once: its first event is STARTUP.
      */
     NOVA_PARENT_VCPU = 10,
+    /** Drops capabilities. Word 1: first selector, not below nova_info::sel_free; 2: how many, up to #NOVA_DROP_MAX. */
+    NOVA_PARENT_DROP = 11,
+    /**
+     * Maps memory of the domain once more. Word 1: 0: into the part of the host space from #NOVA_WINDOW_ADDR on; 1: into
+     * the guest space; 2: address in the pool or in the memory of the guest; 3: address to map it at; 4: pages, up to
+     * #NOVA_MAP_MAX; 5: rights (`NOVA_MEM_`), in the host space R and W only; 0 takes away what is there, in the host
+     * space from #NOVA_IMAGE_ADDR on. MEMORY: only part of it may be mapped.
+     */
+    NOVA_PARENT_MAP = 12,
 };
+
+#define NOVA_DROP_MAX 512U /**< Selectors of a #NOVA_PARENT_DROP. */
+#define NOVA_MAP_MAX 512U  /**< Pages of a #NOVA_PARENT_MAP. */
 
 /** Flags of #NOVA_PARENT_THREAD. */
 enum nova_thread_flags {

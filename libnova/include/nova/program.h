@@ -77,6 +77,10 @@ extern void (*nova_program_at_exit)(void);
  */
 int nova_parent_call(uint64_t *word, unsigned count, unsigned reply);
 
+/** The same without results: the operation and its arguments. Example: `nova_parent(NOVA_PARENT_CLOSE, number)`. */
+#define nova_parent(...)                                                                                     \
+    nova_parent_call((uint64_t[]){__VA_ARGS__}, sizeof((uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t), 1)
+
 /** @} */
 
 #endif

@@ -22,16 +22,15 @@
  *                     device memory                                       nova_info::device_start
  *                     of a virtual machine: memory of the guest,          nova_info::guest_start
  *                     read-write; kernel, initial file system, read-only  nova_info::kernel_start, initrd_start
- *   0x0040'0000'0000  free for the domain: it maps pages of the pool      NOVA_WINDOW_ADDR
- *                     here, with the rights that it wants, by
- *                     ctrl_pd from its own host space to itself
+ *   0x0040'0000'0000  free for the domain: root maps pages of the pool    NOVA_WINDOW_ADDR
+ *                     here, with the rights that it wants
  *   0x0080'0000'0000  end                                                 NOVA_WINDOW_END
  * @endcode
  * The pool is never executable, so nothing that a domain writes can become code.
  *
  * Stack of the first thread, from its stack pointer up, as in the System V ABI for x86-64 (3.4.1): argc, argv[], 0,
  * envp[], 0, auxiliary vector (AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_ENTRY, AT_EXECFN, AT_RANDOM with 16 random bytes,
- * AT_HWCAP, AT_SECURE = 0, #NOVA_AT_INFO), strings. RDX is 0.
+ * AT_SECURE = 0, #NOVA_AT_INFO), strings. RDX is 0. If the CPU has no random bytes, AT_RANDOM is AT_IGNORE.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -61,20 +60,21 @@
 /** @} */
 
 /** @name Selectors
- * In the object space of each domain.
+ * In the object space of each domain. The domain fills free ones by creating objects and by requests to root, and drops
+ * capabilities by requests only: it holds none on its own spaces. So it cannot lose what is below nova_info::sel_free
+ * (its crashes are always reported), and nothing that root takes away survives as a copy.
  * @{ */
 #define NOVA_SEL_PD 0x0         /**< The domain itself: CREATE_PT and CREATE_SM. */
-#define NOVA_SEL_OBJ 0x1        /**< Its object space: GRANT, TAKE. */
-#define NOVA_SEL_HST 0x2        /**< Its host space: GRANT, TAKE. */
 #define NOVA_SEL_FIRST_EC 0x4   /**< EC of the first thread: CTRL, BIND_PT. */
 #define NOVA_SEL_FIRST_SC 0x5   /**< SC of the first thread: CTRL. */
-#define NOVA_SEL_GST 0x7        /**< Virtual machine: its guest space: GRANT, ASSIGN. */
+#define NOVA_SEL_GST 0x7        /**< Virtual machine: its guest space: ASSIGN. */
 #define NOVA_SEL_PIO 0x8        /**< Virtual machine: its port space, which is empty: ASSIGN. */
 #define NOVA_SEL_MSR 0x9        /**< Virtual machine: its MSR space: ASSIGN. */
 #define NOVA_SEL_INTERRUPT 0x10 /**< Plus n: semaphore of the domain's n-th interrupt: DN, ASSIGN. */
 #define NOVA_SEL_PARENT 0x40    /**< Plus n: parent portal on CPU n (see nova/parent.h): CALL. */
 #define NOVA_SEL_BELL 0x80      /**< Plus n: client's doorbell of session n that the domain serves: UP. */
 #define NOVA_SEL_EVENTS 0xc0    /**< Plus 64 n: event portals of the n-th CPU that the domain may use. */
+#define NOVA_SEL_RECALL 0xe1    /**< Plus 64 n: of these, RECALL: free, the domain can make a portal of its own. */
 /** @} */
 
 /** Type of the auxiliary vector's entry with the address of struct nova_info. */
@@ -124,7 +124,7 @@ struct nova_info {
 
 /** @name Memory of guests
  * Root has mapped it into the guest space before the domain starts, with all permissions and the largest pages: the
- * first 3 GiB at 0, the rest at 4 GiB. The domain can take pages out and put others in (nova/vm.h).
+ * first 3 GiB at 0, the rest at 4 GiB. The domain can have pages taken out and others put in (nova/vm.h).
  * @{ */
 #define NOVA_GUEST_LOW_END 0xc0000000UL /**< End of the lower part. */
 #define NOVA_GUEST_HIGH 0x100000000UL   /**< Start of the upper part. */

@@ -158,7 +158,7 @@ static void check_common_cpus(struct system *s, const struct domain *d)
 
 static void check_strings(struct system *s, struct domain *d)
 {
-    size_t size = strlen(d->name) + 1;
+    size_t size = strlen(d->name) + 1, pointers = (d->args.count + d->env.count + 32) * sizeof(uint64_t);
     unsigned line = line_of(d, d->kind == KIND_VM ? KEY_CMDLINE : d->given[KEY_ARGS] ? KEY_ARGS : KEY_ENV);
 
     for (size_t i = 0; i < d->args.count; i++)
@@ -168,6 +168,9 @@ static void check_strings(struct system *s, struct domain *d)
     if (size > NOVA_STRINGS_MAX) {
         complain(s, line, "arguments and environment of `%s' have %zu bytes; at most %u are possible",
                  d->name, size, NOVA_STRINGS_MAX);
+    } else if (size + pointers > d->stack) {
+        complain(s, line, "arguments and environment of `%s' do not fit on its stack (%lluK)", d->name,
+                 (unsigned long long)d->stack >> 10);
     }
 }
 

@@ -2,8 +2,8 @@
  * Images and archives, looked at as root and the boot loader will use them.
  *
  * The image is a hostile file: every offset is checked against its size before use, sums cannot overflow.
- * What passes here is what root accepts: root maps read-only segments straight from the module and copies the
- * others.
+ * Root never looks at it: it gets a table of segments (nova/manifest.h), maps read-only ones straight from the
+ * module and copies the others.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -11,10 +11,10 @@
 #include "image.h"
 
 #include <elf.h>
+#include <nova/abi/cap.h>
 #include <string.h>
 
 #define HEADERS_MAX 16
-#define SEGMENTS_MAX 8 /* that root can load */
 
 static uint64_t down(uint64_t address)
 {
@@ -75,12 +75,25 @@ static const char *check_segment(const struct file *file, const Elf64_Phdr *p)
     return NULL;
 }
 
+static void add_segment(struct file *file, const Elf64_Phdr *p)
+{
+    uint64_t skip = p->p_vaddr % PAGE, pages = (up(p->p_vaddr + p->p_memsz) - down(p->p_vaddr)) / PAGE;
+    bool write = p->p_flags & PF_W;
+
+    file->segment[file->segments++] = (struct nova_manifest_segment){
+        .address = down(p->p_vaddr),
+        .offset = (uint32_t)(p->p_offset - skip),
+        .size = (uint32_t)(p->p_filesz ? skip + p->p_filesz : 0),
+        .pages = (uint32_t)pages,
+        .perm = (uint16_t)(NOVA_MEM_R | (write ? NOVA_MEM_W : 0) | (p->p_flags & PF_X ? NOVA_MEM_XU : 0)),
+    };
+    file->written_pages += write ? pages : 0;
+}
+
 /* All loadable segments: each by itself, none on a page of another, ascending; the entry is in code. */
 static const char *check_segments(struct file *file, const Elf64_Ehdr *header, const Elf64_Phdr *table)
 {
-    bool entry = false;
-    uint64_t end = 0;
-    unsigned count = 0;
+    uint64_t end = 0, headers = header->e_phnum * sizeof(*table);
 
     for (unsigned i = 0; i < header->e_phnum; i++) {
         const Elf64_Phdr *p = &table[i];
@@ -98,21 +111,25 @@ static const char *check_segments(struct file *file, const Elf64_Ehdr *header, c
         error = check_segment(file, p);
         if (error)
             return error;
-        if (++count > SEGMENTS_MAX)
+        if (file->segments == SEGMENTS_MAX)
             return "more than 8 segments";
         if (down(p->p_vaddr) < end)
             return "segments overlap or share a page; link it with -z separate-code";
         end = up(p->p_vaddr + p->p_memsz);
         file->low = file->low ? file->low : down(p->p_vaddr);
         file->high = end;
-        if (p->p_flags & PF_W)
-            file->written_pages += (end - down(p->p_vaddr)) / PAGE;
-        entry |= (p->p_flags & PF_X) && header->e_entry >= p->p_vaddr &&
-                 header->e_entry - p->p_vaddr < p->p_filesz;
+        add_segment(file, p);
+        if ((p->p_flags & PF_X) && header->e_entry - p->p_vaddr < p->p_filesz)
+            file->entry = header->e_entry;
+        if (!file->phdr && header->e_phoff >= p->p_offset && header->e_phoff - p->p_offset <= p->p_filesz &&
+            headers <= p->p_filesz - (header->e_phoff - p->p_offset)) {
+            file->phdr = p->p_vaddr + (header->e_phoff - p->p_offset);
+            file->phnum = header->e_phnum;
+        }
     }
     if (!end)
         return "nothing to load";
-    return entry ? NULL : "the entry point is not in code";
+    return file->entry ? NULL : "the entry point is not in code";
 }
 
 /* Notes: name size, descriptor size, type, name, descriptor, each padded to 4 bytes. */
@@ -147,7 +164,7 @@ void check_image(struct arena *arena, struct file *file)
     const char *error = check_header(file, &header);
     Elf64_Phdr table[HEADERS_MAX];
 
-    file->low = file->high = file->written_pages = 0;
+    file->low = file->high = file->written_pages = file->segments = 0;
     if (!error) {
         memcpy(table, file->data + header.e_phoff, header.e_phnum * sizeof(*table));
         error = check_segments(file, &header, table);

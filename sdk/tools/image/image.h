@@ -3,8 +3,8 @@
  *
  *   parse.c --> check.c --> manifest.c --> iso.c
  *      |           |    \-> report.c
- *   keys.c      files.c --> elf.c
- *   value.c     names.c
+ *   keys.c      files.c     stack.c
+ *   value.c     names.c, elf.c
  *   vm.c        vm.c
  *
  * Everything that belongs to a system lives in its arena and goes with it. Nothing is cut off to fit: what is
@@ -29,6 +29,7 @@
 #define FILE_BYTES (1U << 20)       /* of a system file */
 #define KERNEL_MEMORY (24U << 20)   /* what domains together may have of the kernel's memory */
 #define RESERVED_MEMORY (48U << 20) /* kernel with its memory, firmware, boot loader, root's own */
+#define SEGMENTS_MAX 8              /* of an image */
 #define INTERRUPTS_MAX (NOVA_SEL_PARENT - NOVA_SEL_INTERRUPT) /* of one domain */
 #define PINS_MAX 1024U
 #define RESOURCES_MAX 1024U                    /* of all domains */
@@ -67,7 +68,10 @@ struct file {
     bool is_image, is_archive, is_kernel; /* found good as such */
     uint32_t module;                      /* place in the table of modules */
     uint64_t written_pages;               /* image: pages that the domain gets copies of */
-    uint64_t low, high;                   /* image: addresses */
+    uint64_t entry, phdr, phnum;
+    struct nova_manifest_segment segment[SEGMENTS_MAX];
+    unsigned segments;
+    uint64_t low, high; /* image: addresses */
     uint8_t build_id[32];
     size_t build_id_size;
     char *error; /* why it is no good image, or NULL */
@@ -163,6 +167,8 @@ struct domain {
     struct resource *resources;
     size_t resource_count;
     uint32_t first_service; /* in the table of the system */
+    uint8_t *contents;      /* of the end of its stack */
+    size_t contents_size, random;
 };
 
 struct system {
@@ -242,6 +248,9 @@ void add_log_connection(struct system *s, struct domain *d);
 void connect_names(struct system *s, uint32_t index);
 void find_cycles(struct system *s);
 uint32_t sessions_of_server(const struct system *s, uint32_t domain); /* that all its clients can have */
+
+/* stack.c: what the program finds on its stack. */
+void make_stack(struct system *s, struct domain *d);
 
 /* check.c: finds the files, connects the names, refuses what cannot work. */
 void check_system(struct system *s, const struct machine *machine, const struct search *search);

@@ -25,45 +25,6 @@ uint32_t crc32_ieee(const uint8_t *data, size_t size)
     return ~crc;
 }
 
-/* Strings are put behind each other; the size comes before the memory. */
-struct strings {
-    char *data; /* NULL while counting */
-    size_t size;
-};
-
-static void add_string(struct strings *strings, const char *text)
-{
-    size_t size = strlen(text) + 1;
-
-    if (strings->data)
-        memcpy(strings->data + strings->size, text, size);
-    strings->size += size;
-}
-
-static void add_words(struct strings *strings, const struct words *words)
-{
-    for (size_t i = 0; i < words->count; i++)
-        add_string(strings, words->word[i]);
-}
-
-/* The program's name comes first; both tables are filled for domain d if there is an entry for it. */
-static void add_domain_strings(struct strings *strings, const struct domain *d,
-                               struct nova_manifest_domain *entry)
-{
-    size_t args = strings->size, env;
-
-    add_string(strings, d->name);
-    add_words(strings, &d->args);
-    env = strings->size;
-    add_words(strings, &d->env);
-    if (entry) {
-        entry->args = (uint32_t)args;
-        entry->args_size = (uint32_t)(env - args);
-        entry->env = (uint32_t)env;
-        entry->env_size = (uint32_t)(strings->size - env);
-    }
-}
-
 static void put_name(char *to, const char *name)
 {
     memcpy(to, name, strlen(name));
@@ -93,39 +54,55 @@ static void put_domain(struct nova_manifest_domain *entry, const struct domain *
     entry->kernel_pages = (uint32_t)pages_of(d->kernel_memory);
     entry->stack_pages = (uint32_t)pages_of(d->stack);
     entry->threads = d->threads;
+    entry->stack_size = (uint32_t)d->contents_size;
+    entry->random = (uint32_t)d->random;
+    entry->build_id_size = (uint32_t)d->image_file->build_id_size;
+    memcpy(entry->build_id, d->image_file->build_id, sizeof(entry->build_id));
+    entry->entry = d->image_file->entry;
+    entry->segments = (uint16_t)d->image_file->segments;
     entry->service = (uint16_t)d->first_service;
     entry->services = (uint16_t)d->service_count;
 }
 
 uint8_t *make_manifest(struct system *s, size_t *size)
 {
-    size_t connects = 0, resources = 0, connect = 0, resource = 0;
-    struct strings strings = {0};
+    size_t connects = 0, resources = 0, segments = 0, stacks = 0, connect = 0, resource = 0, segment = 0,
+           stack = 0;
     struct nova_manifest *head;
     struct nova_manifest_domain *domain;
     struct nova_manifest_service *service;
     struct nova_manifest_connect *c;
     struct nova_manifest_resource *r;
+    struct nova_manifest_segment *g;
 
     for (size_t i = 0; i < s->domain_count; i++) {
         connects += s->domains[i].connection_count;
         resources += s->domains[i].resource_count;
-        add_domain_strings(&strings, &s->domains[i], NULL);
+        segments += s->domains[i].image_file->segments;
+        make_stack(s, &s->domains[i]);
+        stacks += s->domains[i].contents_size;
     }
     *size = sizeof(*head) + s->domain_count * sizeof(*domain) + s->service_count * sizeof(*service) +
-            connects * sizeof(*c) + resources * sizeof(*r) + strings.size;
+            connects * sizeof(*c) + resources * sizeof(*r) + segments * sizeof(*g) + stacks;
     head = arena_get(&s->arena, *size);
     domain = (struct nova_manifest_domain *)(head + 1);
     service = (struct nova_manifest_service *)(domain + s->domain_count);
     c = (struct nova_manifest_connect *)(service + s->service_count);
     r = (struct nova_manifest_resource *)(c + connects);
-    strings = (struct strings){.data = (char *)(r + resources)};
+    g = (struct nova_manifest_segment *)(r + resources);
 
     for (size_t i = 0; i < s->domain_count; i++) {
         const struct domain *d = &s->domains[i];
 
         put_domain(&domain[i], d);
-        add_domain_strings(&strings, d, &domain[i]);
+        domain[i].stack = (uint32_t)stack;
+        memcpy((uint8_t *)(g + segments) + stack, d->contents, d->contents_size);
+        stack += d->contents_size;
+        domain[i].segment = (uint16_t)segment;
+        for (size_t j = 0; j < d->image_file->segments; j++, segment++) {
+            g[segment] = d->image_file->segment[j];
+            g[segment].domain = (uint16_t)i;
+        }
         domain[i].connect = (uint16_t)connect;
         domain[i].connects = (uint16_t)d->connection_count;
         domain[i].resource = (uint16_t)resource;
@@ -158,7 +135,8 @@ uint8_t *make_manifest(struct system *s, size_t *size)
         .services = (uint16_t)s->service_count,
         .connects = (uint16_t)connects,
         .resources = (uint16_t)resources,
-        .strings = (uint32_t)strings.size,
+        .stacks = (uint32_t)stacks,
+        .segments = (uint16_t)segments,
         .modules = (uint16_t)s->file_count,
         .console = s->console_domain == NONE ? NOVA_MANIFEST_NONE : (uint16_t)s->console_domain,
         .exit_domain = s->until_domain == NONE ? NOVA_MANIFEST_NONE : (uint16_t)s->until_domain,

@@ -1,5 +1,5 @@
 /*
- * Memory: random requests against a model. ctrl_pd changes mappings of this process, so that rights are real.
+ * Memory: random requests against a model. Root's answers change mappings of this process, so that rights are real.
  *
  * Sources: libnova/src/mem.c libnova/src/bits.c
  * Fakes: sync.c
@@ -12,7 +12,7 @@
 #include "tap.h"
 
 #include <nova/error.h>
-#include <nova/hypercall.h>
+#include <nova/parent.h>
 #include <nova/mem.h>
 #include <nova/start.h>
 #include <pthread.h>
@@ -31,7 +31,7 @@ struct nova_info fake_info = {
 
 static uint64_t seed = 31337;
 static int pool_file;
-static bool no_tables; /* ctrl_pd fails at times */
+static bool no_tables; /* mapping fails at times */
 static unsigned calls;
 
 static uint32_t rnd(uint32_t n)
@@ -39,24 +39,31 @@ static uint32_t rnd(uint32_t n)
     return (uint32_t)(tap_random(&seed) % n);
 }
 
-unsigned nova_hc_ctrl_pd(uint64_t src, uint64_t dst, uint64_t ssb, uint64_t dsb, unsigned ord, unsigned pmm,
-                         uint32_t mad)
-{
-    uint64_t n = 1UL << ord;
-    int rights = (pmm & NOVA_MEM_R ? PROT_READ : 0) | (pmm & NOVA_MEM_W ? PROT_WRITE : 0);
+static bool present[4 * PAGES + 1024];
 
-    CHECK(src == NOVA_SEL_HST && dst == NOVA_SEL_HST && !mad && ssb % n == 0 && dsb % n == 0);
-    CHECK(ssb >= POOL / NOVA_PAGE + USED && ssb + n <= POOL / NOVA_PAGE + PAGES);
-    CHECK(dsb >= NOVA_WINDOW_ADDR / NOVA_PAGE && dsb + n <= NOVA_WINDOW_END / NOVA_PAGE);
+/* What is mapped already needs no table, so changing it cannot fail. */
+int nova_parent_call(uint64_t *word, unsigned count, unsigned reply)
+{
+    bool fresh = false;
+    uint64_t from = word[2], to = word[3], size = word[4] * NOVA_PAGE, right = word[5];
+    int rights = (right & NOVA_MEM_R ? PROT_READ : 0) | (right & NOVA_MEM_W ? PROT_WRITE : 0);
+
+    CHECK(word[0] == NOVA_PARENT_MAP && !word[1] && count == 6 && reply == 1);
+    CHECK(word[4] && word[4] <= NOVA_MAP_MAX && from % NOVA_PAGE == 0 && to % NOVA_PAGE == 0);
+    CHECK(from >= POOL + USED * NOVA_PAGE && from + size <= POOL + PAGES * NOVA_PAGE);
+    CHECK(to >= NOVA_WINDOW_ADDR && to + size <= NOVA_WINDOW_END);
     calls++;
-    if (no_tables && pmm && !rnd(20))
-        return NOVA_MEM_CAP;
+    for (uint64_t n = 0; n < word[4]; n++)
+        fresh |= !present[(to - NOVA_WINDOW_ADDR) / NOVA_PAGE + n];
+    if (no_tables && right && fresh && !rnd(20))
+        return NOVA_ERR_MEMORY;
+    memset(&present[(to - NOVA_WINDOW_ADDR) / NOVA_PAGE], right != 0, word[4]);
     if (rights)
-        CHECK(mmap((void *)(dsb * NOVA_PAGE), n * NOVA_PAGE, rights, MAP_SHARED | MAP_FIXED, pool_file,
-                   (off_t)(ssb * NOVA_PAGE - POOL)) != MAP_FAILED);
+        CHECK(mmap((void *)to, size, rights, MAP_SHARED | MAP_FIXED, pool_file, (off_t)(from - POOL)) !=
+              MAP_FAILED);
     else
-        CHECK(!munmap((void *)(dsb * NOVA_PAGE), n * NOVA_PAGE));
-    return NOVA_SUCCESS;
+        CHECK(!munmap((void *)to, size));
+    return NOVA_OK;
 }
 
 static sigjmp_buf jump;

@@ -70,10 +70,9 @@ static void test_arguments(void)
              size = own->pool_size;
 
     selectors(1);
-    nova_hc_ctrl_pd(NOVA_SEL_OBJ, NOVA_SEL_OBJ, NOVA_SEL_HST, space, 0, NOVA_PERM_ALL, 0);
     ok(open_with(portals, space, 0, 0) == NOVA_ERR_INVAL &&
            open_with(portals, space + 1, 0, 0) == NOVA_ERR_INVAL &&
-           open_with(portals, NOVA_SEL_OBJ, 0, 0) == NOVA_ERR_INVAL &&
+           open_with(portals, NOVA_SEL_FIRST_EC, 0, 0) == NOVA_ERR_INVAL &&
            open_with(portals, UINT64_MAX, 0, 0) == NOVA_ERR_INVAL,
        "what is no semaphore is no doorbell");
     ok(open_with(own->sel_end - 63, bell, 0, 0) == NOVA_ERR_INVAL &&

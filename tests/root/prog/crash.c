@@ -102,9 +102,13 @@ static void crash(const char *how)
             sleep_ms(1000);
     } else if (!strcmp(how, "spaces")) {
         /* Without anything mapped there is no way back. */
-        nova_hc_ctrl_pd(NOVA_SEL_HST, NOVA_SEL_HST, 0, 0, 27, 0, 0);
+        for (uint64_t at = own->image_start; at < own->image_end; at += PAGE_SIZE)
+            parent_call(6, (uint64_t)NOVA_PARENT_MAP, 0UL, 0UL, at, 1UL, 0UL);
     } else if (!strcmp(how, "capabilities")) {
-        nova_hc_ctrl_pd(NOVA_SEL_OBJ, NOVA_SEL_OBJ, NOVA_SEL_EVENTS, NOVA_SEL_EVENTS, 6, 0, 0);
+        for (uint64_t space = 0; space < own->sel_free; space++)
+            nova_hc_ctrl_pd(space, space, NOVA_SEL_EVENTS, NOVA_SEL_EVENTS, 6, 0, 0);
+        for (uint64_t n = 0; n < own->sel_free; n++)
+            parent_call(3, (uint64_t)NOVA_PARENT_DROP, n, 1UL);
         __asm__ volatile("ud2");
     }
 }

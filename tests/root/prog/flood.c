@@ -16,9 +16,7 @@ int test_main(int argc, char **argv)
         if (argc > 1)
             continue;
         parent_call(1, (uint64_t)NOVA_PARENT_STATE);
-        if (handler_new(1, own->cpu, &sel) == 0) {
-            nova_hc_ctrl_pd(NOVA_SEL_OBJ, NOVA_SEL_OBJ, sel, sel, 0, 0, 0);
-            parent_call(1, (uint64_t)NOVA_PARENT_THREAD_ENDED);
-        }
+        if (handler_new(1, own->cpu, &sel) == 0)
+            parent_call(2, (uint64_t)NOVA_PARENT_THREAD_ENDED, sel);
     }
 }

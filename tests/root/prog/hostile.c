@@ -57,8 +57,8 @@ static void test_random(void)
 
     for (unsigned i = 0; i < ROUNDS; i++) {
         union nova_utcb *u = utcb_of(0);
-        uint64_t op = 2 + random_word() % 9;
-        static const uint8_t usual[] = {2, 9, 1, 8, 9, 2, 2, 3, 1, 1, 1};
+        uint64_t op = 2 + random_word() % 11;
+        static const uint8_t usual[] = {2, 9, 2, 8, 9, 2, 2, 3, 1, 4, 3, 6};
         unsigned words = random_word() % 4 ? usual[op - 1] : 1 + (unsigned)(random_word() % NOVA_UTCB_WORDS);
         long error;
 
@@ -67,6 +67,8 @@ static void test_random(void)
             u->word[w] = likely_word();
         if (op == NOVA_PARENT_LOG)
             continue;
+        if (op == NOVA_PARENT_MAP && u->word[3] < NOVA_WINDOW_ADDR) /* it needs its own memory */
+            u->word[3] += NOVA_WINDOW_ADDR;
         if (op == NOVA_PARENT_OPEN && random_word() % 2)
             memcpy(&u->word[1], "steady\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 32);
         if (op == NOVA_PARENT_THREAD && words == 9) {
@@ -89,7 +91,7 @@ static void test_lengths(void)
 
     for (uint64_t op = 0; op < 16; op++)
         for (unsigned words = 1; words <= NOVA_UTCB_WORDS; words += words < 16 ? 1 : 31) {
-            static const uint8_t usual[] = {0, 2, 9, 1, 255, 9, 2, 2, 255, 1, 0, 0, 0, 0, 0, 0};
+            static const uint8_t usual[] = {0, 2, 9, 2, 255, 9, 2, 2, 255, 1, 4, 3, 6, 0, 0, 0};
 
             if (usual[op] == words)
                 continue;
@@ -118,7 +120,7 @@ static void test_threads(void)
     } while (!error && made < 1000);
     ok(error == NOVA_ERR_LIMIT || error == NOVA_ERR_MEMORY, "threads come to an end after %u (%ld)", made,
        error);
-    while (parent_call(1, (uint64_t)NOVA_PARENT_THREAD_ENDED) == 0)
+    while (parent_call(2, (uint64_t)NOVA_PARENT_THREAD_ENDED, own->sel_free) == 0)
         ;
     ok(parent_call(1, (uint64_t)NOVA_PARENT_STATE) == 0 && utcb_of(0)->word[1] == 1,
        "a domain that says all have ended has one thread");
@@ -138,10 +140,8 @@ static void test_kernel_memory(void)
     error = handler_new(400, own->cpu, &sel);
     ok(error == NOVA_ERR_MEMORY, "no thread without kernel memory (%ld)", error);
     s.portals = selectors(64);
-    s.bell = selectors(2);
-    nova_hc_ctrl_pd(NOVA_SEL_OBJ, NOVA_SEL_OBJ, own->sel_free, s.bell, 0, NOVA_PERM_ALL, 0);
-    error = parent_call(9, (uint64_t)NOVA_PARENT_OPEN, 0x796461657473UL, 0UL, 0UL, 0UL, s.portals, s.bell,
-                        0UL, 0UL);
+    error = parent_call(9, (uint64_t)NOVA_PARENT_OPEN, 0x796461657473UL, 0UL, 0UL, 0UL, s.portals,
+                        own->sel_free, 0UL, 0UL);
     ok(error == NOVA_ERR_MEMORY || error == NOVA_ERR_INVAL, "no session without kernel memory (%ld)", error);
     ok(parent_call(1, (uint64_t)NOVA_PARENT_STATE) == 0 && utcb_of(0)->word[2] == 0,
        "and none is left half open");

@@ -49,7 +49,7 @@ static void test_serve(void)
        "a service that is not the domain's");
     ok(serve_with(0, handler, window, 4, 1, handler) == NOVA_ERR_INVAL &&
            serve_with(0, sm + 20, window, 4, 1, handler) == NOVA_ERR_INVAL &&
-           serve_with(0, NOVA_SEL_HST, window, 4, 1, handler) == NOVA_ERR_INVAL,
+           serve_with(0, NOVA_SEL_FIRST_EC, window, 4, 1, handler) == NOVA_ERR_INVAL,
        "a doorbell that is no semaphore");
     ok(serve_with(0, sm, window, 4, 1, sm) == NOVA_ERR_INVAL &&
            serve_with(0, sm, window, 4, 1, NOVA_SEL_FIRST_EC) == NOVA_ERR_INVAL,

@@ -27,9 +27,7 @@ static void work(void *arg)
 
 static void end_thread(uint64_t sel)
 {
-    nova_hc_ctrl_pd(NOVA_SEL_OBJ, NOVA_SEL_OBJ, sel, sel, 0, 0, 0);
-    nova_hc_ctrl_pd(NOVA_SEL_OBJ, NOVA_SEL_OBJ, sel + 1, sel + 1, 0, 0, 0);
-    parent_call(1, (uint64_t)NOVA_PARENT_THREAD_ENDED);
+    parent_call(2, (uint64_t)NOVA_PARENT_THREAD_ENDED, sel);
 }
 
 static void test_cpus(void)

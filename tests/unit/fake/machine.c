@@ -18,6 +18,7 @@
 #include "mem/tlb.h"
 #include "nova/abi/cap.h"
 #include "nova/abi/hypercall.h"
+#include "virt/virt.h"
 #include "x86/apic.h"
 #include "x86/cpu.h"
 
@@ -325,16 +326,16 @@ void fpu_initial(void *state)
     (void)state;
 }
 
-void paging_map(uint64_t virt, uint64_t phys, uint64_t bits)
+void paging_map(uint64_t address, uint64_t phys, uint64_t bits)
 {
-    (void)virt, (void)phys, (void)bits;
+    (void)address, (void)phys, (void)bits;
 }
 
-uint64_t *paging_entry(uint64_t virt)
+uint64_t *paging_entry(uint64_t address)
 {
-    static uint64_t entries[1 << PIO_ORDER];
+    static uint64_t entries[2];
 
-    (void)virt;
+    (void)address;
     return entries;
 }
 
@@ -342,7 +343,39 @@ void panic_check(void)
 {
 }
 
-/* Not reached. */
+/* Not reached: there are no guests. */
+
+const struct virt_ops *virt;
+
+struct ec *vcpu_alloc(struct pd *pd)
+{
+    (void)pd;
+    abort();
+}
+
+void vcpu_init(struct vcpu *vcpu, bool offset)
+{
+    (void)vcpu, (void)offset;
+    abort();
+}
+
+void vcpu_forget(struct cpu *cpu, struct vcpu *vcpu)
+{
+    (void)cpu, (void)vcpu;
+    abort();
+}
+
+void vcpu_free(struct vcpu *vcpu, struct pd *pd)
+{
+    (void)vcpu, (void)pd;
+    abort();
+}
+
+_Noreturn void vcpu_run(struct cpu *cpu, struct vcpu *vcpu)
+{
+    (void)cpu, (void)vcpu;
+    abort();
+}
 
 void interrupt_arrived(unsigned vector)
 {

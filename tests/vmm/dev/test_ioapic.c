@@ -117,6 +117,7 @@ static void test_edges(void)
         irq_set(pin, true);
         CHECK(fake_requested(1, (uint8_t)(0x30 + pin)) && fake_asked(1) == VCPU_INTERRUPT &&
               !remote_irr(pin));
+        CHECK(!lapic_is_level(vcpu_lapic(1), (uint8_t)(0x30 + pin)));
         irq_set(pin, true);
         irq_set(pin, false);
         CHECK(fake_quiet());

@@ -255,8 +255,8 @@ static bool takes(unsigned number)
     return vcpu_lapic(number)->base & ENABLE && vcpu_lapic(number)->svr & 0x100;
 }
 
-/* What a message must have done, and takes it away again. `to`: bit map of the APICs that it names. */
-static void check_delivered(unsigned to, unsigned mode, uint8_t vector)
+/* What a message must have done, and takes it away again; whether somebody took it. `to`: bit map of the APICs that it names. */
+static bool check_delivered(unsigned to, unsigned mode, uint8_t vector, bool level)
 {
     unsigned takers = 0;
 
@@ -264,6 +264,8 @@ static void check_delivered(unsigned to, unsigned mode, uint8_t vector)
         unsigned asked = fake_asked(i), expected = 0;
         bool named = to >> i & 1, got = fake_requested((int)i, vector);
 
+        CHECK(!got || lapic_is_level(vcpu_lapic(i), vector) == level);
+        takers += got || asked;
         if (mode == LAPIC_NMI || mode == LAPIC_INIT || mode == LAPIC_STARTUP) {
             expected = mode == LAPIC_NMI ? VCPU_NMI : mode == LAPIC_INIT ? VCPU_INIT : VCPU_SIPI;
             CHECK(asked == (named ? expected : 0) && !got);
@@ -273,7 +275,6 @@ static void check_delivered(unsigned to, unsigned mode, uint8_t vector)
         } else if (mode == LAPIC_LOWEST && vector >= 16) {
             CHECK(!got || (named && takes(i)));
             CHECK(asked == (got ? VCPU_INTERRUPT : 0));
-            takers += got;
             to &= named && !takes(i) ? ~(1U << i) : UINT32_MAX;
         } else {
             CHECK(!got && !asked);
@@ -281,6 +282,7 @@ static void check_delivered(unsigned to, unsigned mode, uint8_t vector)
     }
     CHECK(mode != LAPIC_LOWEST || vector < 16 || takers == (to != 0));
     CHECK(fake_quiet());
+    return takers;
 }
 
 static unsigned named_by(uint32_t destination, bool logical)
@@ -327,7 +329,7 @@ static void random_ipi(void)
                           : named_by(UINT32_MAX, false) & ~(1U << self);
     valid &= (shorthand != 1 && shorthand != 2) || mode == LAPIC_FIXED;
     valid &= mode != LAPIC_INIT || !deassert;
-    check_delivered(valid ? to & all : 0, valid ? mode : LAPIC_FIXED, vector);
+    check_delivered(valid ? to & all : 0, valid ? mode : LAPIC_FIXED, vector, false);
     put(lapic, ESR, 0);
     CHECK((get(lapic, ESR) & 0x20) == (mode <= LAPIC_LOWEST && vector < 16 ? 0x20 : 0));
 }
@@ -348,7 +350,7 @@ static void test_self_ipi(void)
     to_x2(vcpu_lapic(1));
     for (unsigned vector = 0; vector < 256; vector++) {
         put(vcpu_lapic(1), SELF, vector);
-        check_delivered(2, LAPIC_FIXED, (uint8_t)vector);
+        check_delivered(2, LAPIC_FIXED, (uint8_t)vector, false);
         put(vcpu_lapic(1), ESR, 0);
         CHECK(get(vcpu_lapic(1), ESR) == (vector < 16 ? 0x60 : 0));
     }
@@ -400,11 +402,24 @@ static void random_message(void)
     }
     irq_message(address, data);
     valid &= !level || assert;
-    check_delivered(valid ? named_by(dest == 0xff ? UINT32_MAX : dest, logical) : 0,
-                    !valid                            ? LAPIC_FIXED
-                    : redirect && mode == LAPIC_FIXED ? LAPIC_LOWEST
-                                                      : mode,
-                    vector);
+    if (redirect && mode == LAPIC_FIXED)
+        mode = LAPIC_LOWEST;
+    check_delivered(valid ? named_by(irq_destination(dest), logical) : 0, valid ? mode : LAPIC_FIXED, vector,
+                    level);
+}
+
+/* The same without the form of a message, and whether somebody took it. */
+static void random_delivery(void)
+{
+    uint32_t dest = (uint32_t)(next() % 4 ? 1U << next() % 16 : next() % 2 ? next() % 16 : UINT32_MAX);
+    unsigned mode = next() % 8;
+    uint8_t vector = (uint8_t)next();
+    bool logical = next() % 2, level = next() % 2,
+         valid = mode != 3 && mode != LAPIC_EXTINT && mode != LAPIC_SMI, taken;
+
+    taken = irq_deliver(dest, logical, mode, vector, level);
+    CHECK(check_delivered(valid ? named_by(dest, logical) : 0, valid ? mode : LAPIC_FIXED, vector, level) ==
+          taken);
 }
 
 static void test_messages(void)
@@ -413,6 +428,7 @@ static void test_messages(void)
         random_apics(1 + (unsigned)next() % 8);
         for (unsigned i = 0; i < 100; i++)
             random_message();
+        random_delivery();
     }
     fake_vcpus(1, true);
     irq_message(0xfee00000, 0xc051);
@@ -663,6 +679,7 @@ static void test_init(void)
         put(lapic, 0x3e, 3);
         CHECK(lapic_accept(lapic, 0x80, true) && lapic_accept(lapic, 0x90, true));
         lapic_take(lapic, 0x90);
+        CHECK(!lapic_accept(lapic, 1, false) && lapic->esr_pending);
         if (x2) {
             to_x2(lapic);
             fresh.base |= X2;

@@ -51,6 +51,7 @@ static uint64_t count_at(uint64_t now)
 static bool fires(uint64_t now)
 {
     lapic_timer(lapic, now);
+    CHECK(!lapic_is_level(lapic, VECTOR));
     return fake_requested(0, VECTOR);
 }
 

@@ -204,6 +204,8 @@ static void test_flags(void)
         }
         CHECK(seen >= hz - 1 && seen <= hz + 1);
     }
+    wall_time += SECOND;
+    CHECK(get(12) == 0x50 && get(12) == 0);
     CHECK(get(13) == 0x80);
     put(12, 0xff);
     put(13, 0);

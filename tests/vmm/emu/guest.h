@@ -1,5 +1,6 @@
 /*
- * A small machine for tests of the emulation: RAM pages, device pages that keep what is written to them, ports.
+ * A small machine for tests of the emulation: RAM pages, device pages that keep what is written to them,
+ * ports.
  *
  * Checks the promises of the emulation to devices: natural alignment, sizes, no access across pages.
  *

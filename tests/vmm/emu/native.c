@@ -1,8 +1,8 @@
 /*
  * Runs instructions on the processor of this machine: see native.h.
  *
- * The way in is IRETQ, which loads RIP, CS, RFLAGS, RSP and SS at once. The way out is the signal of the exception
- * that ends every run: its handler takes the registers, and makes the signal return to native_back.
+ * The way in is IRETQ, which loads RIP, CS, RFLAGS, RSP and SS at once. The way out is the signal of the
+ * exception that ends every run: its handler takes the registers, and makes the signal return to native_back.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -1,8 +1,8 @@
 /*
  * Runs one instruction on the processor of this machine, in 64-, 32- or 16-bit code, and says what it did.
  *
- * The caller puts the instruction into an executable page that is full of INT3: whatever it does, it ends with a
- * signal, whose frame has the registers. One thread at a time.
+ * The caller puts the instruction into an executable page that is full of INT3: whatever it does, it ends
+ * with a signal, whose frame has the registers. One thread at a time.
  *
  * SPDX-License-Identifier: MIT
  */

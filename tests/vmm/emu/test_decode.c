@@ -1,6 +1,6 @@
 /*
- * Decoder against Zydis: lengths, operations, operands of every opcode with every ModRM in all modes, with random
- * prefixes; what is undefined, too long or cut off. And lengths of what SVM intercepts.
+ * Decoder against Zydis: lengths, operations, operands of every opcode with every ModRM in all modes, with
+ * random prefixes; what is undefined, too long or cut off. And lengths of what SVM intercepts.
  *
  *   test_decode [SEED [ROUNDS]]
  *

@@ -1,6 +1,7 @@
 /*
- * Fuzzer: random state of the vCPU, random page tables, random code, callers with and without hints; for some seconds.
- * No crash, no access outside, and the promises of emu.h hold: what is not emulated, and what faults, changes nothing.
+ * Fuzzer: random state of the vCPU, random page tables, random code, callers with and without hints; for some
+ * seconds. No crash, no access outside, and the promises of emu.h hold: what is not emulated, and what
+ * faults, changes nothing.
  *
  *   test_emu_fuzz [SECONDS [SEED]]
  *

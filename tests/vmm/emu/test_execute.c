@@ -1,6 +1,6 @@
 /*
- * Executor: what the processor of this machine cannot show. Devices, operands across pages, hints of the exit, ports
- * and their permissions, real mode, long string instructions, other vCPUs, fetch.
+ * Executor: what the processor of this machine cannot show. Devices, operands across pages, hints of the
+ * exit, ports and their permissions, real mode, long string instructions, other vCPUs, fetch.
  *
  * Sources: emu/cache.c emu/decode.c emu/execute.c emu/memory.c emu/string.c emu/walk.c
  *
@@ -29,7 +29,8 @@ static void start(void)
 
 static const struct nova_segment flat = {.sel = 8, .ar = 0xc93, .limit = 0xffffffff};
 
-/* 64-bit code, CPL 0. Pages from LINEAR: 0 code, 1 RAM, 2 device, 3 RAM, 4 absent, 5 device, 6 RAM, read-only. */
+/* 64-bit code, CPL 0. Pages from LINEAR: 0 code, 1 RAM, 2 device, 3 RAM, 4 absent, 5 device, 6 RAM,
+ * read-only. */
 static void start_64(void)
 {
     start();
@@ -434,6 +435,10 @@ static void others(void)
     state.rip = LINEAR & 0xffffffffffff;
     CHECK(emu_mode(&state) == 8);
     CHECK(RUN(0x89, 0x45, 0x00) == EMU_FAULT && emu.fault.vector == 14 && emu.fault.cr2 == 0xff0000000000);
+    state.gpr[RAX] = 1;
+    state.gpr[RCX] = 0x2222222222222222;
+    CHECK(RUN(0x0f, 0xb1, 0xd1) == EMU_DONE && state.gpr[RCX] == 0x2222222222222222); /* cmpxchg ecx, edx */
+    CHECK(state.gpr[RAX] == 0x22222222);
     ok_checks("interrupt shadow, what is not emulated, stack faults, 57 bits");
 }
 
@@ -458,6 +463,9 @@ static void rights(void)
     CHECK(RUN(0x89, 0x07) == EMU_DONE);
     state.cr0 |= 1U << 18; /* AM, and AC is set */
     CHECK(faulted(RUN(0x89, 0x07), 17, 0, 0) && emu.fault.has_error);
+    CHECK(RUN(0x88, 0x07) == EMU_DONE);
+    state.ss.ar &= (uint16_t)~0x60;
+    CHECK(RUN(0x89, 0x07) == EMU_DONE);
     ok_checks("rights to operands");
 }
 

@@ -1,7 +1,7 @@
 /*
- * Page walker against a second one, written bit by bit from the rules of the Intel SDM (volume 3, chapter 4): random
- * tables, addresses, rights and modes; results, error codes, accessed and dirty bits. Then what other vCPUs do
- * meanwhile, and tables that are not in RAM.
+ * Page walker against a second one, written bit by bit from the rules of the Intel SDM (volume 3, chapter 4):
+ * random tables, addresses, rights and modes; results, error codes, accessed and dirty bits. Then what other
+ * vCPUs do meanwhile, and tables that are not in RAM.
  *
  *   test_walk [SEED [WALKS]]
  *

@@ -240,7 +240,7 @@ static void fuzz(void)
         pthread_join(threads[i], NULL);
     pthread_join(other, NULL);
     /* All of them did something. */
-    CHECK(given > 1000 && taken > 1000 && randoms > 1000 && broken > 10);
+    CHECK(given > 1000 && randoms > 1000 && broken > 10);
     ok_checks(
         "%u operations of each vCPU: %lu and %lu bytes of consoles, %lu random numbers, %u errors of the guest",
         operations, given, taken, randoms * 8, driver_errors());

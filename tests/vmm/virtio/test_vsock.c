@@ -58,48 +58,45 @@ static uint8_t pattern(uint64_t i)
     return (uint8_t)(i * 7 + i / 251);
 }
 
-static enum vsock_answer end_connect(void *object, uint32_t connection)
+static enum vsock_answer end_connect(void *object, uint32_t connection, void **its)
 {
     CHECK(object == &end);
+    *its = &end.got[connection & 0xff];
     end.connection = connection;
     end.connects++;
     return end.answer;
 }
 
-static void end_send(void *object, uint32_t connection, const uint8_t *bytes, size_t count)
+static void end_send(void *its, const uint8_t *bytes, size_t count)
 {
-    (void)object;
-    CHECK(connection == end.connection && end.got_count + count <= sizeof(end.got));
+    CHECK(its == &end.got[end.connection & 0xff] && end.got_count + count <= sizeof(end.got));
     memcpy(end.got + end.got_count, bytes, count);
     end.got_count += count;
     if (end.consumes)
-        vsock_consumed(connection, (uint32_t)count);
+        vsock_consumed(end.connection, (uint32_t)count);
 }
 
-static size_t end_receive(void *object, uint32_t connection, uint8_t *bytes, size_t count)
+static size_t end_receive(void *its, uint8_t *bytes, size_t count)
 {
     size_t size = end.give - end.given < count ? end.give - end.given : count;
 
-    (void)object;
-    CHECK(connection == end.connection);
+    CHECK(its == &end.got[end.connection & 0xff]);
     for (size_t i = 0; i < size; i++)
         bytes[i] = pattern(end.given + i);
     end.given += size;
     return size;
 }
 
-static void end_shutdown(void *object, uint32_t connection, unsigned how)
+static void end_shutdown(void *its, unsigned how)
 {
-    (void)object;
-    (void)connection;
+    CHECK(its == &end.got[end.connection & 0xff]);
     end.shutdowns++;
     end.how = how;
 }
 
-static void end_close(void *object, uint32_t connection)
+static void end_close(void *its)
 {
-    (void)object;
-    (void)connection;
+    CHECK((uint8_t *)its >= end.got && (uint8_t *)its < end.got + VSOCK_CONNECTIONS);
     end.closes++;
 }
 

@@ -13,7 +13,5 @@
 #include <stdint.h>
 
 unsigned nova_hc_ipc_call(uint64_t pt, uint32_t *mtd, unsigned flags);
-unsigned nova_hc_ctrl_pd(uint64_t src, uint64_t dst, uint64_t ssb, uint64_t dsb, unsigned ord, unsigned pmm,
-                         uint32_t mad);
 
 #endif
