@@ -56,16 +56,28 @@ bool domain_selectors(const struct domain *d, uint64_t first, uint64_t count)
     return first >= d->info->sel_free && first <= d->info->sel_end && count <= d->info->sel_end - first;
 }
 
+/* Physical address of pages in a piece of memory at `start`; 0 if they are not all there. */
+static uint64_t find(uint64_t address, uint64_t pages, uint64_t start, uint64_t size, uint64_t at)
+{
+    uint64_t offset = address - start;
+
+    return offset < size && pages <= (size - offset) / PAGE_SIZE ? at + offset : 0;
+}
+
 uint64_t domain_memory(const struct domain *d, uint64_t address, uint64_t pages)
 {
     const struct nova_info *i = d->info;
-    bool guest = address - i->guest_start < i->guest_size;
-    uint64_t offset = address - (guest ? i->guest_start : i->pool_start);
-    uint64_t size = guest ? i->guest_size : i->pool_size;
+    uint64_t result = find(address, pages, i->pool_start, i->pool_size, d->pool), at = d->pool;
 
-    if (address % PAGE_SIZE || offset >= size || pages > (size - offset) / PAGE_SIZE)
-        return 0;
-    return (guest ? d->guest : d->pool) + offset;
+    for (unsigned n = 0; n < d->config->segments; n++) {
+        const struct nova_manifest_segment *s = &manifest.segment[d->config->segment + n];
+        uint64_t size = s->perm & NOVA_MEM_W ? s->pages * PAGE_SIZE : 0;
+
+        result = result ? result : find(address, pages, s->address, size, at);
+        at += size;
+    }
+    result = result ? result : find(address, pages, i->guest_start, i->guest_size, d->guest);
+    return address % PAGE_SIZE ? 0 : result;
 }
 
 /* -- Contents of its memory -- */

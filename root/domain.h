@@ -74,7 +74,7 @@ struct domain *domain_alive(unsigned index, uint32_t life);
 /* Whether selectors [first, first + count) are the domain's to use as it likes. */
 bool domain_selectors(const struct domain *d, uint64_t first, uint64_t count);
 
-/* Physical address of pages of its pool or of the memory of its guest; 0 if they are not all there. */
+/* Physical address of pages of its pool, of its data segments, or of the memory of its guest; 0 if they are not all there. */
 uint64_t domain_memory(const struct domain *d, uint64_t address, uint64_t pages);
 
 /* Takes everything away from it. Its sessions end for both sides. */

@@ -105,7 +105,10 @@ static void map_ecam(void)
 
 static void init_devices(const char *vsock)
 {
-    if (!irq_init() || !rtc_init(wall) || !power_init() || !pci_init())
+    void *pages;
+
+    check("PCI", nova_mem_alloc(PCI_SLOTS * NOVA_PAGE, &pages));
+    if (!irq_init() || !rtc_init(wall) || !power_init() || !pci_init(pages))
         fail("devices", NOVA_ERR_BUSY);
     check("console", console_init());
     if (!backend_init(vsock))

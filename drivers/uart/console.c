@@ -209,14 +209,18 @@ static bool root_ready(void)
     return ready;
 }
 
-/* Nobody has anything to say: the terminal shows again what it has shown of its line. */
-static void repeat(void)
+bool console_interrupted(void)
 {
     unsigned focus = keyboard_focus();
 
-    if (focus < NOBODY && is_raw(&client[focus]) && client[focus].open_used &&
-        !(line_open && open_by == focus))
-        begin(focus, 0);
+    return focus < NOBODY && is_raw(&client[focus]) && client[focus].open_used &&
+           !(line_open && open_by == focus);
+}
+
+void console_quiet(void)
+{
+    if (current == NOBODY && console_interrupted())
+        begin(keyboard_focus(), 0);
 }
 
 /* Chooses whose line is next. */
@@ -241,8 +245,6 @@ static void choose(void)
     }
     if (current == NOBODY && ready)
         last = NOBODY; /* nobody else: root again */
-    else if (current == NOBODY)
-        repeat();
 }
 
 /* As it is; and it is kept, up to the end of the line. A line that is too long is kept in part. */

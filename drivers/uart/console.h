@@ -53,6 +53,13 @@ void console_root(struct nova_stream *stream, uint32_t bytes);
 size_t console_next(char *out);
 void console_sent(void);
 
+/*
+ * Whether the line of the terminal that has the keyboard has been interrupted by others; if there is nothing more for a
+ * while console_quiet() has it shown again.
+ */
+bool console_interrupted(void);
+void console_quiet(void);
+
 /* A character was typed. */
 void console_typed(char c);
 

@@ -26,6 +26,7 @@
 
 #define PORT 0x3f8
 #define WRITE_MAX 4000U
+#define QUIET (20 * NOVA_MS)
 #define ROOT 0U /* place of root's session */
 
 /* Registers of the 16550 and their bits. */
@@ -183,7 +184,11 @@ int nova_main(int argc, char **argv)
             while (transmit())
                 ;
         } while (!(in8(INTERRUPT_ID) & 1)); /* edge-triggered: until no interrupt is pending */
-        error = nova_server_wait(&server, NOVA_NEVER);
+        error = nova_server_wait(&server, console_interrupted() ? nova_now() + QUIET : NOVA_NEVER);
+        if (error == NOVA_ERR_TIMEOUT) {
+            console_quiet();
+            error = NOVA_OK;
+        }
     }
     return 1;
 }

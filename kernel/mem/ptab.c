@@ -231,3 +231,30 @@ void ptab_destroy(struct ptab *ptab)
 
 struct ptab_format ptab_host = {X86_FORMAT, .root_entries = 256};
 struct ptab_format ptab_npt = {X86_FORMAT, .root_entries = 512};
+
+/*
+ * EPT entry:  | address 51:12 | PS 7 | ignore the guest's PAT 6 | memory type 5:3 | X 2 | W 1 | R 0 |
+ *
+ * What can be written or executed can also be read. The PAT is ignored so that all mappings of a page agree.
+ */
+#define EPT_RX 5
+#define EPT_RWX 7
+#define EPT_TYPE(type) ((type) << 3 | BIT(6))
+#define EPT_TYPES EPT_TYPE(6UL), EPT_TYPE(4UL), EPT_TYPE(1UL), EPT_TYPE(0UL), EPT_TYPE(5UL)
+
+struct ptab_format ptab_ept = {
+    .levels = 4,
+    .leaf_levels = 1,
+    .root_entries = 512,
+    .table = EPT_RWX,
+    .leaf = PTE_LARGE,
+    .table_mask = EPT_RWX | PTE_LARGE,
+    .addr = 0xffffffffff000,
+    .perm = {0, 1, 3, 3, EPT_RX, EPT_RX, EPT_RWX, EPT_RWX, EPT_RX, EPT_RX, EPT_RWX, EPT_RWX, EPT_RX, EPT_RX,
+             EPT_RWX, EPT_RWX},
+    .perm_mask = EPT_RWX,
+    .cache = {EPT_TYPES},
+    .cache_mask = EPT_TYPE(7UL),
+    .cache_leaf = {EPT_TYPES},
+    .cache_leaf_mask = EPT_TYPE(7UL),
+};

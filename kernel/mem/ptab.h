@@ -94,4 +94,10 @@ extern struct ptab_format ptab_host;
  */
 extern struct ptab_format ptab_npt;
 
+/*
+ * Extended page tables of Intel (SDM volume 3, 29.3), without accessed and dirty bits. The CPU may have larger leaves:
+ * virt/vmx.c raises leaf_levels.
+ */
+extern struct ptab_format ptab_ept;
+
 #endif

@@ -286,6 +286,7 @@ static __attribute__((noinline)) void rest_in(struct vcpu *vcpu, struct vmcb *vm
     if (mtd & NOVA_MTD_CR) {
         uint64_t cr0 = READ_ONCE(s->cr0);
         vcpu->cr0_hidden = cr0 & (CR0_CD | CR0_NW);
+        vmcb->cr_read = vcpu->cr0_hidden ? 1 : 0; /* the VMM has to say what the guest shall read */
         vmcb->cr0 = (cr0 & ~(CR0_CD | CR0_NW)) | (vcpu->ec.fpu ? 0 : CR0_TS);
         vmcb->cr2 = s->cr2;
         vmcb->cr3 = s->cr3;

@@ -26,6 +26,7 @@
 #define PRIMARY_INTERRUPT_WINDOW BIT(2)
 #define PRIMARY_TSC_OFFSET BIT(3)
 #define PRIMARY_NMI_WINDOW BIT(22)
+#define PRIMARY_WINDOWS (PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW)
 #define ENTRY_GUEST_64 BIT(9)
 
 /* Basic exit reasons that the kernel knows, and the bit of an entry that failed. */

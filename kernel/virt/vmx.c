@@ -86,34 +86,6 @@ struct vmx_cr vmx_cr[2] = {
 
 struct vmx_controls vmx_controls;
 
-/*
- * Entry:  | address 51:12 | large 7 | ignore PAT 6 | memory type 5:3 | X 2 | W 1 | R 0 |
- *
- * What can be written or executed can also be read. The guest's PAT is ignored: all mappings of a page shall agree.
- */
-#define R BIT(0)
-#define RW (R | BIT(1))
-#define RX (R | BIT(2))
-#define RWX (RW | RX)
-#define TYPE(type) ((type) << 3 | BIT(6))
-#define TYPES TYPE(6UL), TYPE(4UL), TYPE(1UL), TYPE(0UL), TYPE(5UL) /* WB, WT, WC, UC, WP */
-
-static struct ptab_format ept = {
-    .levels = 4,
-    .leaf_levels = 1,
-    .root_entries = 512,
-    .table = RWX,
-    .leaf = BIT(7),
-    .table_mask = RWX | BIT(7),
-    .addr = 0xffffffffff000,
-    .perm = {0, R, RW, RW, RX, RX, RWX, RWX, RX, RX, RWX, RWX, RX, RX, RWX, RWX},
-    .perm_mask = RWX,
-    .cache = {TYPES},
-    .cache_mask = TYPE(7UL),
-    .cache_leaf = {TYPES},
-    .cache_leaf_mask = TYPE(7UL),
-};
-
 /* Of a capability MSR: bits that must be 1 below, that may be 1 above. */
 static inline uint32_t demanded(uint32_t msr)
 {
@@ -147,7 +119,7 @@ unsigned vmx_probe(void)
     ept_vpid = rdmsr(MSR_VMX_EPT_VPID);
     if (EPT_VPID_FORCED & ~ept_vpid)
         return 0;
-    ept.leaf_levels = ept_vpid & EPT_1G ? 3 : ept_vpid & EPT_2M ? 2 : 1;
+    ptab_ept.leaf_levels = ept_vpid & EPT_1G ? 3 : ept_vpid & EPT_2M ? 2 : 1;
     vmx_controls.primary_forced = PRIMARY_FORCED | demanded(MSR_VMX_PRIMARY);
     vmx_controls.primary_free = PRIMARY_FREE & allowed(MSR_VMX_PRIMARY);
     vmx_controls.secondary_forced = SECONDARY_FORCED | (SECONDARY_WISHED & allowed(MSR_VMX_SECONDARY));
@@ -248,13 +220,11 @@ static void prepare_guest(struct vcpu *v)
     vmx_state_in(v, &nothing, ~0U);
 }
 
-void vmx_load(struct vcpu *v)
+void vmx_switch(struct vcpu *v)
 {
     struct cpu *cpu = v->ec.cpu;
     struct vcpu *old = cpu->virt_current;
 
-    if (old == v)
-        return;
     if (old)
         old->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
     wrmsr(MSR_KERNEL_GS_BASE, v->kernel_gs_base);
@@ -310,12 +280,10 @@ static _Noreturn void refused(struct vcpu *v)
 
 _Noreturn void vmx_enter(struct vcpu *v, bool launched);
 
-static _Noreturn void vmx_run(struct vcpu *v)
+static __attribute__((noinline)) void inject(struct vcpu *v)
 {
-    uint32_t primary = v->primary & ~(uint32_t)(PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW);
-    uint64_t cr3 = read_cr3();
+    uint32_t primary = v->primary & ~(uint32_t)PRIMARY_WINDOWS;
 
-    vmx_load(v);
     if (v->inj_info & INJ_WINDOW_INTR)
         primary |= PRIMARY_INTERRUPT_WINDOW;
     if (v->inj_info & INJ_WINDOW_NMI)
@@ -327,11 +295,20 @@ static _Noreturn void vmx_run(struct vcpu *v)
         vmwrite(VMCS_ENTRY_INFO, v->inj_info & ~(INJ_WINDOW_INTR | INJ_WINDOW_NMI));
         vmwrite(VMCS_ENTRY_ERROR, v->inj_error);
     }
-    if (v->host_cr3 != cr3) {
+}
+
+static __attribute__((noreturn)) void vmx_run(struct vcpu *v)
+{
+    uint64_t cr3 = read_cr3();
+
+    vmx_load(v);
+    if (UNLIKELY(v->inj_info || v->primary & PRIMARY_WINDOWS))
+        inject(v);
+    if (UNLIKELY(v->host_cr3 != cr3)) {
         v->host_cr3 = cr3;
         vmwrite(VMCS_HOST_CR3, cr3);
     }
-    if (read_cr2() != v->cr2)
+    if (UNLIKELY(read_cr2() != v->cr2))
         write_cr2(v->cr2);
     write_dr6(v->dr6);
     wrmsr(MSR_STAR, v->star);
@@ -374,7 +351,7 @@ static void block_nmi_again(void)
  * one). The guest gets them, unless the VMM wants them; not if they came from a delivery: that is for the VMM as well.
  * Exits for #DB leave DR6 and DR7.GD alone (Intel SDM volume 3, 28.2.1).
  */
-static void exception(struct vcpu *v)
+static __attribute__((noinline)) void exception(struct vcpu *v)
 {
     uint32_t info = (uint32_t)vmread(VMCS_EXIT_INFO), vector = info & INJ_VECTOR;
 
@@ -406,23 +383,23 @@ _Noreturn void vmx_exited(struct vcpu *v)
     uint32_t reason = (uint32_t)vmread(VMCS_REASON);
 
     host_again(v);
-    if (reason & REASON_FAILED)
+    if (UNLIKELY(reason & REASON_FAILED))
         refused(v);
     v->launched = true;
     v->inj_info &= INJ_WINDOW_INTR | INJ_WINDOW_NMI;
     reason &= 0xffff;
-    if (reason == REASON_INTERRUPT || reason == REASON_TIMER)
+    if (UNLIKELY(reason == REASON_INTERRUPT || reason == REASON_TIMER))
         vcpu_interrupt(v->ec.cpu, v);
-    if (reason == REASON_EXCEPTION)
+    if (UNLIKELY(reason == REASON_EXCEPTION))
         exception(v);
-    if (reason == REASON_EPT_VIOLATION && vmread(VMCS_QUALIFICATION) & UNBLOCKED_NMI)
+    if (UNLIKELY(reason == REASON_EPT_VIOLATION) && vmread(VMCS_QUALIFICATION) & UNBLOCKED_NMI)
         block_nmi_again();
-    vcpu_event(v->ec.cpu, v, reason < NOVA_EVT_GST_ARCH ? reason : REASON_INVALID_STATE);
+    vcpu_event(v->ec.cpu, v, LIKELY(reason < NOVA_EVT_GST_ARCH) ? reason : REASON_INVALID_STATE);
 }
 
 const struct virt_ops vmx_ops = {
     .feature = NOVA_FEATURE_VMX,
-    .format = &ept,
+    .format = &ptab_ept,
     .invalid = REASON_INVALID_STATE,
     .apic_page = true,
     .enable = vmx_enable,

@@ -28,7 +28,13 @@ struct vmx_cr {
 extern struct vmx_cr vmx_cr[2];
 
 /* Makes the VMCS of a vCPU the one that vmread and vmwrite access. */
-void vmx_load(struct vcpu *v);
+void vmx_switch(struct vcpu *v);
+
+static inline void vmx_load(struct vcpu *v)
+{
+    if (UNLIKELY(v->ec.cpu->virt_current != v))
+        vmx_switch(v);
+}
 
 void vmx_set_primary(struct vcpu *v, uint32_t primary);
 

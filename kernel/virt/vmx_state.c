@@ -200,27 +200,9 @@ static __attribute__((noinline)) void rare_out(const struct vcpu *v, struct nova
 }
 
 /* What only an exit tells: 0 if the event is not one, or if the state was refused. */
-static __attribute__((noinline)) void exit_out(const struct vcpu *v, struct nova_arch_state *s, uint32_t mtd)
+static inline uint64_t exit_field(const struct vcpu *v, unsigned field)
 {
-    bool exited = v->ec.event < NOVA_EVT_GST_ARCH && v->ec.event != REASON_INVALID_STATE;
-
-    if (mtd & NOVA_MTD_RIP) {
-        s->inst_len = exited ? (uint32_t)vmread(VMCS_LENGTH) : 0;
-        s->inst_info = exited ? (uint32_t)vmread(VMCS_INSTRUCTION) : 0;
-    }
-    if (mtd & NOVA_MTD_QUAL) {
-        s->qual[0] = exited ? vmread(VMCS_QUALIFICATION) : 0;
-        s->qual[1] = exited ? vmread(VMCS_LINEAR) : 0;
-        s->qual[2] = exited ? vmread(VMCS_PHYSICAL) : 0;
-    }
-    if (mtd & NOVA_MTD_INJ) {
-        if (v->ec.event == REASON_EXCEPTION) { /* which one */
-            s->inj_info = (v->inj_info & WINDOWS) | ((uint32_t)vmread(VMCS_EXIT_INFO) & ~WINDOWS);
-            s->inj_error = (uint32_t)vmread(VMCS_EXIT_ERROR);
-        }
-        s->vect_info = exited ? (uint32_t)vmread(VMCS_VECTORING) : 0;
-        s->vect_error = exited ? (uint32_t)vmread(VMCS_VECTORING_ERROR) : 0;
-    }
+    return LIKELY(v->ec.event < NOVA_EVT_GST_ARCH && v->ec.event != REASON_INVALID_STATE) ? vmread(field) : 0;
 }
 
 void vmx_state_out(struct vcpu *v, struct nova_arch_state *s, uint32_t mtd)
@@ -230,15 +212,29 @@ void vmx_state_out(struct vcpu *v, struct nova_arch_state *s, uint32_t mtd)
         s->gpr[R_RSP] = vmread(VMCS_RSP);
     if (mtd & NOVA_MTD_RFLAGS)
         s->rflags = vmread(VMCS_RFLAGS);
-    if (mtd & NOVA_MTD_RIP)
+    if (mtd & NOVA_MTD_RIP) {
         s->rip = vmread(VMCS_RIP);
-    if (mtd & (NOVA_MTD_RIP | NOVA_MTD_QUAL | NOVA_MTD_INJ))
-        exit_out(v, s, mtd);
+        s->inst_len = (uint32_t)exit_field(v, VMCS_LENGTH);
+        s->inst_info = (uint32_t)exit_field(v, VMCS_INSTRUCTION);
+    }
     if (mtd & NOVA_MTD_STA) {
         s->intr_state = (uint32_t)vmread(VMCS_INTERRUPTIBILITY);
         s->actv_state = (uint32_t)vmread(VMCS_ACTIVITY);
     }
-    if (mtd & RARE)
+    if (mtd & NOVA_MTD_QUAL) {
+        s->qual[0] = exit_field(v, VMCS_QUALIFICATION);
+        s->qual[1] = exit_field(v, VMCS_LINEAR);
+        s->qual[2] = exit_field(v, VMCS_PHYSICAL);
+    }
+    if (mtd & NOVA_MTD_INJ) {
+        if (v->ec.event == REASON_EXCEPTION) { /* which one */
+            s->inj_info = (v->inj_info & WINDOWS) | ((uint32_t)vmread(VMCS_EXIT_INFO) & ~WINDOWS);
+            s->inj_error = (uint32_t)vmread(VMCS_EXIT_ERROR);
+        }
+        s->vect_info = (uint32_t)exit_field(v, VMCS_VECTORING);
+        s->vect_error = (uint32_t)exit_field(v, VMCS_VECTORING_ERROR);
+    }
+    if (UNLIKELY(mtd & RARE))
         rare_out(v, s, mtd);
 }
 
@@ -315,7 +311,7 @@ bool vmx_state_in(struct vcpu *v, const struct nova_arch_state *s, uint32_t mtd)
         ok = status_in(s);
     if (mtd & (NOVA_MTD_RFLAGS | NOVA_MTD_STA))
         vmx_pending_debug();
-    if (mtd & RARE)
+    if (UNLIKELY(mtd & RARE))
         ok &= rare_in(v, s, mtd);
     return ok;
 }

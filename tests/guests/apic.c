@@ -61,6 +61,13 @@ static void open(void)
     interrupts(false);
 }
 
+static void open_until_later(void)
+{
+    interrupts(true);
+    wait_until_later();
+    interrupts(false);
+}
+
 static void test_registers(const char *mode)
 {
     uint32_t version = apic_read(APIC_VERSION);
@@ -190,10 +197,9 @@ static void test_timer(const char *mode)
     tap_ok(seen[0x71] == 1 && apic_read(APIC_CURRENT) == 0, "%s: timer: and no more", mode);
 
     clear();
-    apic_write(APIC_INITIAL, 1000000);
+    apic_write(APIC_INITIAL, LATER);
     apic_write(APIC_INITIAL, 0);
-    open();
-    open();
+    open_until_later();
     tap_is(seen[0x71], 0, "%s: timer: stopped before it ends", mode);
 
     clear();
@@ -239,15 +245,13 @@ static void test_deadline(const char *mode)
     try_wrmsr(MSR_DEADLINE, 1);
     open();
     tap_is(seen[0x71], 2, "%s: TSC deadline in the past", mode);
-    try_wrmsr(MSR_DEADLINE, rdtsc() + 10000000);
+    try_wrmsr(MSR_DEADLINE, rdtsc() + LATER);
     try_wrmsr(MSR_DEADLINE, 0);
-    open();
-    open();
+    open_until_later();
     tap_is(seen[0x71], 2, "%s: TSC deadline taken back", mode);
-    try_wrmsr(MSR_DEADLINE, rdtsc() + 10000000);
+    try_wrmsr(MSR_DEADLINE, rdtsc() + LATER);
     apic_write(APIC_TIMER, 0x71);
-    open();
-    open();
+    open_until_later();
     tap_is(seen[0x71], 2, "%s: TSC deadline, then another mode", mode);
     apic_write(APIC_INITIAL, 1000);
     tap_ok(WAIT_FOR(seen[0x71] == 3), "%s: one-shot again", mode);

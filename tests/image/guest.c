@@ -6,10 +6,16 @@
 
 #include "guest.h"
 
+#include "fault.h"
 #include "tap.h"
 
 #define EVENTS (NOVA_EVT_GST_ARCH + 2)
 #define EXIT_MS 20000
+#define SPARE 64
+
+/* Blocks of event selectors that are not in use any more: each is a page of the object space. */
+static uint64_t spare[SPARE];
+static unsigned spares;
 
 /* Numbers of the exits: SVM, VMX. */
 static const struct {
@@ -133,17 +139,13 @@ void guest_map(const struct guest *g, uint64_t gpa, const void *from, unsigned o
          "mapping guest memory");
 }
 
-/* Blocks of event selectors that were given back: each costs a capability table for good. */
-static uint64_t free_events[8];
-static unsigned free_count;
-
 void guest_portals(struct guest_cpu *v, unsigned cpu)
 {
     v->handler = local_create(cpu);
     v->handler->arg = v;
     v->stopped = sm_create(0);
     v->resume = sm_create(0);
-    v->events = free_count ? free_events[--free_count] : sel_alloc(512, 512);
+    v->events = spares ? spare[--spares] : sel_alloc(512, 512);
     for (unsigned i = 0; i < EVENTS; i++)
         portal_create_at(v->events + i, v->handler, guest_entry, i, GUEST_ALL_OUT);
 }
@@ -164,20 +166,23 @@ void guest_cpu_create(struct guest_cpu *v, struct guest *g, unsigned cpu, unsign
 static void drop(uint64_t sel, unsigned order)
 {
     ctrl_pd(sys.root.obj, sys.root.obj, sel, sel, order, 0, 0);
+    if (!order)
+        sel_free(sel);
 }
 
 void guest_cpu_destroy(struct guest_cpu *v)
 {
-    uint64_t single[] = {v->sc, v->ec, v->stopped, v->resume};
-
-    for (unsigned i = 0; i < sizeof(single) / sizeof(*single); i++) {
-        drop(single[i], 0);
-        sel_free(single[i]);
-    }
+    drop(v->sc, 0);
+    drop(v->ec, 0);
     drop(v->events, 9);
-    if (free_count < sizeof(free_events) / sizeof(*free_events))
-        free_events[free_count++] = v->events;
     thread_free(v->handler);
+    /* Until its UTCB has gone, the handler may still work, with `v`. */
+    for (unsigned i = 0; i < 2000 && try_load((uint64_t)v->handler->utcb) == NO_FAULT; i++)
+        sleep_us(500);
+    if (spares < SPARE)
+        spare[spares++] = v->events;
+    drop(v->stopped, 0);
+    drop(v->resume, 0);
 }
 
 void guest_destroy(struct guest *g)

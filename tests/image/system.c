@@ -17,7 +17,7 @@
 struct system sys;
 
 static uint64_t next_sel = SEL_FREE;
-static uint64_t free_sel[64]; /* single selectors that were given back */
+static uint64_t free_sel[512]; /* single selectors that were given back */
 static unsigned free_count;
 static uint64_t next_va = MAP_WINDOW;
 static struct memory_range pool;

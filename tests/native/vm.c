@@ -69,7 +69,7 @@ static uint32_t begin(struct nova_arch_state *s)
     const struct nova_segment data = {.ar = 0xc93, .limit = 0xffffffff};
 
     *s = (struct nova_arch_state){.rip = CODE,
-                                  .rflags = 2,
+                                  .rflags = 0x202,
                                   .ctrl_pri = (uint32_t)s->gpr[0],
                                   .ctrl_sec = (uint32_t)s->gpr[1],
                                   .cs = {.ar = 0x9b, .limit = 0xffff},

@@ -84,8 +84,11 @@ static uint32_t finish(struct vcpu *v, struct nova_arch_state *s, enum emu_resul
 {
     uint32_t mtd = MTD_EMULATED;
 
-    if (result == EMU_UNSUPPORTED)
-        return vcpu_die(v, s, "instruction for a device is not supported");
+    if (result == EMU_UNSUPPORTED) {
+        machine_guest_error("vCPU %u: an instruction at %#lx for a device is not supported", v->number,
+                            s->rip);
+        return exit_undefined(v, s);
+    }
     if (emu->step)
         mtd |= insn_step(s);
     if (result == EMU_FAULT) {
@@ -170,8 +173,6 @@ uint32_t access_port(struct vcpu *v, struct nova_arch_state *s, uint16_t port, u
 {
     uint64_t mask = size == 4 ? UINT32_MAX : (1UL << 8 * size) - 1, value;
 
-    if (insn_steps(v, s))
-        return vcpu_again(v);
     if (!in) {
         bus_write(BUS_PIO, port, size, s->gpr[0] & mask);
         return insn_leave(v, s, next, 0);

@@ -7,7 +7,7 @@
  * Each vCPU has a handler thread on its CPU, which runs with the vCPU's time: while it waits the vCPU stands still. All of
  * struct vcpu belongs to it, but `word`, the bits of the LAPIC that others set, and what the timer thread shares.
  *
- * A handler with a small message, for the frequent exits, does not look at requests: they come as a recall then.
+ * Handlers of frequent exits that cannot have changed what the vCPU shall do next do not look at requests: they come as a recall.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -52,6 +52,7 @@ struct vcpu {
 
     /* State that is not in messages. */
     uint64_t clock_page;         /* guest-physical address of the paravirtual clock | 1, or 0 */
+    uint64_t cr8;                /* as the guest reads it (SVM) */
     uint64_t eoi_word;           /* the same for the paravirtual EOI */
     bool eoi_armed;              /* the guest may end the interrupt in service by that word */
     uint64_t stored[MSR_STORED]; /* cpu/msr.c */
@@ -124,32 +125,27 @@ uint32_t vcpu_die(struct vcpu *vcpu, const struct nova_arch_state *state, const 
 /* cpu/insn.c: the length of the instruction that has exited; 0: it is another one by now, and shall be carried out. */
 unsigned insn_length(struct vcpu *vcpu, const struct nova_arch_state *state);
 
-/*
- * Past the instruction, to `rip`; a debug trap follows if the guest steps. Returns the MTD of what has changed. Before the
- * instruction does anything a handler whose message lacks MTD_EVENTS asks whether it must have them for that.
- */
-static inline bool insn_steps(const struct vcpu *vcpu, const struct nova_arch_state *state)
-{
-    return state->rflags & RFLAGS_TF && !vcpu->complete;
-}
-
+/* Past the instruction, to `rip`; a debug trap follows if the guest steps. Returns the MTD of what has changed. */
 uint32_t insn_step(struct nova_arch_state *state);
 
 static inline uint32_t insn_skip(struct nova_arch_state *state, uint64_t rip)
 {
+    uint32_t mtd = NOVA_MTD_RIP;
+
     state->rip = rip;
-    state->intr_state &= ~STA_SHADOW;
-    return NOVA_MTD_RIP | NOVA_MTD_STA | (state->rflags & RFLAGS_TF ? insn_step(state) : 0);
+    if (__builtin_expect(state->intr_state & STA_SHADOW, 0)) {
+        state->intr_state &= ~STA_SHADOW;
+        mtd |= NOVA_MTD_STA;
+    }
+    return __builtin_expect(state->rflags & RFLAGS_TF, 0) ? mtd | insn_step(state) : mtd;
 }
 
-/* The same for a handler whose message lacks MTD_EVENTS: ends the handling, too. */
+/* The same, as the end of an event that leaves requests to a recall. */
 static inline uint32_t insn_leave(struct vcpu *vcpu, struct nova_arch_state *state, uint64_t rip,
                                   uint32_t mtd)
 {
-    if (__builtin_expect(vcpu->complete, 0))
-        return vcpu_resume(vcpu, state, mtd | insn_skip(state, rip));
-    state->rip = rip;
-    return mtd | NOVA_MTD_RIP;
+    mtd |= insn_skip(state, rip);
+    return __builtin_expect(mtd & NOVA_MTD_INJ, 0) ? vcpu_resume(vcpu, state, mtd) : mtd;
 }
 
 /* cpu/inject.c: what is to be injected now, and windows to wait for; MTD_EVENTS is in the message. Returns NOVA_MTD_INJ. */
@@ -192,11 +188,10 @@ uint32_t exit_rdmsr(struct vcpu *vcpu, struct nova_arch_state *state);
 uint32_t exit_wrmsr(struct vcpu *vcpu, struct nova_arch_state *state);
 
 /* What these need in the message; messages of exits that are listed nowhere have all. */
-#define OUT_SKIP (NOVA_MTD_RFLAGS | NOVA_MTD_RIP)
-#define OUT_CPUID (NOVA_MTD_GPR_0_7 | NOVA_MTD_RFLAGS | NOVA_MTD_RIP)
-#define OUT_HLT (NOVA_MTD_RIP | MTD_EVENTS)
-#define OUT_MSR (NOVA_MTD_GPR_0_7 | NOVA_MTD_RIP | NOVA_MTD_QUAL | MTD_EVENTS)
-#define OUT_PORT (NOVA_MTD_GPR_0_7 | NOVA_MTD_RFLAGS | NOVA_MTD_QUAL)
+#define OUT_SKIP (NOVA_MTD_RIP | MTD_EVENTS)
+#define OUT_CPUID (NOVA_MTD_GPR_0_7 | OUT_SKIP)
+#define OUT_MSR (NOVA_MTD_GPR_0_7 | NOVA_MTD_QUAL | OUT_SKIP)
+#define OUT_PORT (NOVA_MTD_GPR_0_7 | NOVA_MTD_QUAL | MTD_EVENTS)
 #define OUT_XSETBV (NOVA_MTD_GPR_0_7 | NOVA_MTD_RIP | NOVA_MTD_CS_SS | NOVA_MTD_XSAVE | MTD_EVENTS)
 
 /* cpu/cr.c: writes to CR0, CR4, CR8; what instructions make of CR0. */

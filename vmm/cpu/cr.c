@@ -72,14 +72,12 @@ static bool cr4_write(struct nova_arch_state *s, uint64_t value, uint32_t *mtd)
     return true;
 }
 
-static bool cr8_write(struct vcpu *v, struct nova_arch_state *s, uint64_t value, uint32_t *mtd)
+static bool cr8_write(struct vcpu *v, uint64_t value)
 {
     if (value > 15)
         return false;
     vcpu_eoi_sync(v);
-    lapic_set_cr8(&v->lapic, value);
-    s->cr8 = value;
-    *mtd |= NOVA_MTD_CR;
+    lapic_set_cr8(&v->lapic, value); /* vcpu_resume() does the rest */
     return true;
 }
 
@@ -88,7 +86,7 @@ uint32_t cr_write(struct vcpu *v, struct nova_arch_state *s, unsigned number, ui
     uint32_t mtd = 0;
     bool valid = number == 0   ? cr0_write(s, value, &mtd)
                  : number == 4 ? cr4_write(s, value, &mtd)
-                               : cr8_write(v, s, value, &mtd);
+                               : cr8_write(v, value);
 
     if (!valid)
         return exit_fault(v, s);

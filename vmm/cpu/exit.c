@@ -35,7 +35,7 @@ uint32_t exit_cpuid(struct vcpu *v, struct nova_arch_state *s)
 
     if (!length)
         return 0;
-    if (insn_steps(v, s) || (!v->complete && (leaf == 0xd || (leaf == 1 && vendor.lengths))))
+    if (!v->complete && (leaf == 0xd || (leaf == 1 && vendor.lengths)))
         return vcpu_again(v); /* for XCR0, CR4 */
     if (leaf == 0xd)
         self.xcr0 = s->xcr0;
@@ -64,7 +64,7 @@ uint32_t exit_nothing(struct vcpu *v, struct nova_arch_state *s)
 {
     unsigned length = insn_length(v, s);
 
-    return insn_steps(v, s) ? vcpu_again(v) : insn_leave(v, s, s->rip + length, 0);
+    return insn_leave(v, s, s->rip + length, 0);
 }
 
 uint32_t exit_undefined(struct vcpu *v, struct nova_arch_state *s)

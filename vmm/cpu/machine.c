@@ -44,6 +44,7 @@ struct boot_state machine_entry;
 static uint32_t posted, parked; /* atomic */
 static uint32_t shown;          /* atomic: vCPUs that have filled in their registers */
 static const struct machine_config *config;
+static unsigned fallen_vcpu; /* atomic: of the last triple fault */
 static unsigned broken_vcpu; /* with `broken`: the first one */
 static const char *broken;   /* atomic */
 
@@ -96,7 +97,7 @@ void machine_broken(unsigned vcpu, const char *why)
 
 void machine_triple_fault(unsigned vcpu)
 {
-    nova_print("vCPU %u: triple fault\n", vcpu);
+    __atomic_store_n(&fallen_vcpu, vcpu, __ATOMIC_RELAXED);
     post(POST_TRIPLE);
 }
 
@@ -215,14 +216,25 @@ static void report_broken(void)
     end(1);
 }
 
+static void report_triple_fault(void)
+{
+    unsigned vcpu = __atomic_load_n(&fallen_vcpu, __ATOMIC_RELAXED);
+
+    console_flush();
+    nova_print("vCPU %u: triple fault\n", vcpu);
+    machine_print_registers(vcpu);
+    if (config->stop_on_triple_fault)
+        end(1);
+}
+
 static void act(uint32_t what)
 {
     if (what & POST_BROKEN)
         report_broken();
     if (what & POST_OFF)
         end(0);
-    if (what & POST_TRIPLE && config->stop_on_triple_fault)
-        end(1);
+    if (what & POST_TRIPLE)
+        report_triple_fault();
     if (what & (POST_RESET | POST_TRIPLE)) {
         nova_print("reset\n");
         stop(MACHINE_STOPPED);

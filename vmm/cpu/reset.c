@@ -37,8 +37,10 @@ static uint32_t power_on(struct vcpu *v, struct nova_arch_state *s)
     s->sel_gst = NOVA_SEL_GST;
     s->sel_pio = NOVA_SEL_PIO;
     s->sel_msr = NOVA_SEL_MSR;
+    s->tpr_threshold = vendor.svm; /* writes to CR8 exit; with VMX because of ctrl_pri */
+    v->cr8 = 0;
     v->complete = true;
-    return MTD_STATE | NOVA_MTD_CTRL | NOVA_MTD_TLB | NOVA_MTD_SPACES;
+    return NOVA_MTD_TPR | MTD_STATE | NOVA_MTD_CTRL | NOVA_MTD_TLB | NOVA_MTD_SPACES;
 }
 
 uint32_t vcpu_start(struct vcpu *v, struct nova_arch_state *s)

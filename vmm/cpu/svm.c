@@ -44,6 +44,23 @@ static uint32_t exit_msr(struct vcpu *v, struct nova_arch_state *s)
     return s->qual[0] & 1 ? exit_wrmsr(v, s) : exit_rdmsr(v, s);
 }
 
+/* A read of CR0: the kernel hides CD and NW from the CPU, but not from the guest. */
+static uint32_t exit_cr0_read(struct vcpu *v, struct nova_arch_state *s)
+{
+    struct emu emu = {.state = s, .ops = &access_ops, .context = v};
+    unsigned length = emu_length(&emu);
+
+    if (!length)
+        return vcpu_resume(v, s, 0);
+    if (emu.insn.opcode == 0x0f01 && emu.insn.memory) /* SMSW */
+        return vcpu_die(v, s, "read of a control register is not supported");
+    if (emu.insn.opcode == 0x0f01 && emu.insn.size == 2)
+        s->gpr[emu.insn.rm % 16] = (s->gpr[emu.insn.rm % 16] & ~0xffffUL) | (s->cr0 & 0xffff);
+    else
+        s->gpr[emu.insn.rm % 16] = s->cr0;
+    return vcpu_resume(v, s, NOVA_MTD_GPR_0_7 | NOVA_MTD_GPR_8_15 | insn_skip(s, s->rip + length));
+}
+
 /* A write to CR0, CR4 or CR8. SVM does not say what is written. */
 static uint32_t exit_cr(struct vcpu *v, struct nova_arch_state *s)
 {
@@ -83,6 +100,7 @@ static uint32_t exit_ac(struct vcpu *v, struct nova_arch_state *s)
     }
 
 static const struct exit exits_svm[NOVA_VM_EVENTS] = {
+    [0x00] = {"CR0 read", exit_cr0_read, MTD_EMULATE, MTD_EMULATED},
     [0x10] = {"CR0", exit_cr, MTD_EMULATE, NOVA_MTD_RIP | NOVA_MTD_STA | NOVA_MTD_CR | NOVA_MTD_EFER},
     [0x14] = {"CR4", exit_cr, MTD_EMULATE, NOVA_MTD_RIP | NOVA_MTD_STA | NOVA_MTD_CR},
     [0x18] = {"CR8", exit_cr, MTD_EMULATE, NOVA_MTD_RIP | NOVA_MTD_STA | NOVA_MTD_CR},
@@ -91,15 +109,15 @@ static const struct exit exits_svm[NOVA_VM_EVENTS] = {
     [0x64] = {"interrupt window", exit_recall, MTD_EVENTS, 0},
     [0x65] = {"CR0", exit_cr, MTD_EMULATE, NOVA_MTD_RIP | NOVA_MTD_STA | NOVA_MTD_CR | NOVA_MTD_EFER},
     [0x6f] = FAULT("RDPMC"),
-    [0x72] = {"CPUID", exit_cpuid, OUT_CPUID, OUT_CPUID},
+    [0x72] = {"CPUID", exit_cpuid, OUT_CPUID, NOVA_MTD_GPR_0_7 | NOVA_MTD_RIP | NOVA_MTD_STA},
     [0x74] = {"NMI window", exit_recall, MTD_EVENTS, 0},
-    [0x76] = {"INVD", exit_nothing, OUT_SKIP, OUT_SKIP},
-    [0x77] = {"PAUSE", exit_nothing, OUT_SKIP, OUT_SKIP},
-    [0x78] = {"HLT", exit_hlt, OUT_HLT, NOVA_MTD_RIP | NOVA_MTD_STA},
+    [0x76] = {"INVD", exit_nothing, OUT_SKIP, NOVA_MTD_RIP | NOVA_MTD_STA},
+    [0x77] = {"PAUSE", exit_nothing, OUT_SKIP, NOVA_MTD_RIP | NOVA_MTD_STA},
+    [0x78] = {"HLT", exit_hlt, OUT_SKIP, NOVA_MTD_RIP | NOVA_MTD_STA},
     [0x7a] = UNDEFINED("INVLPGA"),
     [0x7b] = {"port", exit_io, OUT_PORT, MTD_EMULATED},
     [0x7c] = {"MSR", exit_msr, OUT_MSR, MTD_STATE},
-    [0x7d] = {"task switch"},
+    [0x7d] = UNDEFINED("task switch"),
     [0x7f] = {"triple fault", exit_shutdown, MTD_ALL, 0},
     [0x80] = UNDEFINED("VMRUN"),
     [0x81] = UNDEFINED("VMMCALL"),
@@ -108,7 +126,7 @@ static const struct exit exits_svm[NOVA_VM_EVENTS] = {
     [0x84] = UNDEFINED("STGI"),
     [0x85] = UNDEFINED("CLGI"),
     [0x86] = UNDEFINED("SKINIT"),
-    [0x89] = {"WBINVD", exit_nothing, OUT_SKIP, OUT_SKIP},
+    [0x89] = {"WBINVD", exit_nothing, OUT_SKIP, NOVA_MTD_RIP | NOVA_MTD_STA},
     [0x8a] = UNDEFINED("MONITOR"),
     [0x8b] = UNDEFINED("MWAIT"),
     [0x8c] = UNDEFINED("MWAIT"),

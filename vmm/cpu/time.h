@@ -20,7 +20,7 @@ struct time_scale {
     int8_t shift;
 };
 
-/* struct pvclock_vcpu_time_info. */
+/* struct pvclock_vcpu_time_info; the guest need only align it to 4 bytes. */
 struct time_page {
     uint32_t version; /* odd while it is being written */
     uint32_t reserved;
@@ -30,7 +30,7 @@ struct time_page {
     int8_t tsc_shift;
     uint8_t flags;
     uint8_t reserved2[2];
-};
+} __attribute__((packed, aligned(4)));
 
 _Static_assert(sizeof(struct time_page) == 32, "interface of the guest");
 

@@ -125,7 +125,7 @@ uint32_t nova_vm_event(uint64_t pid, struct nova_arch_state *state)
         full_end(v);
     if (__builtin_expect(!e->handle, 0)) {
         v->complete = true;
-        return vcpu_die(v, state, e->name ? e->name : "unexpected exit");
+        return vcpu_die(v, state, "unexpected exit");
     }
     return e->handle(v, state);
 }
@@ -207,6 +207,23 @@ static uint32_t serve(struct vcpu *v, struct nova_arch_state *s, uint32_t asked)
     return mtd;
 }
 
+/*
+ * SVM: the guest reads CR8 without an exit, and writes to it exit. If it has set the LAPIC's register instead CR8 follows: now, if
+ * the message has it, or with a complete message soon.
+ */
+static uint32_t sync_cr8(struct vcpu *v, struct nova_arch_state *s)
+{
+    if (!vendor.svm || lapic_cr8(&v->lapic) == v->cr8)
+        return 0;
+    if (!v->complete && !(portal_mtd(v->event) & NOVA_MTD_CR)) {
+        full_start(v, NOVA_VM_RECALL);
+        nova_vcpu_recall(v->sel);
+        return 0;
+    }
+    s->cr8 = v->cr8 = lapic_cr8(&v->lapic);
+    return NOVA_MTD_CR;
+}
+
 uint32_t vcpu_resume(struct vcpu *v, struct nova_arch_state *s, uint32_t mtd)
 {
     for (;;) {
@@ -224,7 +241,7 @@ uint32_t vcpu_resume(struct vcpu *v, struct nova_arch_state *s, uint32_t mtd)
             wait(v);
             continue;
         }
-        mtd |= vcpu_inject(v, s);
+        mtd |= vcpu_inject(v, s) | sync_cr8(v, s);
         timer_set(v);
         if (word_leave(&v->word))
             return mtd;

@@ -46,7 +46,7 @@ enum {
 #define BAR_FLAGS 0xfU
 
 /* Page 0 is for functions that are not there. */
-static _Alignas(PAGE) uint32_t pages[PCI_SLOTS][WORDS];
+static uint32_t (*pages)[WORDS]; /* PCI_SLOTS of them */
 
 static struct {
     struct nova_mutex lock;
@@ -251,7 +251,7 @@ unsigned pci_add_capability(struct pci_device *device, uint8_t id, const void *b
     return offset;
 }
 
-bool pci_init(void)
+bool pci_init(void *memory)
 {
     static const struct bus_range range = {.start = PCI_ECAM,
                                            .size = PCI_ECAM_SIZE,
@@ -260,6 +260,7 @@ bool pci_init(void)
                                            .name = "ecam",
                                            .width = 4};
 
+    pages = memory;
     memset(pages[0], 0xff, PAGE);
     pci.slots = 1;
     pci.window = PCI_WINDOW;

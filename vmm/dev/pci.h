@@ -61,8 +61,9 @@ struct pci_device {
     uint32_t msix_pending;
 };
 
-/* Puts the ECAM window on the bus. Once, before devices are added; false: no room. */
-bool pci_init(void);
+/* Puts the ECAM window on the bus. Once, before devices are added; false: no room. `memory` is PCI_SLOTS zeroed pages of the
+ * domain's pool: only that can be mapped into the guest. */
+bool pci_init(void *memory);
 
 /*
  * The page of configuration space of a function (8 * device + function), which main maps into the guest, read-only, at

@@ -12,11 +12,9 @@
 
 #define CODE_BYTES 16 /* compared in two halves; they are in one page */
 
-static struct emu_cached *find(const struct emu *emu)
+static unsigned slot_of(uint64_t rip)
 {
-    uint64_t rip = emu->state->rip;
-
-    return &emu->cache->entry[(rip ^ rip >> 6) % EMU_CACHE];
+    return (rip ^ rip >> 6) % EMU_CACHE;
 }
 
 /* Two halves of the code, each read once. */
@@ -26,21 +24,30 @@ static void read_code(const void *code, uint64_t half[2])
     __asm__ volatile("" : : : "memory");
 }
 
+const struct emu_cached *emu_find(const struct emu_cache *cache, uint64_t rip)
+{
+    const struct emu_cached *cached = &cache->entry[slot_of(rip)];
+    uint64_t half[2];
+
+    if (!cached->path.count || cached->rip != rip)
+        return NULL;
+    for (unsigned i = 0; i < cached->path.count; i++)
+        if (__atomic_load_n(cached->path.slot[i], __ATOMIC_RELAXED) != cached->path.entry[i])
+            return NULL;
+    read_code(cached->path.code, half);
+    if (((half[0] ^ cached->half[0]) & cached->mask[0]) | ((half[1] ^ cached->half[1]) & cached->mask[1]))
+        return NULL;
+    return cached;
+}
+
 bool emu_recall(struct emu *emu)
 {
     const struct nova_arch_state *state = emu->state;
-    const struct emu_cached *cached = find(emu);
-    uint64_t half[2];
+    const struct emu_cached *cached = emu_find(emu->cache, state->rip);
 
-    /* All that decides on a fetch (4.6.1). EFER has LMA: an empty entry does not match. */
-    if ((cached->rip ^ state->rip) | (cached->cr3 ^ state->cr3) | (cached->cr4 ^ state->cr4) |
-        (cached->efer ^ state->efer) | (cached->cs_ar ^ state->cs.ar) | (cached->ss_ar ^ state->ss.ar))
-        return false;
-    for (unsigned i = 0; i < cached->path.count; i++)
-        if (__atomic_load_n(cached->path.slot[i], __ATOMIC_RELAXED) != cached->path.entry[i])
-            return false;
-    read_code(cached->path.code, half);
-    if (((half[0] ^ cached->half[0]) & cached->mask[0]) | ((half[1] ^ cached->half[1]) & cached->mask[1]))
+    /* All else that decides on a fetch (4.6.1). */
+    if (!cached || (cached->cr3 ^ state->cr3) | (cached->cr4 ^ state->cr4) | (cached->efer ^ state->efer) |
+                       (cached->ss_ar ^ state->ss.ar))
         return false;
     __builtin_memcpy(emu->bytes, cached->half, EMU_INSN_MAX);
     emu->available = cached->insn.length;
@@ -52,7 +59,7 @@ void emu_remember(struct emu *emu, const struct emu_path *path)
 {
     const struct nova_arch_state *state = emu->state;
     unsigned length = emu->insn.length;
-    struct emu_cached *cached = find(emu);
+    struct emu_cached *cached = &emu->cache->entry[slot_of(state->rip)];
 
     if (!path->count || state->rip % EMU_PAGE > EMU_PAGE - CODE_BYTES)
         return;
@@ -61,7 +68,6 @@ void emu_remember(struct emu *emu, const struct emu_path *path)
         .cr3 = state->cr3,
         .cr4 = state->cr4,
         .efer = state->efer,
-        .cs_ar = state->cs.ar,
         .ss_ar = state->ss.ar,
         .path = *path,
         .mask = {size_mask(length < 8 ? length : 8), length > 8 ? size_mask(length - 8) : 0},

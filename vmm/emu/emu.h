@@ -177,7 +177,7 @@ struct emu_path {
 /** A remembered instruction. */
 struct emu_cached {
     uint64_t rip, cr3, cr4, efer; /**< It is for this state only. */
-    uint32_t cs_ar, ss_ar;        /**< And for these modes. */
+    uint32_t ss_ar;               /**< And for this privilege. */
     uint64_t half[2], mask[2];    /**< Its bytes. */
     struct emu_path path;         /**< Its page. */
     struct emu_insn insn;         /**< What it is. */
@@ -280,6 +280,18 @@ enum emu_result emu_execute(struct emu *emu);
  * emu_identify(), then emu_execute().
  */
 enum emu_result emu_run(struct emu *emu);
+
+/**
+ * Finds an instruction that emu_identify(), or what calls it, has put into the cache, if its code and the
+ * page tables through which it was found are as they were: 64-bit code only. For callers that know little of
+ * the state: it is up to them whether the address space, the mode and the rights are the same as in the
+ * entry.
+ *
+ * @param cache  of the vCPU
+ * @param rip    address of the instruction
+ * @return null if there is none; else it stays valid until the cache is used again
+ */
+const struct emu_cached *emu_find(const struct emu_cache *cache, uint64_t rip);
 
 /**
  * Length of the instruction at CS:RIP, for exits of SVM that do not say it: CPUID, HLT, RDMSR, WRMSR, IN,

@@ -183,12 +183,15 @@ static enum emu_result descend(struct walk *walk, uint64_t *gpa)
     }
 }
 
-/* PAE: the third level has four entries, without rights (4.4.1). */
+/*
+ * PAE: the third level has four entries, without rights (4.4.1). Bit 5 is reserved, but QEMU marks entries in memory as accessed;
+ * a CPU that does not would not have come so far.
+ */
 static enum emu_result read_pointer(struct walk *walk)
 {
     const struct emu *emu = walk->emu;
     unsigned index = walk->linear >> 30 & 3;
-    uint64_t entry = emu->state->pdpte[index];
+    uint64_t entry = emu->state->pdpte[index], reserved = walk->reserved | PTE_NX | bits(8, 5) | PTE_W | PTE_U;
 
     if (!emu->ops->pdpte_registers) {
         void *slot = emu->ops->ram(emu->context, walk->table + index * 8, 8);
@@ -196,10 +199,11 @@ static enum emu_result read_pointer(struct walk *walk)
         if (!slot)
             return EMU_UNSUPPORTED;
         entry = read_entry(walk, slot);
+        reserved &= ~(uint64_t)PTE_A;
     }
     if (!(entry & PTE_P))
         return page_fault(walk, 0);
-    if (entry & (walk->reserved | PTE_NX | bits(8, 5) | PTE_W | PTE_U))
+    if (entry & reserved)
         return page_fault(walk, PF_P | PF_RSVD);
     walk->table = entry & PTE_ADDRESS;
     return EMU_DONE;

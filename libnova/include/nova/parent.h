@@ -90,7 +90,7 @@ enum nova_parent_op {
     NOVA_PARENT_DROP = 11,
     /**
      * Maps memory of the domain once more. Word 1: 0: into the part of the host space from #NOVA_WINDOW_ADDR on; 1: into
-     * the guest space; 2: address in the pool or in the memory of the guest; 3: address to map it at; 4: pages, up to
+     * the guest space; 2: address in the pool, in a data segment, or in the memory of the guest; 3: address to map it at; 4: pages, up to
      * #NOVA_MAP_MAX; 5: rights (`NOVA_MEM_`), in the host space R and W only; 0 takes away what is there, in the host
      * space from #NOVA_IMAGE_ADDR on. MEMORY: only part of it may be mapped.
      */

@@ -74,7 +74,7 @@ int nova_vcpu_create(unsigned cpu, uint64_t events, uint64_t sel);
 int nova_vcpu_recall(uint64_t sel);
 
 /**
- * Puts memory of the domain (its pool, or memory of the guest) into the guest space, in the largest pages possible; all
+ * Puts memory of the domain (pool, static data, memory of the guest) into the guest space, in the largest pages possible; all
  * addresses and sizes are multiples of 4096. `rights` are `NOVA_MEM_R`, `W`, `XU`, `XS`; 0 takes away what is there.
  * Memory of the guest is there already, with all of them, at the addresses that nova/start.h says. Returns 0,
  * #NOVA_ERR_INVAL, or #NOVA_ERR_MEMORY: then part of it may be there. Thread-safe.

@@ -151,12 +151,22 @@ void *user_page(unsigned number)
     return (void *)address;
 }
 
-void wait_a_little(void)
+static void wait(uint64_t ticks)
 {
-    uint64_t end = rdtsc() + 20000000;
+    uint64_t end = rdtsc() + ticks;
 
     while (rdtsc() < end)
         __builtin_ia32_pause();
+}
+
+void wait_a_little(void)
+{
+    wait(20000000);
+}
+
+void wait_until_later(void)
+{
+    wait(LATER + LATER / 2);
 }
 
 bool in_vm(void)

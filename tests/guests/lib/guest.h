@@ -239,7 +239,7 @@ static inline void interrupts(bool on)
 /* Waits for a condition, with interrupts open; false after a generous time. */
 #define WAIT_FOR(condition)                                                                                  \
     __extension__({                                                                                          \
-        uint64_t end_ = rdtsc() + 3000000000UL;                                                              \
+        uint64_t end_ = rdtsc() + 30000000000UL;                                                             \
         interrupts(true);                                                                                    \
         while (!(condition) && rdtsc() < end_)                                                               \
             __builtin_ia32_pause();                                                                          \
@@ -247,8 +247,10 @@ static inline void interrupts(bool on)
         (condition);                                                                                         \
     })
 
-/* Gives interrupts some time in which none should come. */
+/* Gives interrupts some time in which none should come; and more of it than LATER, which is too late to be overtaken. */
+#define LATER 300000000UL
 void wait_a_little(void);
+void wait_until_later(void);
 
 /* Running in a virtual machine of this project, or bare. */
 bool in_vm(void);

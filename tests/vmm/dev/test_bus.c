@@ -203,7 +203,9 @@ static void test_refused(void)
     };
     static struct bus_range good[] = {{.start = 3 * GIB, .size = 4096},
                                       {.start = 4 * GIB - 4096, .size = 4096},
-                                      {.start = 6 * GIB, .size = 4096}};
+                                      {.start = 6 * GIB, .size = 4096},
+                                      {.start = 0xd0000020, .size = 1}, /* right behind another one */
+                                      {.start = 0xd0000021, .size = 1}};
 
     for (unsigned i = 0; i < sizeof(bad) / sizeof(*bad); i++)
         CHECK(!bus_add(BUS_MMIO, &bad[i]));

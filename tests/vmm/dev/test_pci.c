@@ -20,6 +20,8 @@
 #include <string.h>
 #include <unistd.h>
 
+static _Alignas(4096) uint8_t pci_memory[PCI_SLOTS * 4096];
+
 #define SLOT(n) (PCI_ECAM + (n)*0x8000UL)
 #define COMMAND 4U
 #define BAR(n) (0x10U + (n)*4)
@@ -295,9 +297,13 @@ static void test_msix(void)
     put(table + 0xff8, 8, UINT64_MAX);
     CHECK(get(table + 48, 4) == 0 && get(pba, 4) == 0 && get(table, 4) == 0xfee00000 &&
           get(table + 0xff8, 8) == 0);
+    put(TABLE_CONTROL(2), 4, 1);
+    pci_interrupt(&first, 2);
+    CHECK(get(pba, 4) == 4);
     pci_reset();
     put(SLOT(1) + COMMAND, 2, 6);
-    CHECK(get(TABLE_CONTROL(0), 4) == 1 && get(table, 4) == 0 && !pci_msix_enabled(&first));
+    CHECK(get(pba, 4) == 0 && get(TABLE_CONTROL(0), 4) == 1 && get(table, 4) == 0 &&
+          !pci_msix_enabled(&first));
     ok_checks("MSI-X: table, masks, pending bits, delivery when unmasked, disabling");
 }
 
@@ -366,7 +372,7 @@ int main(void)
     ram_init(NULL, 0);
     memset(body, 0xcc, sizeof(body));
     body[2] = sizeof(body);
-    CHECK(pci_init() && pci_add(&first) && pci_add(&second));
+    CHECK(pci_init(pci_memory) && pci_add(&first) && pci_add(&second));
     CHECK(pci_add_capability(&first, 9, body, sizeof(body)) == 0x4c);
     CHECK(pci_page(8) == (void *)first.config);
     test_layout();

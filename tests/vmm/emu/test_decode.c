@@ -252,7 +252,8 @@ static bool compare_done(unsigned mode, const uint8_t *bytes, const struct emu_i
     seen[insn->op]++;
     if (insn->op == EMU_CONTROL) {
         controls++;
-        return !zydis->good || insn->length == zydis->insn.length;
+        return !zydis->good ||
+               (insn->length == zydis->insn.length && (op > EMU_CONTROL || is_excepted(zydis)));
     }
     if (!zydis->good || op != insn->op || insn->length != zydis->insn.length || !same_prefixes(insn, zydis))
         return false;

@@ -498,9 +498,12 @@ static void cached(void)
     CHECK(RUN(0x48, 0x01, 0xc0) == EMU_DONE && state.gpr[RAX] == 2 && code_reads == 1);
     CHECK(again() == EMU_DONE && state.gpr[RAX] == 4 && code_reads == 1 && state.rip == LINEAR + 3);
     CHECK(emu.available == 3 && emu.bytes[0] == 0x48 && emu.bytes[2] == 0xc0);
+    CHECK(emu_find(&cache, LINEAR)->insn.op == EMU_ADD && emu_find(&cache, LINEAR)->cr3 == 0x1000);
+    CHECK(!emu_find(&cache, LINEAR + 3) && !emu_find(&cache, LINEAR + ((uint64_t)EMU_CACHE << 6)));
     guest.ram[CODE + 3] = 0x77; /* behind it */
     CHECK(again() == EMU_DONE && state.gpr[RAX] == 8 && code_reads == 1);
     guest.ram[CODE + 1] = 0x29; /* SUB */
+    CHECK(!emu_find(&cache, LINEAR));
     CHECK(again() == EMU_DONE && state.gpr[RAX] == 0 && code_reads == 2);
     CHECK(again() == EMU_DONE && code_reads == 2);
     guest_put(0x4000, (CODE | 7) + 0x200); /* not accessed any more */
@@ -510,6 +513,7 @@ static void cached(void)
     guest_put(0x4000, CODE | 0x27);
     CHECK(again() == EMU_DONE);
     guest_put(0x2000 + (LINEAR >> 30 & 511) * 8, 0);
+    CHECK(!emu_find(&cache, LINEAR));
     CHECK(faulted(again(), 14, 0x10, LINEAR));
     guest_put(0x2000 + (LINEAR >> 30 & 511) * 8, 0x3027);
     code_reads = 0;

@@ -18,6 +18,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+static _Alignas(4096) uint8_t pci_memory[PCI_SLOTS * 4096];
+
 uint8_t *driver_ram;
 
 static unsigned interrupts[16]; /* atomic */
@@ -77,7 +79,7 @@ void driver_machine(bool (*add)(void))
     if (driver_ram == MAP_FAILED)
         abort();
     ram_init(driver_ram, DRIVER_RAM);
-    if (!pci_init() || !add())
+    if (!pci_init(pci_memory) || !add())
         abort();
     driver_select(1);
 }

@@ -87,6 +87,8 @@ static void test_capabilities(void)
         seen |= 1U << page[at + 3];
     }
     CHECK(seen == 0x1e);
+    CHECK(driver_get(QUEUE_SIZE, 2) == 128 && driver_get(CONFIG_VECTOR, 2) == 0xffff &&
+          !driver_get(STATUS, 1));
     ok_checks("capabilities: four structures in BAR 0");
 }
 
@@ -312,6 +314,14 @@ static void test_running(void)
     driver_add(&queues[0], &part, 0, 1, 0);
     driver_notify(0);
     CHECK(driver_take(&queues[0], &head, &written));
+    /* Indirect tables, if they were negotiated. */
+    for (unsigned indirect = 0; indirect < 2; indirect++) {
+        driver_start(queues, 3, 8, VERSION_1 | (indirect ? INDIRECT : 0));
+        driver_add(&queues[0], &part, 0, 1, 0x8000);
+        driver_notify(0);
+        CHECK(driver_take(&queues[0], &head, &written) == indirect);
+        CHECK((driver_get(STATUS, 1) & NEEDS_RESET) == (indirect ? 0 : NEEDS_RESET));
+    }
     /* The machine's reset. */
     virtio_reset();
     CHECK(driver_get(STATUS, 1) == 0 && driver_get(QUEUE_SELECT, 2) == 0 && driver_get(QUEUE_SIZE, 2) == 128);
@@ -333,8 +343,9 @@ static void test_turns(void)
     driver_add(&queues[0], &part, 0, 1, 0);
     driver_kick(&queues[0]);
     CHECK(wakes == 1 && queues[0].added == VIRTIO_TURN + 1 && driver_interrupts(1) == 1);
+    notified[0] = notified[1] = 0;
     virtio_work();
-    CHECK(wakes == 2 && queues[0].added == 2 * VIRTIO_TURN + 1);
+    CHECK(wakes == 2 && queues[0].added == 2 * VIRTIO_TURN + 1 && notified[0] == 1 && !notified[1]);
     refills = false;
     virtio_work();
     CHECK(wakes == 2);

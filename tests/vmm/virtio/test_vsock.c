@@ -384,6 +384,11 @@ static void test_no_buffers(void)
         virtio_work();
     }
     CHECK(resets == 60);
+    /* A reset of the device forgets them. */
+    fresh(0);
+    send(50, 99, REQUEST);
+    fresh(4);
+    CHECK(silent());
     ok_checks("no buffers: what is to be said waits, and replies are bounded");
 }
 
@@ -441,6 +446,11 @@ static void test_shutdown(void)
     vsock_shutdown(end.connection, VSOCK_NO_RECEIVE);
     vsock_unlock();
     CHECK(receive(&packet) && packet.operation == SHUTDOWN && packet.flags == VSOCK_NO_RECEIVE);
+    /* Later it does not send either: the guest hears of both. */
+    vsock_lock();
+    vsock_shutdown(end.connection, VSOCK_NO_SEND);
+    vsock_unlock();
+    CHECK(receive(&packet) && packet.operation == SHUTDOWN && packet.flags == 3);
     for (unsigned i = 0; i < 10; i++) {
         send_data(53, TEST_PORT, 0, 900);
         CHECK(says(53, TEST_PORT, CREDIT_UPDATE));

@@ -3,7 +3,7 @@
  * with biased garbage that changes all the time, packets of sockets that are almost right; while back ends work on a thread of
  * their own. The devices keep to guest memory (the sanitizers look on), come to an end, and work again after a reset.
  *
- *   test_fuzz [OPERATIONS]     for each vCPU
+ *   test_virtio_fuzz [OPERATIONS]     for each vCPU
  *
  * Sources: ram.c dev/bus.c dev/machine.c dev/msix.c dev/pci.c virtio/console.c virtio/echo.c virtio/pci.c virtio/queue.c
  * Sources: virtio/rng.c virtio/vsock.c ../libnova/src/format.c
@@ -107,7 +107,8 @@ static uint64_t buffer(uint64_t *state)
     store(at, 3);
     store(at + 8, random >> 40 & 15 ? 2 : tap_random(state));
     store(at + 16, (random >> 8 & 3) | (random >> 44 & 15 ? 7UL << 32 : tap_random(state) << 32));
-    store(at + 24, (random >> 48 & 7 ? random >> 52 & 15 : tap_random(state) & 0xfff) | 1UL << 32 | (random >> 16 & 7) << 48);
+    store(at + 24, (random >> 48 & 7 ? random >> 52 & 15 : tap_random(state) & 0xfff) | 1UL << 32 |
+                       (random >> 16 & 7) << 48);
     store(at + 32, (random >> 20 & 3) | (random >> 50 & 3 ? 0xffffUL << 32 : tap_random(state) << 32));
     store(at + 40, tap_random(state));
     return at;

@@ -3,7 +3,7 @@
  * vCPUs at the same time, while threads of the host raise interrupts, type, and press the button. Values are biased to bits
  * that mean something. The devices must keep their bounds (the sanitizers look on) and still work afterwards.
  *
- *   test_fuzz [OPERATIONS]     for each vCPU; with -fsanitize=thread this is the test for data races
+ *   test_dev_fuzz [OPERATIONS]     for each vCPU; with -fsanitize=thread this is the test for data races
  *
  * Sources: ram.c dev/bus.c dev/ioapic.c dev/irq.c dev/lapic.c dev/lapic_timer.c dev/machine.c dev/msix.c dev/pci.c
  * Sources: dev/power.c dev/rtc.c dev/uart.c ../libnova/src/format.c
@@ -26,6 +26,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+
+static _Alignas(4096) uint8_t pci_memory[PCI_SLOTS * 4096];
 
 #define VCPUS 4U
 #define OPERATIONS 50000U
@@ -299,7 +301,7 @@ int main(int argc, char **argv)
     ram_init(NULL, 0);
     device =
         (struct pci_device){.name = "device", .bar = {{0x4000, device_read, device_write}}, .vectors = 8};
-    CHECK(pci_init() && irq_init() && uart_init(&backend) && rtc_init(wall) && power_init() &&
+    CHECK(pci_init(pci_memory) && irq_init() && uart_init(&backend) && rtc_init(wall) && power_init() &&
           pci_add(&device));
     lapic_init_time(2625000000);
     fuzz();
