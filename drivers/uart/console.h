@@ -29,9 +29,9 @@
  */
 long console_write(unsigned client, uint32_t generation, const char *name, const void *text, size_t length);
 
-/* A client wants input; then it reads: bytes, 0 if there are none for it. */
+/* A client wants input; then it reads: bytes, 0 if there are none for it yet, NOVA_ERR_ABSENT at the end of input. */
 void console_reads(unsigned client, uint32_t generation, const char *name);
-size_t console_read(unsigned client, char *text, size_t size);
+long console_read(unsigned client, char *text, size_t size);
 
 /* A client becomes a terminal (nova/log.h). An error, or 0. */
 long console_terminal(unsigned client, uint32_t generation, const char *name);

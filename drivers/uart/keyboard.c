@@ -8,11 +8,13 @@
 
 #include "clients.h"
 
+#include <nova/error.h>
 #include <nova/format.h>
 #include <nova/log.h>
 #include <nova/string.h>
 
 #define ESCAPE 0x1d /* Ctrl-] */
+#define END 0x04    /* Ctrl-D: the end of input; also as a mark in what was typed for who is no terminal */
 #define TYPED 1024U
 #define EDITED 256U
 #define OWN 4096U
@@ -20,11 +22,13 @@
 static struct nova_mutex lock; /* of the following */
 static char typed[TYPED];
 static uint32_t typed_first, typed_used;
+static bool ended; /* nothing will ever be typed any more */
 static unsigned focus = NOBODY;
 
 static char edited[EDITED];
 static size_t edited_used;
 static bool escaped;
+static bool silent; /* what is typed is not shown */
 static char own[OWN];
 static uint32_t own_first, own_used;
 
@@ -40,25 +44,35 @@ static void give(unsigned number)
     typed_used = 0;
 }
 
+/* What was typed for nobody is for the first one. */
 void keyboard_want(unsigned number)
 {
     nova_mutex_lock(&lock);
     if (focus == NOBODY)
-        give(number);
+        __atomic_store_n(&focus, number, __ATOMIC_RELAXED);
     nova_mutex_unlock(&lock);
 }
 
-size_t console_read(unsigned number, char *text, size_t size)
+long console_read(unsigned number, char *text, size_t size)
 {
+    bool ends = !client[number].terminal, end = false;
     size_t n = 0;
 
     nova_mutex_lock(&lock);
-    for (; focus == number && n < size && typed_used; typed_used--, n++) {
-        text[n] = typed[typed_first];
+    while (focus == number && n < size && typed_used && !end) {
+        char next = typed[typed_first];
+
+        end = ends && next == END;
+        if (end && n) /* next time */
+            break;
+        if (!end)
+            text[n++] = next;
         typed_first = (typed_first + 1) % TYPED;
+        typed_used--;
     }
+    end |= ends && ended;
     nova_mutex_unlock(&lock);
-    return n;
+    return end && !n ? NOVA_ERR_ABSENT : (long)n;
 }
 
 size_t keyboard_own(char *out, size_t size)
@@ -105,7 +119,8 @@ static void list(void)
         if (present(i))
             say(line, nova_format(line, sizeof(line), "[console] %c %2u %s%s\r\n", i == focus ? '*' : ' ', i,
                                   client[i].name, client[i].terminal ? " (terminal)" : ""));
-    say_text("[console] Ctrl-] then n: next, p: previous, digit: that one, ?: list\r\n");
+    say_text(
+        "[console] Ctrl-] then n: next, p: previous, digit: that one, ?: list, e: echo, Ctrl-D: end\r\n");
     if (is_terminal(focus))
         say_text("[console] s: state, x: exits, r: registers, h: halt, c: continue, b: reset, "
                  "o: power button, Ctrl-]: itself\r\n");
@@ -150,6 +165,25 @@ static void pass(const char *text, size_t length)
         console_ring(focus);
 }
 
+/* What has been typed of a line. */
+static void enter(void)
+{
+    pass(edited, edited_used);
+    edited_used = 0;
+}
+
+/* The end of input, for all clients and for good: nobody is there who could type. */
+static void end(void)
+{
+    enter();
+    nova_mutex_lock(&lock);
+    ended = true;
+    nova_mutex_unlock(&lock);
+    for (unsigned i = 0; i < NOBODY; i++)
+        if (present(i))
+            console_ring(i);
+}
+
 static bool is_monitor(char c)
 {
     static const char commands[] = {NOVA_LOG_STATE,  NOVA_LOG_EXITS, NOVA_LOG_REGISTERS, NOVA_LOG_PAUSE,
@@ -171,6 +205,10 @@ static void command(char c)
         move((now + NOBODY - 1) % NOBODY, NOBODY - 1);
     } else if (c >= '0' && c <= '9' && present((unsigned)(c - '0'))) {
         move((unsigned)(c - '0'), 1);
+    } else if (c == 'e') {
+        silent = !silent;
+    } else if (c == END) {
+        end();
     } else if (c == ESCAPE && is_terminal(focus)) {
         pass(&c, 1);
     } else if (is_monitor(c) && is_terminal(focus)) {
@@ -191,20 +229,37 @@ bool console_accepts(void)
     return room;
 }
 
+static void echo(const char *text, size_t length)
+{
+    if (!silent)
+        say(text, length);
+}
+
+/* A line that is too long goes on in pieces, so that nothing of it is lost. */
+static void add(char c)
+{
+    edited[edited_used++] = c;
+    if (edited_used == EDITED)
+        enter();
+}
+
 /* Lines are edited here. */
 static void edit(char c)
 {
     if (c == '\r' || c == '\n') {
-        say_text("\r\n");
-        edited[edited_used++] = '\n';
-        pass(edited, edited_used);
-        edited_used = 0;
+        echo("\r\n", 2);
+        add('\n');
+        enter();
+    } else if (c == END) {
+        if (!edited_used) /* else what is there goes out without the end of a line */
+            add(END);
+        enter();
     } else if ((c == 0x7f || c == '\b') && edited_used) {
         edited_used--;
-        say_text("\b \b");
-    } else if ((((unsigned char)c >= ' ' && c != 0x7f) || c == '\t') && edited_used < EDITED - 1) {
-        edited[edited_used++] = c;
-        say(&c, 1);
+        echo("\b \b", 3);
+    } else if (((unsigned char)c >= ' ' && c != 0x7f) || c == '\t') {
+        add(c);
+        echo(&c, 1);
     }
 }
 

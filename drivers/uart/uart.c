@@ -84,7 +84,7 @@ static unsigned serve(void *context, unsigned session, uint64_t *word, unsigned 
             result = NOVA_ERR_DENIED;
         } else if (op == NOVA_LOG_READ) {
             console_reads(session, state->generation, state->peer);
-            result = (long)console_read(session, (char *)(word + 2), size < WRITE_MAX ? size : WRITE_MAX);
+            result = console_read(session, (char *)(word + 2), size < WRITE_MAX ? size : WRITE_MAX);
         } else {
             result = op == NOVA_LOG_TERMINAL ? console_terminal(session, state->generation, state->peer)
                                              : console_command(session);

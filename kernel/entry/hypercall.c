@@ -165,10 +165,9 @@ static __attribute__((noinline)) unsigned ctrl_pd(struct ec *ec, uint64_t id, ui
     cap sc = lookup(ec, SELECTOR(id)), dc = lookup(ec, rsi);
     struct space *src = cap_object(sc), *dst = cap_object(dc);
     unsigned type = sc ? src->object.type : OBJECT_PD;
-    bool guest = dc && dst->object.type == OBJECT_GST && type == OBJECT_HST;
 
     if (type < OBJECT_OBJ || !cap_has(sc, (uint32_t)NOVA_SPC_TAKE << object_rights[type].shift) || !dc ||
-        (dst->object.type != type && !guest) ||
+        (UNLIKELY(dst->object.type != type) && !(type == OBJECT_HST && dst->object.type == OBJECT_GST)) ||
         !cap_has(dc, (uint32_t)NOVA_SPC_GRANT << object_rights[dst->object.type].shift))
         return NOVA_BAD_CAP;
     if ((ssb | dsb) & (size - 1) || ssb + size > src->selectors || dsb + size > dst->selectors)

@@ -2,12 +2,14 @@
  * nova-host: runs the image of a program as a Linux process, by standing in for the microhypervisor and for
  * root.
  *
- *   host.c     loads the image, builds what nova/start.h promises, catches hypercalls
+ *   host.c     loads the image, builds what nova/start.h promises
+ *   console.c  the service `log`
  *   kernel.c   the microhypervisor: semaphores, portals, capabilities, host space
  *   parent.c   root: threads, log, sessions
+ *   thread.c   threads, hypercalls, crashes
  *
- * The image runs unchanged, in this process. Its `syscall` instructions are caught by a seccomp filter that
- * looks at the instruction pointer only; SIGSYS then carries the registers. Objects are under one lock.
+ * The image runs unchanged, in this process. Its `syscall` instructions are caught by their address only; SIGSYS
+ * then carries the registers. Objects are under one lock.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -41,8 +43,8 @@ struct object {
     /* SM */
     uint64_t count;
     pthread_cond_t upped;
-    /* EC; SC refers to its EC, PT to its handler */
-    struct object *ec;
+    /* EC; SC refers to its EC, PT to its handler, or to none but a bell if it belongs to the console */
+    struct object *ec, *bell;
     uint64_t *utcb;
     unsigned cpu;
     bool local, fpu;
@@ -73,10 +75,12 @@ extern _Thread_local struct object *host_self;
 _Noreturn void host_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 uint64_t host_ticks(void);
 uint64_t host_tick_ns(uint64_t ticks);
-void host_thread(struct object *ec);
-/* Ends the calling thread, from within a hypercall. */
-_Noreturn void host_thread_end(void);
 void host_log(const char *text, size_t length);
+
+/* thread.c: a new thread; the first one; the end of the calling one, from within a hypercall. */
+void host_thread(struct object *ec);
+_Noreturn void host_enter(uint64_t ip, uint64_t sp);
+_Noreturn void host_thread_end(void);
 
 /* kernel.c: a hypercall; changes the registers. With the lock held. */
 void kernel_call(greg_t *registers);
@@ -89,6 +93,9 @@ void kernel_up(struct object *semaphore);
 int kernel_map(uint64_t from, uint64_t to, uint64_t pages, unsigned rights);
 /* Waits until a local EC is called; then continues there. */
 void kernel_wait_call(struct object *ec, greg_t *registers);
+
+/* console.c: a request of a client with this bell; gives the words of the reply. With the lock held. */
+unsigned console_request(uint64_t *word, unsigned words, struct object *bell);
 
 /* parent.c: a request; gives the words of the reply. With the lock held. */
 unsigned parent_request(uint64_t *word, unsigned words);

@@ -35,6 +35,7 @@ void kernel_put(struct object *o)
     if (!o || --o->references)
         return;
     kernel_put(o->ec);
+    kernel_put(o->bell);
     free(o);
 }
 
@@ -108,7 +109,7 @@ static unsigned control_semaphore(uint64_t selector, unsigned flags, uint64_t de
     return NOVA_SUCCESS;
 }
 
-/* A call. Requests to root are served here and now. */
+/* A call. Requests to root and to the console are served here and now. */
 static unsigned call(uint64_t selector, unsigned flags, uint64_t *mtd)
 {
     unsigned words = (unsigned)(*mtd % NOVA_UTCB_WORDS) + 1;
@@ -123,6 +124,10 @@ static unsigned call(uint64_t selector, unsigned flags, uint64_t *mtd)
     pt = kernel_get(selector, PT);
     if (!pt)
         return NOVA_BAD_CAP;
+    if (pt->bell) {
+        *mtd = NOVA_MTD_WORDS(console_request(host_self->utcb, words, pt->bell));
+        return NOVA_SUCCESS;
+    }
     ec = pt->ec;
     if (ec->cpu != host_self->cpu)
         return NOVA_BAD_CPU;

@@ -1,6 +1,7 @@
 /*
- * Root, for one domain: see nova/parent.h. Sessions lead back to the program itself, whatever name it asks
- * for: it is client and server, each side with its own view, so both can be tested in one process.
+ * Root, for one domain: see nova/parent.h. Sessions lead to the console, if it asks for `log`, or else back to
+ * the program itself, whatever the name: it is client and server, each side with its own view, so both can be
+ * tested in one process.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -106,12 +107,13 @@ static int serve(const uint64_t *word, unsigned words)
     return NOVA_OK;
 }
 
-static void show(struct nova_session_state *state, uint32_t phase, uint64_t buffer, uint64_t pages)
+static void show(struct nova_session_state *state, uint32_t phase, uint64_t buffer, uint64_t pages,
+                 uint64_t cpus)
 {
     strcpy(state->peer, host.info->name);
     state->buffer = pages ? buffer : 0;
     state->pages = (uint32_t)pages;
-    state->cpus = service.cpus;
+    state->cpus = cpus;
     if (phase == NOVA_SESSION_OPEN)
         state->generation++;
     __atomic_store_n(&state->phase, phase, __ATOMIC_RELEASE);
@@ -122,44 +124,60 @@ static uint64_t window_of(unsigned n)
     return service.window + n * service.pages * PAGE;
 }
 
+/* A portal of session n for each CPU in a set. */
+static void make_portals(unsigned n, uint64_t selector, uint64_t cpus, struct object *console_bell)
+{
+    for (unsigned cpu = 0; cpu < NOVA_CPUS_MAX; cpu++) {
+        struct object *portal;
+
+        if (!(cpus >> cpu & 1))
+            continue;
+        portal = kernel_object(PT);
+        if (console_bell) {
+            portal->bell = console_bell;
+            console_bell->references++;
+        } else {
+            portal->ec = service.handler[cpu];
+            portal->ec->references++;
+            portal->ip = service.entry;
+            portal->id = n | (uint64_t)host.server[n].generation << 8;
+        }
+        kernel_set(selector + cpu, portal);
+        kernel_put(portal);
+    }
+}
+
 static int open_session(uint64_t *word)
 {
+    bool console = !strncmp((const char *)(word + 1), "log", NOVA_NAME_MAX);
+    uint64_t cpus = console ? host.info->cpus : service.cpus;
     struct object *bell = kernel_get(word[6], SM);
     unsigned n = 0;
 
-    if (!service.offered)
+    if (!console && !service.offered)
         return NOVA_ERR_ABSENT;
     while (n < NOVA_SESSIONS_MAX &&
            (host.client[n].phase != NOVA_SESSION_FREE || host.server[n].phase != NOVA_SESSION_FREE))
         n++;
     if (n == NOVA_SESSIONS_MAX)
         return NOVA_ERR_LIMIT;
-    if (!bell || word[8] > service.pages || word[5] + NOVA_CPUS_MAX > SELECTORS || word[6] + 1 >= SELECTORS)
+    if (!bell || word[8] > (console ? 0 : service.pages) || word[5] + NOVA_CPUS_MAX > SELECTORS ||
+        word[6] + 1 >= SELECTORS)
         return NOVA_ERR_INVAL;
     if (word[8] && kernel_map(word[7] / PAGE, window_of(n) / PAGE, word[8], NOVA_MEM_R | NOVA_MEM_W))
         return NOVA_ERR_INVAL;
     bell->references++;
     sessions[n] = (struct session){true, word[5], word[7], word[8], bell};
-    kernel_set(NOVA_SEL_BELL + n, bell);
-    kernel_set(word[6] + 1, service.bell);
-    show(&host.client[n], NOVA_SESSION_OPEN, word[7], word[8]);
-    show(&host.server[n], NOVA_SESSION_OPEN, window_of(n), word[8]);
-    for (unsigned cpu = 0; cpu < NOVA_CPUS_MAX; cpu++) {
-        struct object *portal;
-
-        if (!(service.cpus >> cpu & 1))
-            continue;
-        portal = kernel_object(PT);
-        portal->ec = service.handler[cpu];
-        portal->ec->references++;
-        portal->ip = service.entry;
-        portal->id = n | (uint64_t)host.server[n].generation << 8;
-        kernel_set(word[5] + cpu, portal);
-        kernel_put(portal);
+    show(&host.client[n], NOVA_SESSION_OPEN, word[7], word[8], cpus);
+    if (!console) {
+        kernel_set(NOVA_SEL_BELL + n, bell);
+        kernel_set(word[6] + 1, service.bell);
+        show(&host.server[n], NOVA_SESSION_OPEN, window_of(n), word[8], cpus);
+        kernel_up(service.bell);
     }
-    kernel_up(service.bell);
+    make_portals(n, word[5], cpus, console ? bell : NULL);
     word[1] = n;
-    word[2] = service.cpus;
+    word[2] = cpus;
     return NOVA_OK;
 }
 
@@ -186,9 +204,9 @@ static int close_session(uint64_t n)
     disconnect((unsigned)n);
     kernel_put(sessions[n].bell);
     sessions[n].bell = NULL;
-    show(&host.client[n], NOVA_SESSION_FREE, 0, 0);
+    show(&host.client[n], NOVA_SESSION_FREE, 0, 0, 0);
     if (host.server[n].phase == NOVA_SESSION_OPEN) {
-        show(&host.server[n], NOVA_SESSION_GONE, window_of((unsigned)n), sessions[n].pages);
+        show(&host.server[n], NOVA_SESSION_GONE, window_of((unsigned)n), sessions[n].pages, service.cpus);
         kernel_up(service.bell);
     }
     return NOVA_OK;
@@ -199,9 +217,9 @@ static int release_session(uint64_t n)
     if (n >= NOVA_SESSIONS_MAX || host.server[n].phase == NOVA_SESSION_FREE)
         return NOVA_ERR_INVAL;
     disconnect((unsigned)n);
-    show(&host.server[n], NOVA_SESSION_FREE, 0, 0);
+    show(&host.server[n], NOVA_SESSION_FREE, 0, 0, 0);
     if (host.client[n].phase == NOVA_SESSION_OPEN) {
-        show(&host.client[n], NOVA_SESSION_GONE, sessions[n].buffer, sessions[n].pages);
+        show(&host.client[n], NOVA_SESSION_GONE, sessions[n].buffer, sessions[n].pages, service.cpus);
         kernel_up(sessions[n].bell);
     }
     return NOVA_OK;

@@ -1,6 +1,6 @@
 /*
- * Reading and writing: descriptors 0 to 2 are the console as long as part `files` does not say otherwise;
- * everything else belongs to that part.
+ * Writing: descriptors 0 to 2 are the console as long as part `files` does not say otherwise; everything else
+ * belongs to that part.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -10,35 +10,29 @@
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
-static long transfer(int fd, void *buffer, size_t size, int write)
+static long put(int fd, void *buffer, size_t size)
 {
-    long n;
-
     if (posix_file_io)
-        return posix_file_io(fd, buffer, size, write);
+        return posix_file_io(fd, buffer, size, 1);
     if (fd < 0 || fd > 2)
         return -EBADF;
-    if (write) {
-        nova_log_write(buffer, size);
-        return (long)size;
-    }
-    /* Without a console, or without permission, there is no input: end of file. */
-    n = nova_log_read(buffer, size, NOVA_NEVER);
-    return n == NOVA_ERR_ABSENT || n == NOVA_ERR_DENIED ? 0 : posix_error((int)n);
+    nova_log_write(buffer, size);
+    return (long)size;
 }
 
-static long vector(int fd, const struct iovec *iov, long count, int write)
+long posix_vector(long (*transfer)(int, void *, size_t), const long *a)
 {
+    const struct iovec *iov = (const struct iovec *)a[1];
     long done = 0;
 
-    if (count < 0 || count > 1024)
+    if (a[2] < 0 || a[2] > 1024)
         return -EINVAL;
-    for (long i = 0; i < count; i++) {
+    for (long i = 0; i < a[2]; i++) {
         long n;
 
         if (!iov[i].iov_len)
             continue;
-        n = transfer(fd, iov[i].iov_base, iov[i].iov_len, write);
+        n = transfer((int)a[0], iov[i].iov_base, iov[i].iov_len);
         if (n < 0)
             return done ? done : n;
         done += n;
@@ -48,24 +42,14 @@ static long vector(int fd, const struct iovec *iov, long count, int write)
     return done;
 }
 
-SYSCALL(read)
-{
-    return transfer((int)a[0], (void *)a[1], (size_t)a[2], 0);
-}
-
 SYSCALL(write)
 {
-    return transfer((int)a[0], (void *)a[1], (size_t)a[2], 1);
-}
-
-SYSCALL(readv)
-{
-    return vector((int)a[0], (const struct iovec *)a[1], a[2], 0);
+    return put((int)a[0], (void *)a[1], (size_t)a[2]);
 }
 
 SYSCALL(writev)
 {
-    return vector((int)a[0], (const struct iovec *)a[1], a[2], 1);
+    return posix_vector(put, a);
 }
 
 SYSCALL(close)

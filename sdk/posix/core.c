@@ -1,5 +1,5 @@
 /*
- * What every program with libc has: start-up, identity, the end, random numbers.
+ * What every program with libc has: start-up, identity, the end.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -7,11 +7,11 @@
 #include "posix.h"
 #include <nova/log.h>
 #include <string.h>
-#include <sys/utsname.h>
+#include <sys/mman.h>
 
 /* crt1.o asks for this name, and this file for the rest of the core. */
 const char nova_link_core __attribute__((used)) = 0;
-__asm__(".globl nova_sys_write\n.globl nova_sys_mmap\n.globl nova_sys_futex");
+__asm__(".globl nova_sys_write\n.globl nova_sys_futex");
 
 struct posix_thread *posix_threads;
 struct nova_mutex posix_thread_lock;
@@ -127,26 +127,6 @@ long __nova_set_tp(void *tls)
     return 0;
 }
 
-void posix_random(void *buffer, size_t size)
-{
-    unsigned char *to = buffer;
-
-    while (size) {
-        uint64_t value;
-        unsigned char ok = 0;
-        size_t n = size < sizeof(value) ? size : sizeof(value);
-
-        for (unsigned i = 0; i < 1000 && !ok; i++)
-            __asm__ volatile("rdrand %0; setc %1" : "=r"(value), "=qm"(ok) : : "cc");
-        /* Some CPUs' broken generators claim success with all ones. */
-        if (!ok || value == UINT64_MAX)
-            posix_crash("the CPU gives no random numbers");
-        memcpy(to, &value, n);
-        to += n;
-        size -= n;
-    }
-}
-
 long posix_error(int error)
 {
     static const signed char table[] = {
@@ -167,6 +147,22 @@ _Noreturn void posix_crash(const char *reason)
     nova_log_write("\n", 1);
     nova_log_flush();
     __builtin_trap();
+}
+
+/*
+ * Part `memory` has the real one. Without it only the thread-local storage of the first thread asks, if it is
+ * large: for pages that are never given back.
+ */
+WEAK SYSCALL(mmap)
+{
+    size_t size = ((size_t)a[1] + NOVA_PAGE - 1) & ~(NOVA_PAGE - 1);
+    void *address;
+    int error;
+
+    if (a[0] || a[3] != (MAP_ANONYMOUS | MAP_PRIVATE))
+        return -ENOSYS;
+    error = nova_mem_alloc(size, &address);
+    return error ? posix_error(error) : (long)address;
 }
 
 SYSCALL(set_tid_address)
@@ -192,10 +188,4 @@ SYSCALL(getpid)
 SYSCALL(exit_group)
 {
     nova_exit((int)(a[0] & 0xff));
-}
-
-SYSCALL(getrandom)
-{
-    posix_random((void *)a[0], (size_t)a[1]);
-    return a[1];
 }

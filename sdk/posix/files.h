@@ -110,8 +110,7 @@ static inline bool file_readable(const struct file *file)
     return (file->flags & O_ACCMODE) != O_WRONLY;
 }
 
-/* Reads what was typed; at least a byte unless the deadline passes. */
-long console_read(char *buffer, size_t size, uint64_t deadline);
+/* Whether reading from the console would not wait. */
 bool console_ready(void);
 
 #endif

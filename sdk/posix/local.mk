@@ -9,7 +9,10 @@ posix_core_sources = \
 	posix/dispatch.c \
 	posix/facts.c \
 	posix/futex.c \
+	posix/input.c \
 	posix/memory.c \
+	posix/owned.c \
+	posix/random.c \
 	posix/signals.c \
 	posix/threads.c
 posix_time_sources = \

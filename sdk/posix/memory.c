@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+const char nova_link_memory __attribute__((used)) = 0;
+
 /* Heap of the old kind: address space for all of the pool, filled from below. */
 static struct nova_mutex lock;
 static uintptr_t heap, heap_end, heap_limit;

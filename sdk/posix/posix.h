@@ -72,6 +72,9 @@ long posix_sleep(uint64_t deadline);
 /* Waits while *word is value; 0, -EAGAIN, -ETIMEDOUT, -EINTR. */
 long posix_wait(uint32_t *word, uint32_t value, uint64_t deadline);
 
+/* Futex operations on locks that know their owner; part `owned`. */
+long posix_lock_owned(uint32_t *word, long operation, const struct timespec *until) WEAK;
+
 /* Deadline of a relative time; NOVA_NEVER without one. */
 uint64_t posix_deadline(const struct timespec *relative);
 int posix_timespec_valid(const struct timespec *time);
@@ -84,6 +87,12 @@ _Noreturn void posix_crash(const char *reason);
 
 /* Random bytes from the CPU; a program that cannot have them ends. */
 void posix_random(void *buffer, size_t size);
+
+/* Reads from the console; part `input`. 0 at the end of input; without `wait` -EAGAIN if there is nothing. */
+long posix_console_read(void *buffer, size_t size, int wait);
+
+/* readv() and writev(), piece by piece. */
+long posix_vector(long (*transfer)(int, void *, size_t), const long *arguments);
 
 /* How far the heap of brk() may grow, in bytes. */
 extern uint64_t posix_data_limit;

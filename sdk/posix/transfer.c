@@ -14,6 +14,7 @@
 
 static char ahead[64]; /* typed, and not read yet */
 static size_t ahead_used;
+static bool ahead_end; /* the end of input was there, and nobody has read it */
 
 /* Moves what was typed ahead; with the lock. */
 static long take_ahead(char *buffer, size_t size)
@@ -26,28 +27,31 @@ static long take_ahead(char *buffer, size_t size)
     return (long)n;
 }
 
-long console_read(char *buffer, size_t size, uint64_t deadline)
+static long console_read(char *buffer, size_t size, bool wait)
 {
     long n = take_ahead(buffer, size);
 
-    if (n || !size)
+    if (n || !size || ahead_end) {
+        ahead_end &= n || !size;
         return n;
+    }
     nova_mutex_unlock(&files_lock);
-    n = nova_log_read(buffer, size, deadline);
+    n = posix_console_read(buffer, size, wait);
     nova_mutex_lock(&files_lock);
-    return n == NOVA_ERR_ABSENT || n == NOVA_ERR_DENIED ? 0 : posix_error((int)n);
+    return n;
 }
 
 bool console_ready(void)
 {
     bool typed = nova_info()->console && nova_info()->flags & NOVA_DOMAIN_CONSOLE;
 
-    if (!ahead_used && typed) {
+    if (!ahead_used && !ahead_end && typed) {
         long n = nova_log_read(ahead, sizeof(ahead), nova_now());
 
         ahead_used = n > 0 ? (size_t)n : 0;
+        ahead_end = n == NOVA_ERR_ABSENT;
     }
-    return ahead_used || !typed; /* the end of file is ready */
+    return ahead_used || ahead_end || !typed; /* the end of file is ready */
 }
 
 static long device_transfer(const struct file *file, char *buffer, size_t size, bool write)
@@ -55,7 +59,7 @@ static long device_transfer(const struct file *file, char *buffer, size_t size, 
     switch (file->node->device) {
     case DEVICE_CONSOLE:
         if (!write)
-            return console_read(buffer, size, file->flags & O_NONBLOCK ? nova_now() : NOVA_NEVER);
+            return console_read(buffer, size, !(file->flags & O_NONBLOCK));
         nova_log_write(buffer, size);
         return (long)size;
     case DEVICE_NULL:

@@ -6,6 +6,7 @@
 
 #include "files.h"
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LINKS_MAX 40
@@ -384,6 +385,18 @@ static void plant_device(const char *path, uint8_t device)
         node->device = device;
 }
 
+/* The system file is the shell of a program: its environment says where it begins. Nonsense does not count. */
+static struct node *first_directory(void)
+{
+    const char *path = getenv("PWD");
+    struct place place;
+
+    if (!path || *path != '/' || walk(files_root, path, true, &place, 0) || !place.node ||
+        !S_ISDIR(place.node->mode))
+        return files_root;
+    return place.node;
+}
+
 void files_start(void)
 {
     struct node *directory;
@@ -396,8 +409,6 @@ void files_start(void)
     files_root->parent = files_root;
     files_root->links = 1;
     files_root->readonly = 1;
-    files_working = files_root;
-    files_root->uses = 1;
     if (nova_info()->archive_start)
         plant_archive((const char *)nova_info()->archive_start, nova_info()->archive_size);
     plant("/dev", S_IFDIR | 0755, true);
@@ -413,4 +424,6 @@ void files_start(void)
     if (!directory)
         posix_crash("no memory for files, or /tmp is a file in the archive");
     directory->readonly = 0;
+    files_working = first_directory();
+    files_working->uses++;
 }

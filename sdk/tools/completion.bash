@@ -13,19 +13,19 @@ _nova_tools()
     --report) mapfile -t COMPREPLY < <(compgen -W 'text dot json table' -- "$current"); return ;;
     --lib) mapfile -t COMPREPLY < <(compgen -W 'none libc' -- "$current"); return ;;
     --search | --dir) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
-    --output | -o | --manifest | --kernel | --root | --elf | --table)
+    --output | -o | --manifest | --kernel | --root | --elf | --table | --files)
         mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-    --cpus | --memory | --timeout | --machine-cpus | --machine-memory | --qemu-arg) return ;;
+    --cpus | --memory | --timeout | --machine-cpus | --machine-memory | --qemu-arg | --env) return ;;
     esac
     case ${COMP_WORDS[0]##*/} in
     nova-image) options='-o --output --check --report --manifest --kernel --root --search --machine-memory
         --machine-cpus --help --version'; files=nova ;;
-    nova-run) options='--bochs --uefi --cpus --memory --timeout --tap --raw --no-console --gdb --icount
-        --kernel --root --search --qemu-arg --keep --help --version'; files='nova elf' ;;
+    nova-run) options='--bochs --uefi --cpus --memory --timeout --tap --raw --no-console --env --files
+        --gdb --icount --kernel --root --search --qemu-arg --keep --help --version'; files='nova elf' ;;
     nova-gdb) options='--cpus --memory --kernel --root --search --help --version'; files='nova elf' ;;
     nova-symbolize) options='--elf --dir --table --help --version' ;;
     nova-new) options='--lib --service --help --version' ;;
-    nova-config) options='--prefix --sysroot --cflags --libs --libdir --kernel --root --templates --version
+    nova-config) options='--nolibc --prefix --sysroot --cflags --libs --libdir --kernel --root --templates --version
         --help' ;;
     esac
     if [[ $current == -* ]]; then

@@ -10,7 +10,7 @@
 #include <time.h>
 
 static _Thread_local int local = 5;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER, inheriting, *counted = &lock;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static pthread_key_t key;
 static int counter, stage, destroyed;
@@ -20,9 +20,9 @@ static void *count(void *argument)
 {
     local += (int)(long)argument;
     for (int i = 0; i < 1000; i++) {
-        pthread_mutex_lock(&lock);
+        pthread_mutex_lock(counted);
         counter++;
-        pthread_mutex_unlock(&lock);
+        pthread_mutex_unlock(counted);
     }
     return (void *)(long)local;
 }
@@ -63,20 +63,45 @@ static int c11(void *argument)
     return *(int *)argument + 1;
 }
 
-int main(void)
+static void count_in_threads(void)
 {
     pthread_t thread[6];
-    pthread_attr_t attributes;
-    struct timespec soon;
     void *result;
-    thrd_t other;
-    int one = 1;
 
+    counter = 0;
     for (long i = 0; i < 6; i++)
         CHECK(!pthread_create(&thread[i], NULL, count, (void *)i));
     for (long i = 0; i < 6; i++)
         CHECK(!pthread_join(thread[i], &result) && (long)result == 5 + i);
     CHECK(counter == 6000 && local == 5);
+}
+
+/* Priority inheritance: a lock that knows its owner. */
+static void count_with_owner(void)
+{
+    pthread_mutexattr_t attributes;
+
+    CHECK(!pthread_mutexattr_init(&attributes));
+    CHECK(!pthread_mutexattr_setprotocol(&attributes, PTHREAD_PRIO_INHERIT));
+    CHECK(!pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK));
+    CHECK(!pthread_mutex_init(&inheriting, &attributes));
+    CHECK(pthread_mutex_unlock(&inheriting) == EPERM);
+    CHECK(!pthread_mutex_lock(&inheriting) && pthread_mutex_lock(&inheriting) == EDEADLK);
+    CHECK(!pthread_mutex_unlock(&inheriting));
+    counted = &inheriting;
+    count_in_threads();
+}
+
+int main(void)
+{
+    pthread_t thread[6];
+    pthread_attr_t attributes;
+    struct timespec soon;
+    thrd_t other;
+    int one = 1;
+
+    count_in_threads();
+    count_with_owner();
 
     for (long i = 0; i < 6; i++)
         CHECK(!pthread_create(&thread[i], NULL, follow, (void *)(5 - i)));

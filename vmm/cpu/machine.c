@@ -27,6 +27,7 @@
 #include <nova/sync.h>
 
 #define RESET_VECTOR 0xffff0UL
+#define REPORTS 3U /* of registers, for triple faults */
 
 enum {
     POST_OFF = 1 << 0,
@@ -216,13 +217,16 @@ static void report_broken(void)
     end(1);
 }
 
+/* A guest may do nothing but fall: after some times it gets one line only. */
 static void report_triple_fault(void)
 {
     unsigned vcpu = __atomic_load_n(&fallen_vcpu, __ATOMIC_RELAXED);
+    static unsigned reports;
 
     console_flush();
     nova_print("vCPU %u: triple fault\n", vcpu);
-    machine_print_registers(vcpu);
+    if (reports++ < REPORTS || config->stop_on_triple_fault)
+        machine_print_registers(vcpu);
     if (config->stop_on_triple_fault)
         end(1);
 }

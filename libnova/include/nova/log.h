@@ -36,7 +36,9 @@ void nova_log_flush(void);
 
 /**
  * Reads what was typed at the console: up to `size` bytes, at least 1 unless the deadline has passed. Returns
- * how many; #NOVA_ERR_TIMEOUT; #NOVA_ERR_ABSENT without a console server; #NOVA_ERR_DENIED without `console = yes`. One thread at a time.
+ * how many; #NOVA_ERR_TIMEOUT; #NOVA_ERR_ABSENT at the end of input and without a console server;
+ * #NOVA_ERR_DENIED without `keyboard = yes`; #NOVA_ERR_PEER if the console server goes while the caller waits: the next
+ * call waits for its successor. One thread at a time.
  *
  * Example: `long n = nova_log_read(text, sizeof(text), NOVA_NEVER);`
  */
@@ -60,7 +62,7 @@ enum nova_log_op {
     NOVA_LOG_WRITE = 1, /**< Word 1: bytes, up to 4000; then the text. Answer: error; bytes taken. Not all:
                              wait for the bell, go on. */
     NOVA_LOG_READ = 2,  /**< Word 1: largest number of bytes. Answer: error; bytes; text. 0 bytes: wait for
-                             the bell. */
+                             the bell. #NOVA_ERR_ABSENT: input is at its end; never for a terminal. */
     NOVA_LOG_TERMINAL = 3, /**< The session is a terminal from now on. No arguments. Answer: error; 0. */
     NOVA_LOG_COMMAND = 4   /**< Of a terminal. No arguments. Answer: error; the command that was given last, 0: none.
                                 Each is told once. */

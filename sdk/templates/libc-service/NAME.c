@@ -6,6 +6,7 @@
 
 #include "NAME.h"
 
+#include <nova/error.h>
 #include <nova/session.h>
 #include <stdio.h>
 
@@ -23,8 +24,10 @@ int main(void)
 {
     static struct nova_server server;
     unsigned session;
+    int error = nova_server_start(&server, add, NULL, NULL);
 
-    if (nova_server_start(&server, add, NULL, NULL) != 0) {
+    if (error != NOVA_OK) {
+        printf("cannot offer %s: %s\n", SERVICE, nova_error_text(error));
         return 1;
     }
     for (;;) {

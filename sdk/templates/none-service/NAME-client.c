@@ -2,6 +2,7 @@
 
 #include "NAME.h"
 
+#include <nova/error.h>
 #include <nova/log.h>
 #include <nova/program.h>
 #include <nova/session.h>
@@ -10,17 +11,21 @@
 int nova_main(int argc, char **argv)
 {
     struct nova_session session;
-    int error = nova_session_open(&session, SERVICE, BUFFER_SIZE, nova_now() + 5 * NOVA_S);
+    int result = nova_session_open(&session, SERVICE, BUFFER_SIZE, nova_now() + 5 * NOVA_S);
 
     (void)argc, (void)argv;
-    for (uint64_t i = 1; !error && i <= 5; i++) {
-        nova_message()[0] = i;
-        error = nova_session_call(&session, 1) == 1 ? 0 : 1;
-        nova_print("sum: %lu\n", nova_message()[0]);
-    }
-    if (error) {
-        nova_print("error %d\n", error);
+    if (result != NOVA_OK) {
+        nova_print("no session with %s: %s\n", SERVICE, nova_error_text(result));
         return 1;
+    }
+    for (uint64_t i = 1; i <= 5; i++) {
+        nova_message()[0] = i;
+        result = nova_session_call(&session, 1);
+        if (result != 1) { /* words of the answer, or an error */
+            nova_print("call of %s: %s\n", SERVICE, result < 0 ? nova_error_text(result) : "a strange answer");
+            return 1;
+        }
+        nova_print("sum: %lu\n", nova_message()[0]);
     }
     nova_session_close(&session);
     return 0;

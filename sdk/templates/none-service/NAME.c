@@ -6,6 +6,7 @@
 
 #include "NAME.h"
 
+#include <nova/error.h>
 #include <nova/log.h>
 #include <nova/program.h>
 #include <nova/session.h>
@@ -24,9 +25,11 @@ int nova_main(int argc, char **argv)
 {
     static struct nova_server server;
     unsigned session;
+    int error = nova_server_start(&server, add, NULL, NULL);
 
     (void)argc, (void)argv;
-    if (nova_server_start(&server, add, NULL, NULL) != 0) {
+    if (error != NOVA_OK) {
+        nova_print("cannot offer %s: %s\n", SERVICE, nova_error_text(error));
         return 1;
     }
     for (;;) {

@@ -28,6 +28,9 @@
 #define CONSOLE_MS 1000 /* after this time a console that says nothing is there all the same */
 #define LINE_MAX_BYTES (1U << 20)
 
+/* Commands of the console, see drivers/uart: input is at its end; it is not to be shown. */
+static const char no_more[] = "\035\004", no_echo[] = "\035e";
+
 enum mode { LINES, TAP, RAW };
 
 struct text {
@@ -45,13 +48,15 @@ static struct {
     bool started;          /* the boot loader is done */
     bool talking;          /* root is there */
     bool starting, typing; /* the console: has been started; takes input */
+    int console_ms;        /* since the console has been started, while nothing comes */
     bool ended;            /* nothing more matters */
     struct text line;      /* so far */
     size_t shown;          /* of the line */
     struct text record;    /* crash record */
     char typed[512];
     size_t typed_size;
-    int escape; /* position in an escape sequence */
+    bool at_end; /* of what is typed */
+    int escape;  /* position in an escape sequence */
 } t;
 
 static _Noreturn void die(const char *what)
@@ -70,6 +75,13 @@ static void append(struct text *text, const char *data, size_t size)
     }
     memcpy(text->data + text->size, data, size);
     text->size += size;
+}
+
+/* For the console; there is room. */
+static void type(const char *text)
+{
+    memcpy(t.typed + t.typed_size, text, strlen(text));
+    t.typed_size += strlen(text);
 }
 
 static bool begins(const char *line, const char *with)
@@ -147,6 +159,18 @@ static void show_record(void)
     t.record.size = 0;
 }
 
+/* What a new console must know. */
+static void greet(void)
+{
+    t.typing = false;
+    t.console_ms = 0;
+    t.typed_size = 0;
+    if (!isatty(0))
+        type(no_echo);
+    if (t.at_end)
+        type(no_more);
+}
+
 /* A line of a machine that is up. */
 static void take_line(char *line)
 {
@@ -155,8 +179,11 @@ static void take_line(char *line)
     if (t.starting || !*t.console)
         t.typing = true;
     if (begins(line, start) && begins(line + strlen(start), t.console) &&
-        line[strlen(start) + strlen(t.console)] == ' ')
+        line[strlen(start) + strlen(t.console)] == ' ') {
+        if (t.starting)
+            greet(); /* once more */
         t.starting = true;
+    }
     if (begins(line, "[root] crash ") && t.mode != RAW && t.record.size < 32768 && strlen(line) < 4096) {
         append(&t.record, line, strlen(line));
         append(&t.record, "\n", 1);
@@ -238,9 +265,8 @@ static void show_prompt(void)
 static bool serve(void)
 {
     struct pollfd p[3] = {{t.serial, POLLIN, 0},
-                          {t.typing && t.port >= 0 && !t.typed_size ? 0 : -1, POLLIN, 0},
-                          {t.typed_size ? t.port : -1, POLLOUT, 0}};
-    static int console_ms;
+                          {t.typing && t.port >= 0 && !t.typed_size && !t.at_end ? 0 : -1, POLLIN, 0},
+                          {t.typing && t.typed_size ? t.port : -1, POLLOUT, 0}};
     char buffer[65536];
     ssize_t bytes;
     int ready = poll(p, 3, t.starting && !t.typing ? PROMPT_MS : t.line.size > t.shown ? PROMPT_MS : -1);
@@ -249,8 +275,8 @@ static bool serve(void)
         return errno == EINTR;
     if (!ready) {
         show_prompt();
-        console_ms += PROMPT_MS;
-        t.typing |= t.starting && console_ms >= CONSOLE_MS;
+        t.console_ms += PROMPT_MS;
+        t.typing |= t.starting && t.console_ms >= CONSOLE_MS;
     }
     if (p[0].revents) {
         bytes = read(t.serial, buffer, sizeof(buffer));
@@ -261,8 +287,11 @@ static bool serve(void)
     if (p[1].revents) {
         bytes = read(0, t.typed, sizeof(t.typed));
         t.typed_size = bytes > 0 ? (size_t)bytes : 0;
-        if (bytes <= 0)
-            t.port = -1;
+        if (!bytes || (bytes < 0 && errno != EINTR)) {
+            t.typed_size = 0;
+            type(no_more);
+            t.at_end = true;
+        }
     }
     if (p[2].revents) {
         bytes = write(t.port, t.typed, t.typed_size);
@@ -327,6 +356,7 @@ static void read_options(int argc, char **argv)
     t.port = port ? open(port, O_WRONLY | O_NONBLOCK) : -1;
     if (port && t.port < 0)
         die(port);
+    greet();
 }
 
 int main(int argc, char **argv)

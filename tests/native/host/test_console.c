@@ -143,8 +143,8 @@ static void terminals(void)
     ok(sent("ial\r\n/ # "), "without waiting for the end of a line");
     write_text(11, "app", "one\ntwo\nrest");
     ok(sent("\r\n[app] one\r\n[app] two\r\n/ # "), "lines of others come in between; its own is repeated");
-    type("ls\x7f\r\t\x03");
-    ok(sent("") && console_read(10, text, sizeof(text)) == 6 && !memcmp(text, "ls\x7f\r\t\x03", 6),
+    type("ls\x7f\r\4\t\x03");
+    ok(sent("") && console_read(10, text, sizeof(text)) == 7 && !memcmp(text, "ls\x7f\r\4\t\x03", 7),
        "what is typed comes as it is, without echo");
     write_text(10, "vm", "ls\b \b");
     write_text(11, "app", "\n");
@@ -181,11 +181,57 @@ static void terminals(void)
     length = 0;
     console_closed(10);
     type("\035s");
-    ok(sent("\r\n[console] Ctrl-] then n: next, p: previous, digit: that one, ?: list\r\n") &&
+    ok(sent(
+           "\r\n[console] Ctrl-] then n: next, p: previous, digit: that one, ?: list, e: echo, Ctrl-D: end\r\n") &&
            !console_command(10),
        "without terminals there are no commands to monitors");
     console_reads(11, 1, app);
     console_closed(11);
+}
+
+/* The end of input: once, as typed, and for good. */
+static void ends(void)
+{
+    char text[600];
+    bool same = true;
+
+    ok(read_text(1, "in", text, sizeof(text)) == 0 && read_text(2, "other", text, sizeof(text)) == 0,
+       "nothing typed, nothing read");
+    rings[1] = rings[2] = 0;
+    type("ab\4");
+    ok(rings[1] == 1 && read_text(1, "in", text, sizeof(text)) == 2 && !memcmp(text, "ab", 2),
+       "Ctrl-D sends a line that is not complete");
+    type("c\r\4");
+    ok(read_text(1, "in", text, sizeof(text)) == 2 &&
+           read_text(1, "in", text, sizeof(text)) == NOVA_ERR_ABSENT &&
+           read_text(1, "in", text, sizeof(text)) == 0,
+       "at the beginning of a line it is the end of input, once");
+    for (unsigned i = 0; i < 500; i++)
+        console_typed((char)('a' + i % 26));
+    type("\r");
+    ok(read_text(1, "in", text, sizeof(text)) == 501 && text[500] == '\n', "a long line is whole");
+    for (unsigned i = 0; i < 500; i++)
+        same &= text[i] == (char)('a' + i % 26);
+    ok(same, "and as it was typed");
+    drain(1000);
+    length = 0;
+    type("\035e12\b\r\035e3\r");
+    ok(sent("3\r\n"), "without echo nothing is shown");
+    ok(read_text(1, "in", text, sizeof(text)) == 4 && !memcmp(text, "1\n3\n", 4), "but read");
+    rings[1] = rings[2] = 0;
+    type("\035ex\035\4");
+    ok(rings[1] >= 1 && rings[2] == 1, "the end for good rings all bells");
+    ok(read_text(2, "other", text, sizeof(text)) == NOVA_ERR_ABSENT &&
+           read_text(1, "in", text, sizeof(text)) == 1 && text[0] == 'x' &&
+           read_text(1, "in", text, sizeof(text)) == NOVA_ERR_ABSENT &&
+           read_text(1, "in", text, sizeof(text)) == NOVA_ERR_ABSENT,
+       "and comes behind all that was typed");
+    console_closed(1);
+    console_closed(2);
+    type("early\r");
+    ok(read_text(3, "late", text, sizeof(text)) == 6, "what was typed for nobody is for the first who reads");
+    type("\035e");
+    console_closed(3);
 }
 
 static void long_line(void)
@@ -332,6 +378,7 @@ int main(void)
 {
     simple();
     terminals();
+    ends();
     long_line();
     load();
     garbage();

@@ -1,0 +1,46 @@
+/*
+ * Reading: from the console, as long as part `files` does not say otherwise.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+
+#include "posix.h"
+#include <nova/log.h>
+
+const char nova_link_input __attribute__((used)) = 0;
+
+#define PATIENCE (5 * NOVA_S) /* for a console that has crashed */
+
+long posix_console_read(void *buffer, size_t size, int wait)
+{
+    uint64_t deadline = wait ? NOVA_NEVER : nova_now();
+    long n;
+
+    do {
+        n = nova_log_read(buffer, size, deadline);
+        deadline = n == NOVA_ERR_PEER ? nova_now() + PATIENCE : NOVA_NEVER;
+    } while (wait && (n == NOVA_ERR_PEER || n == NOVA_ERR_TIMEOUT));
+    if (n == NOVA_ERR_PEER || n == NOVA_ERR_TIMEOUT)
+        return -EAGAIN;
+    /* Without a console, or without permission, there is no input: end of file. */
+    return n == NOVA_ERR_ABSENT || n == NOVA_ERR_DENIED ? 0 : posix_error((int)n);
+}
+
+static long get(int fd, void *buffer, size_t size)
+{
+    if (posix_file_io)
+        return posix_file_io(fd, buffer, size, 0);
+    if (fd < 0 || fd > 2)
+        return -EBADF;
+    return posix_console_read(buffer, size, 1);
+}
+
+SYSCALL(read)
+{
+    return get((int)a[0], (void *)a[1], (size_t)a[2]);
+}
+
+SYSCALL(readv)
+{
+    return posix_vector(get, a);
+}
