@@ -75,16 +75,17 @@ static bool peek(const struct domain *d, uint64_t address, uint64_t *word)
 /* Does a call stand in front of this address, of a function that RIP can be in? */
 static bool is_caller(const struct domain *d, uint64_t address, uint64_t rip)
 {
-    const uint8_t *file = physical(module[d->config->image].start), *call;
+    const uint8_t *call;
     int32_t displacement;
 
-    for (unsigned i = 0; i < d->config->segments; i++) {
-        const struct nova_manifest_segment *s = &manifest.segment[d->config->segment + i];
-        uint64_t first = s->address + CALL_SIZE;
+    for (unsigned i = 0; i < manifest.head->mappings; i++) {
+        const struct nova_manifest_mapping *m = &manifest.mapping[i];
+        uint64_t first = m->address + CALL_SIZE;
 
-        if (!(s->perm & NOVA_MEM_XU) || address < first || address - s->address > s->size)
+        if (m->domain != d->index || !(m->perm & NOVA_MEM_XU) || address < first ||
+            address - m->address > m->pages * PAGE_SIZE)
             continue;
-        call = file + s->offset + (address - first);
+        call = (const uint8_t *)physical(module[m->source].start) + m->from + (address - first);
         memcpy(&displacement, call + 1, sizeof(displacement));
         return *call == CALL && rip - (address + (uint64_t)(int64_t)displacement) < LEAF_MAX;
     }
@@ -109,7 +110,7 @@ static void report_trace(const struct domain *d, unsigned exception, const struc
         n += nova_format(text + n, sizeof(text) - n, " %#lx", address);
         frame = above > frame ? above : 0;
     }
-    log_root("crash %s trace%s", d->config->name, text);
+    log_root("crash %s trace%s", d->plan->name, text);
 }
 
 /*
@@ -118,8 +119,8 @@ static void report_trace(const struct domain *d, unsigned exception, const struc
  */
 static void report_stack(const struct domain *d, uint64_t sp)
 {
-    uint64_t size = d->config->stack_pages * PAGE_SIZE, unused = 0;
-    uint64_t start = d->pool + d->data;
+    uint64_t size = d->info->stack_end - d->info->stack_start, unused = 0;
+    uint64_t start = d->pool + d->info->pool_used - size;
     const uint64_t *stack;
 
     if (sp < d->info->stack_start - PAGE_SIZE || sp > d->info->stack_end)
@@ -128,12 +129,12 @@ static void report_stack(const struct domain *d, uint64_t sp)
     while (unused < size && !stack[unused / 8])
         unused += 8;
     map_physical(start, size, 0);
-    log_root("crash %s stack used=%lu size=%lu", d->config->name, size - unused, size);
+    log_root("crash %s stack used=%lu size=%lu", d->plan->name, size - unused, size);
 }
 
 void crash_report(const struct domain *d, unsigned cpu, unsigned exception, const struct nova_arch_state *s)
 {
-    const char *name = d->config->name;
+    const char *name = d->plan->name;
     const uint64_t *r = s->gpr;
     char cause[80];
 

@@ -31,16 +31,24 @@ void domains_init(void)
     for (unsigned i = 0; i < count; i++) {
         struct domain *d = &domains[i];
 
-        *d = (struct domain){.config = &manifest.domain[i], .index = i, .state = DOMAIN_WAITING};
+        *d = (struct domain){.config = &manifest.domain[i],
+                             .plan = &manifest.domain[i].info,
+                             .index = i,
+                             .state = DOMAIN_WAITING};
         d->info = root_alloc((INFO_PAGES + 1) * PAGE_SIZE);
         d->pages = (uint64_t)d->info - PHYSICAL_BASE;
         d->client_table = (void *)((char *)d->info + PAGE_SIZE);
         d->server_table = (void *)((char *)d->info + 2 * PAGE_SIZE);
     }
-    for (unsigned i = 0; i < count; i++) {
-        domains[i].pool = pages_alloc(manifest.domain[i].pages);
-        if (manifest.domain[i].guest_pages)
-            domains[i].guest = pages_alloc(manifest.domain[i].guest_pages);
+    for (struct domain *d = domains; d < domains + count; d++) {
+        d->pool = pages_alloc(d->plan->pool_size / PAGE_SIZE);
+        if (d->plan->guest_size)
+            d->guest = pages_alloc(d->plan->guest_size / PAGE_SIZE);
+    }
+    for (unsigned i = 0; i < manifest.head->services; i++) {
+        struct domain *d = &domains[manifest.service[i].domain];
+
+        d->service = d->services++ ? d->service : i;
     }
 }
 
@@ -56,105 +64,40 @@ bool domain_selectors(const struct domain *d, uint64_t first, uint64_t count)
     return first >= d->info->sel_free && first <= d->info->sel_end && count <= d->info->sel_end - first;
 }
 
-/* Physical address of pages in a piece of memory at `start`; 0 if they are not all there. */
-static uint64_t find(uint64_t address, uint64_t pages, uint64_t start, uint64_t size, uint64_t at)
+/* The memory that a mapping shows. */
+static uint64_t source_of(const struct domain *d, const struct nova_manifest_mapping *m)
 {
-    uint64_t offset = address - start;
-
-    return offset < size && pages <= (size - offset) / PAGE_SIZE ? at + offset : 0;
+    return m->from + (m->source == NOVA_SOURCE_POOL    ? d->pool
+                      : m->source == NOVA_SOURCE_GUEST ? d->guest
+                                                       : module[m->source].start);
 }
 
 uint64_t domain_memory(const struct domain *d, uint64_t address, uint64_t pages)
 {
-    const struct nova_info *i = d->info;
-    uint64_t result = find(address, pages, i->pool_start, i->pool_size, d->pool), at = d->pool;
+    for (unsigned i = 0; i < manifest.head->mappings; i++) {
+        const struct nova_manifest_mapping *m = &manifest.mapping[i];
+        uint64_t offset = address - m->address, size = m->pages * PAGE_SIZE;
 
-    for (unsigned n = 0; n < d->config->segments; n++) {
-        const struct nova_manifest_segment *s = &manifest.segment[d->config->segment + n];
-        uint64_t size = s->perm & NOVA_MEM_W ? s->pages * PAGE_SIZE : 0;
-
-        result = result ? result : find(address, pages, s->address, size, at);
-        at += size;
+        if (m->domain == d->index && m->perm & NOVA_MEM_W && offset < size &&
+            pages <= (size - offset) / PAGE_SIZE)
+            return address % PAGE_SIZE ? 0 : source_of(d, m) + offset;
     }
-    result = result ? result : find(address, pages, i->guest_start, i->guest_size, d->guest);
-    return address % PAGE_SIZE ? 0 : result;
+    return 0;
 }
 
 /* -- Contents of its memory -- */
 
-static uint64_t round_up(uint64_t value, uint64_t unit)
+static void fill_info(struct domain *d)
 {
-    return (value + unit - 1) & ~(unit - 1);
-}
-
-/* First address from `at` on that can be mapped with pages as large as possible. */
-static uint64_t place(uint64_t at, uint64_t physical, uint64_t bytes)
-{
-    uint64_t unit = bytes < LARGE_PAGE ? PAGE_SIZE : bytes < HUGE_PAGE ? LARGE_PAGE : HUGE_PAGE;
-
-    return round_up(at - physical % unit, unit) + physical % unit;
-}
-
-/* The same for a module, if there is one; an unmapped page follows. */
-static void place_module(uint16_t number, uint64_t *at, uint64_t *start, uint64_t *size)
-{
-    if (number == NOVA_MANIFEST_NONE)
-        return;
-    *size = module[number].end - module[number].start;
-    *start = place(*at, module[number].start, *size);
-    *at = round_up(*start + *size, PAGE_SIZE) + PAGE_SIZE;
-}
-
-/* Where everything is. False if it does not fit in front of the window. */
-static bool fill_info(struct domain *d)
-{
-    const struct nova_manifest_domain *c = d->config;
-    const struct nova_manifest_segment *s = &manifest.segment[c->segment], *end = s + c->segments - 1;
     struct nova_info *i = d->info;
-    uint64_t at, device_pages = 0;
 
     memset(i, 0, INFO_PAGES * PAGE_SIZE);
-    i->magic = NOVA_INFO_MAGIC;
-    i->version = NOVA_INFO_VERSION;
-    memcpy(i->name, c->name, sizeof(i->name));
+    *i = *d->plan;
     i->tsc_frequency = hip->stc_frequency;
     i->wall_offset = wall_clock;
-    i->image_start = s->address;
-    i->image_end = end->address + end->pages * PAGE_SIZE;
-    for (d->data = 0; s <= end; s++)
-        d->data += s->perm & NOVA_MEM_W ? s->pages * PAGE_SIZE : 0;
-    i->stack_start = i->image_end + PAGE_SIZE;
-    i->stack_end = i->stack_start + c->stack_pages * PAGE_SIZE;
-    i->pool_size = c->pages * PAGE_SIZE;
-    i->pool_start = place(i->stack_end + PAGE_SIZE, d->pool, i->pool_size);
-    i->pool_used = d->data + c->stack_pages * PAGE_SIZE;
-    at = i->pool_start + i->pool_size + PAGE_SIZE;
-    place_module(c->archive, &at, &i->archive_start, &i->archive_size);
-    place_module(c->kernel, &at, &i->kernel_start, &i->kernel_size);
-    place_module(c->initrd, &at, &i->initrd_start, &i->initrd_size);
-    i->guest_size = c->guest_pages * PAGE_SIZE;
-    i->guest_start = i->guest_size ? place(at, d->guest, i->guest_size) : 0;
-    at = i->guest_size ? i->guest_start + i->guest_size + PAGE_SIZE : at;
-    i->vcpus = c->vcpus;
+    i->sel_free = NOVA_SEL_EVENTS + 64UL * count_bits(i->cpus);
     i->sel_end = hip->sel_num;
-    i->cpus = c->cpus;
-    i->sel_free = NOVA_SEL_EVENTS + 64UL * count_bits(c->cpus);
-    i->cpu = (uint32_t)__builtin_ctzl(c->cpus);
-    i->threads = c->threads;
-    i->priority = c->priority;
-    i->flags = c->flags;
     i->restarts = d->restarts;
-    for (unsigned n = 0; n < c->resources; n++) {
-        const struct nova_manifest_resource *r = &manifest.resource[c->resource + n];
-
-        i->interrupts += r->kind == NOVA_RESOURCE_INTERRUPT;
-        device_pages += r->kind == NOVA_RESOURCE_MEMORY ? r->count : 0;
-    }
-    i->device_start = device_pages ? at : 0;
-    memcpy(i->build_id, c->build_id, sizeof(i->build_id));
-    i->build_id_size = c->build_id_size;
-    i->console = manifest.head->console != NOVA_MANIFEST_NONE;
-    return at + device_pages * PAGE_SIZE <= NOVA_WINDOW_ADDR;
 }
 
 /* 16 bytes, if the CPU has some to give. */
@@ -180,13 +123,11 @@ static void fill_pool(const struct domain *d)
     const uint8_t *file = physical(module[c->image].start);
     uint8_t *pool = physical(d->pool), *stack = pool + d->info->pool_used - c->stack_size;
 
-    for (unsigned i = 0; i < c->segments; i++) {
-        const struct nova_manifest_segment *s = &manifest.segment[c->segment + i];
+    for (unsigned i = 0; i < manifest.head->mappings; i++) {
+        const struct nova_manifest_mapping *m = &manifest.mapping[i];
 
-        if (s->perm & NOVA_MEM_W) {
-            memcpy(pool, file + s->offset, s->size);
-            pool += s->pages * PAGE_SIZE;
-        }
+        if (m->domain == d->index)
+            memcpy(pool + m->from, file + m->contents, m->size);
     }
     memcpy(stack, manifest.stacks + c->stack, c->stack_size);
     if (!random_bytes((uint64_t *)(void *)(stack + c->stack_size) - 2))
@@ -202,35 +143,17 @@ static bool map(struct domain *d, uint64_t address, uint64_t from, uint64_t byte
                     (bytes + PAGE_SIZE - 1) / PAGE_SIZE, 31, perm, mad) != NOVA_SUCCESS;
 }
 
-static bool map_module(struct domain *d, uint16_t number, uint64_t start, uint64_t size)
-{
-    return size && map(d, start, module[number].start, size, NOVA_MEM_R, NOVA_MAD_WB);
-}
-
 static bool map_memory(struct domain *d)
 {
-    const struct nova_manifest_domain *c = d->config;
-    const struct nova_info *i = d->info;
-    uint64_t at = d->pool;
-    const unsigned rw = NOVA_MEM_R | NOVA_MEM_W;
-    bool failed = false;
+    bool failed = map(d, NOVA_INFO_ADDR, d->pages, INFO_PAGES * PAGE_SIZE, NOVA_MEM_R, NOVA_MAD_WB);
 
-    for (unsigned n = 0; n < c->segments; n++) {
-        const struct nova_manifest_segment *s = &manifest.segment[c->segment + n];
-        uint64_t bytes = s->pages * PAGE_SIZE;
-        bool write = s->perm & NOVA_MEM_W;
+    for (unsigned i = 0; i < manifest.head->mappings; i++) {
+        const struct nova_manifest_mapping *m = &manifest.mapping[i];
 
-        failed |=
-            map(d, s->address, write ? at : module[c->image].start + s->offset, bytes, s->perm, NOVA_MAD_WB);
-        at += write ? bytes : 0;
+        if (m->domain == d->index)
+            failed |= map(d, m->address, source_of(d, m), m->pages * PAGE_SIZE, m->perm, NOVA_MAD_WB);
     }
-    return failed || map(d, NOVA_INFO_ADDR, d->pages, INFO_PAGES * PAGE_SIZE, NOVA_MEM_R, NOVA_MAD_WB) ||
-           map(d, i->stack_start, at, i->stack_end - i->stack_start, rw, NOVA_MAD_WB) ||
-           map(d, i->pool_start, d->pool, i->pool_size, rw, NOVA_MAD_WB) ||
-           map(d, i->guest_start, d->guest, i->guest_size, rw, NOVA_MAD_WB) ||
-           map_module(d, c->archive, i->archive_start, i->archive_size) ||
-           map_module(d, c->kernel, i->kernel_start, i->kernel_size) ||
-           map_module(d, c->initrd, i->initrd_start, i->initrd_size);
+    return failed;
 }
 
 /* Configures an interrupt; its semaphore is at SEL_NEW. */
@@ -245,12 +168,14 @@ static bool assign(const struct domain *d, const struct nova_manifest_resource *
 /* Ports, interrupts, device memory. */
 static bool give_resources(struct domain *d)
 {
-    const struct nova_manifest_resource *r = &manifest.resource[d->config->resource];
+    const struct nova_manifest_resource *r = manifest.resource, *end = r + manifest.head->resources;
     uint64_t device = d->info->device_start, interrupt = NOVA_SEL_INTERRUPT;
     bool failed = false;
 
-    for (const struct nova_manifest_resource *end = r + d->config->resources; !failed && r < end; r++)
-        if (r->kind == NOVA_RESOURCE_PORTS) {
+    for (; !failed && r < end; r++)
+        if (r->domain != d->index) {
+            continue;
+        } else if (r->kind == NOVA_RESOURCE_PORTS) {
             failed = delegate(SEL_NOVA_PIO, DOMAIN_PIO(d), r->first, r->first, r->count, 16, NOVA_PIO_A, 0);
         } else if (r->kind == NOVA_RESOURCE_MEMORY) {
             failed = map(d, device, r->first * PAGE_SIZE, r->count * PAGE_SIZE, NOVA_MEM_R | NOVA_MEM_W,
@@ -270,7 +195,7 @@ static bool create_portals(struct domain *d)
     const uint32_t exceptions = 0x3b78fb; /* those that are delivered, see nova_events(2) */
     bool failed = false;
 
-    for (uint64_t cpus = d->config->cpus, events = NOVA_SEL_EVENTS; cpus; cpus &= cpus - 1, events += 64) {
+    for (uint64_t cpus = d->plan->cpus, events = NOVA_SEL_EVENTS; cpus; cpus &= cpus - 1, events += 64) {
         unsigned cpu = (unsigned)__builtin_ctzl(cpus);
 
         for (unsigned kind = 0; !failed && kind <= PORTAL_PARENT; kind++) {
@@ -315,12 +240,11 @@ unsigned domain_give_ec(struct domain *d, uint64_t sel, unsigned perm, uint64_t 
 
 int domain_thread(struct domain *d, const uint64_t *word)
 {
-    uint64_t cpu = word[1], priority = word[6], budget = word[7], sel = word[8],
-             highest = d->config->priority;
-    uint64_t events = NOVA_SEL_EVENTS + 64UL * count_bits(d->config->cpus & ((1UL << cpu) - 1));
+    uint64_t cpu = word[1], priority = word[6], budget = word[7], sel = word[8], highest = d->plan->priority;
+    uint64_t events = NOVA_SEL_EVENTS + 64UL * count_bits(d->plan->cpus & ((1UL << cpu) - 1));
     unsigned global = word[5] & NOVA_THREAD_LOCAL ? 0 : NOVA_EC_GLOBAL, status;
 
-    if (d->threads >= d->config->threads)
+    if (d->threads >= d->plan->threads)
         return NOVA_ERR_LIMIT;
     priority = priority && priority < highest ? priority : highest;
     status = nova_hc_create_ec(SEL_NEW, DOMAIN_PD(d), NOVA_UTCB_ADDR + word[2] * PAGE_SIZE, (unsigned)cpu,
@@ -338,35 +262,29 @@ int domain_thread(struct domain *d, const uint64_t *word)
 
 static const char *build(struct domain *d)
 {
-    const struct nova_manifest_domain *c = d->config;
-    uint64_t first[] = {[1] = (uint64_t)__builtin_ctzl(c->cpus),
-                        [4] = c->entry,
-                        [5] = c->flags & NOVA_DOMAIN_FPU ? NOVA_THREAD_FPU : 0,
+    const struct nova_info *i = d->plan;
+    uint64_t first[] = {[1] = i->cpu,
+                        [3] = i->stack_end - d->config->stack_size,
+                        [4] = d->config->entry,
+                        [5] = i->flags & NOVA_DOMAIN_FPU ? NOVA_THREAD_FPU : 0,
                         [8] = NOVA_SEL_FIRST_EC};
 
-    if (!fill_info(d))
-        return "its address space does not suffice";
-    if (d->info->pool_used > d->info->pool_size)
-        return "its memory does not suffice for data and stack";
+    fill_info(d);
     fill_pool(d);
-    first[3] = d->info->stack_end - c->stack_size;
     memcpy(d->build_id, "-", 2);
-    for (uint32_t i = 0; i < c->build_id_size; i++)
-        nova_format(d->build_id + 2 * i, 3, "%02x", c->build_id[i]);
+    for (uint32_t n = 0; n < i->build_id_size; n++)
+        nova_format(d->build_id + 2UL * n, 3, "%02x", i->build_id[n]);
     if (create_spaces(d) || map_memory(d) || give_resources(d) || create_portals(d) ||
-        (c->vcpus && vm_build(d)) || domain_thread(d, first))
+        (i->vcpus && vm_build(d)) || domain_thread(d, first))
         return "its kernel memory does not suffice, or a resource is not there";
     return NULL;
 }
 
 void domain_destroy(struct domain *d)
 {
-    const struct nova_manifest_resource *r = &manifest.resource[d->config->resource],
-                                        *end = r + d->config->resources;
-
-    for (; r < end; r++)
-        if (r->kind == NOVA_RESOURCE_INTERRUPT)
-            assign(d, r, NOVA_INT_MASK);
+    for (unsigned i = 0; i < manifest.head->resources; i++)
+        if (manifest.resource[i].domain == d->index && manifest.resource[i].kind == NOVA_RESOURCE_INTERRUPT)
+            assign(d, &manifest.resource[i], NOVA_INT_MASK);
     /* Emptying its spaces returns when no CPU uses anything of them any more. */
     delegate(sel_obj, DOMAIN_OBJ(d), 0, 0, hip->sel_num, LARGEST_ORDER, 0, 0);
     delegate(SEL_HST, DOMAIN_HST(d), 0, 0, USER_END / PAGE_SIZE, LARGEST_ORDER, 0, 0);
@@ -390,7 +308,7 @@ static void set_ended(struct domain *d, unsigned status)
 
 void domain_exit(struct domain *d, unsigned status)
 {
-    log_root("exit %s status=%u", d->config->name, status);
+    log_root("exit %s status=%u", d->plan->name, status);
     set_ended(d, status);
     end_check();
 }
@@ -403,7 +321,7 @@ static void fail(struct domain *d)
 
     set_ended(d, STATUS_CRASHED);
     if (c->policy != NOVA_POLICY_RESTART || d->restarts >= c->restarts) {
-        log_root("stop %s", c->name);
+        log_root("stop %s", d->plan->name);
         if (c->policy == NOVA_POLICY_HALT)
             end_system(STATUS_CRASHED);
         end_check();
@@ -415,7 +333,7 @@ static void fail(struct domain *d)
     d->restarts++;
     d->state = DOMAIN_WAITING;
     d->restart_at = deadline_ms(ms);
-    log_root("restart %s n=%u after=%lums", c->name, d->restarts, ms);
+    log_root("restart %s n=%u after=%lums", d->plan->name, d->restarts, ms);
 }
 
 void domain_crash(struct domain *d, unsigned cpu, unsigned exception, const struct nova_arch_state *state)
@@ -438,7 +356,7 @@ static void clear(uint64_t at, uint64_t bytes)
 /* Starts a domain whose time has come. */
 static void start(struct domain *d)
 {
-    uint64_t bytes = d->config->pages * PAGE_SIZE, guest = d->config->guest_pages * PAGE_SIZE;
+    uint64_t bytes = d->plan->pool_size, guest = d->plan->guest_size;
     const char *error;
 
     clear(d->pool, bytes);
@@ -451,10 +369,10 @@ static void start(struct domain *d)
     error = build(d);
     map_physical(d->pool, bytes, 0);
     if (error) {
-        log_root("refuse %s cause=\"%s\"", d->config->name, error);
+        log_root("refuse %s cause=\"%s\"", d->plan->name, error);
         fail(d);
     } else {
-        log_root("start %s build=%s image=%u", d->config->name, d->build_id, d->config->image);
+        log_root("start %s build=%s image=%u", d->plan->name, d->build_id, d->config->image);
         if (d->index == manifest.head->console)
             log_to_console();
     }

@@ -37,6 +37,8 @@ struct client {
 
 struct domain {
     const struct nova_manifest_domain *config;
+    const struct nova_info *plan; /* of config: what does not change */
+    unsigned service, services;   /* the first that it provides, and how many */
     unsigned index;
     enum domain_state state;
     uint32_t life; /* raised with every start: requests of earlier lives are void */
@@ -49,7 +51,6 @@ struct domain {
     struct nova_info *info;
     struct nova_session_state *client_table, *server_table;
     char build_id[65]; /* its build id in hexadecimal digits, or "-" */
-    uint64_t data;     /* bytes of writable segments, at the beginning of the pool */
     uint64_t entry;    /* where its next global thread starts */
     uint32_t threads, vcpus;
     struct client client[NOVA_SESSIONS_MAX];  /* sessions that it has opened */

@@ -47,7 +47,7 @@ void end_check(void)
     unsigned status = 0, ended = 0;
 
     for (const struct domain *d = domains; d < domains + h->domains; d++) {
-        if (h->exit_domain == NOVA_MANIFEST_NONE ? d->config->services : d->index != h->exit_domain)
+        if (h->until == NOVA_MANIFEST_NONE ? d->services : d->index != h->until)
             continue;
         if (d->state != DOMAIN_ENDED)
             return;

@@ -14,7 +14,7 @@
 
 #define RESOURCES_MAX 1024U
 #define CONNECTS_MAX 4096U
-#define SEGMENTS_MAX 1024U
+#define MAPPINGS_MAX 2048U
 #define PRIORITY_MAX 100U /* of domains; root is above */
 
 /* What the machine has. */
@@ -36,7 +36,7 @@ struct manifest {
     const struct nova_manifest_service *service;
     const struct nova_manifest_connect *connect;
     const struct nova_manifest_resource *resource;
-    const struct nova_manifest_segment *segment;
+    const struct nova_manifest_mapping *mapping;
     const char *stacks;
 };
 

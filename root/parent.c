@@ -27,8 +27,8 @@ static int op_thread(struct domain *d, uint64_t *word)
     if (flags & ~(uint64_t)(NOVA_THREAD_LOCAL | NOVA_THREAD_FPU) || word[2] >= NOVA_UTCB_SLOTS ||
         word[4] >= USER_END || word[7] > BUDGET_MAX || !domain_selectors(d, word[8], selectors))
         return NOVA_ERR_INVAL;
-    if (cpu >= NOVA_CPUS_MAX || !(d->config->cpus & 1UL << cpu) ||
-        (flags & NOVA_THREAD_FPU && !(d->config->flags & NOVA_DOMAIN_FPU)))
+    if (cpu >= NOVA_CPUS_MAX || !(d->plan->cpus & 1UL << cpu) ||
+        (flags & NOVA_THREAD_FPU && !(d->plan->flags & NOVA_DOMAIN_FPU)))
         return NOVA_ERR_DENIED;
     return domain_thread(d, word);
 }
@@ -58,7 +58,7 @@ static int op_map(struct domain *d, uint64_t *word)
     uint64_t start = guest ? 0 : rights ? NOVA_WINDOW_ADDR : NOVA_IMAGE_ADDR;
     uint64_t end = guest ? GUEST_END : NOVA_WINDOW_END;
 
-    if (guest > (d->config->vcpus != 0) || rights > (guest ? 15U : NOVA_MEM_R | NOVA_MEM_W) ||
+    if (guest > (d->plan->vcpus ? 1U : 0U) || rights > (guest ? 15U : NOVA_MEM_R | NOVA_MEM_W) ||
         (rights && !source) || pages > NOVA_MAP_MAX || to % PAGE_SIZE || to < start || to > end ||
         pages * PAGE_SIZE > end - to)
         return NOVA_ERR_INVAL;
@@ -70,7 +70,7 @@ static int op_log(struct domain *d, uint64_t *word)
 {
     if (manifest.head->console != NOVA_MANIFEST_NONE)
         return NOVA_ERR_DENIED;
-    log_domain(d->config->name, (const char *)(word + 2), word[1]);
+    log_domain(d->plan->name, (const char *)(word + 2), word[1]);
     return NOVA_OK;
 }
 

@@ -172,8 +172,8 @@ void sessions_end(struct domain *d)
         session_close(d, word);
         session_release(d, word);
     }
-    for (unsigned n = 0; n < d->config->services; n++)
-        withdraw(d->config->service + n);
+    for (unsigned n = 0; n < d->services; n++)
+        withdraw(d->service + n);
 }
 
 /* -- Opening -- */
@@ -181,12 +181,12 @@ void sessions_end(struct domain *d)
 /* The entry of the manifest that permits it, or the number of all. */
 static unsigned find_connect(const struct domain *d, const char *name)
 {
-    unsigned end = d->config->connect + d->config->connects;
+    unsigned i = 0;
 
-    for (unsigned i = d->config->connect; i < end; i++)
-        if (!strncmp(manifest.connect[i].name, name, NOVA_NAME_MAX))
-            return i;
-    return manifest.head->connects;
+    while (i < manifest.head->connects && (manifest.connect[i].domain != d->index ||
+                                           strncmp(manifest.connect[i].name, name, NOVA_NAME_MAX) != 0))
+        i++;
+    return i;
 }
 
 static unsigned sessions_under(const struct domain *d, unsigned connect)
@@ -209,9 +209,9 @@ static unsigned enter(const struct session *s, const char *peer, uint64_t addres
     *state = (struct nova_session_state){.generation = state->generation + 1,
                                          .buffer = pages ? window : 0,
                                          .pages = (uint32_t)pages,
-                                         .service = (uint16_t)(s->service - d->config->service),
-                                         .flags = s->client ? (uint16_t)s->client->config->flags : 0,
-                                         .cpus = s->client ? o->cpus & s->client->config->cpus : 0};
+                                         .service = (uint16_t)(s->service - d->service),
+                                         .flags = s->client ? (uint16_t)s->client->plan->flags : 0,
+                                         .cpus = s->client ? o->cpus & s->client->plan->cpus : 0};
     memcpy(state->peer, peer, sizeof(state->peer));
     return delegate(SEL_NOVA_HST, DOMAIN_HST(d), address / PAGE_SIZE, window / PAGE_SIZE, pages, BUFFER_ORDER,
                     NOVA_MEM_R | NOVA_MEM_W, NOVA_MAD_WB);
@@ -270,7 +270,7 @@ int session_open(struct domain *client, uint64_t *word)
     *s =
         (struct session){.client = client, .number = n, .service = service, .portals = portals, .bell = bell};
     client->client[n] = (struct client){.connect = connect, .session = s};
-    status = enter(s, client->config->name, physical_buffer, pages);
+    status = enter(s, client->plan->name, physical_buffer, pages);
     if (!status)
         status = connect_sides(s, state);
     if (status) {
@@ -280,7 +280,7 @@ int session_open(struct domain *client, uint64_t *word)
         return error_of(status);
     }
     client->client_table[n] = *state;
-    memcpy(client->client_table[n].peer, d->config->name, NOVA_NAME_MAX);
+    memcpy(client->client_table[n].peer, d->plan->name, NOVA_NAME_MAX);
     client->client_table[n].buffer = pages ? buffer : 0;
     set_phase(&client->client_table[n], NOVA_SESSION_OPEN);
     set_phase(state, NOVA_SESSION_OPEN);
@@ -310,9 +310,9 @@ static void open_log(struct domain *d, unsigned service)
 int session_serve(struct domain *d, uint64_t *word)
 {
     uint64_t window = word[4], pages = word[5], cpus = word[6], *handler = word + 7;
-    unsigned service = d->config->service + (unsigned)word[1], status;
+    unsigned service = d->service + (unsigned)word[1], status;
 
-    if (word[1] >= d->config->services || pages > BUFFER_PAGES_MAX || !cpus || cpus & ~d->config->cpus ||
+    if (word[1] >= d->services || pages > BUFFER_PAGES_MAX || !cpus || cpus & ~d->plan->cpus ||
         (pages && (window % PAGE_SIZE || window < NOVA_WINDOW_ADDR || window > NOVA_WINDOW_END ||
                    NOVA_SESSIONS_MAX * pages * PAGE_SIZE > NOVA_WINDOW_END - window)))
         return NOVA_ERR_INVAL;

@@ -51,14 +51,14 @@ int vm_vcpu(struct domain *d, uint64_t *word)
 
     if (!domain_selectors(d, events, NOVA_EVT_GST_ARCH + 2) || !domain_selectors(d, sel, 2))
         return NOVA_ERR_INVAL;
-    if (cpu >= NOVA_CPUS_MAX || !(d->config->cpus & 1UL << cpu) || !d->config->vcpus)
+    if (cpu >= NOVA_CPUS_MAX || !(d->plan->cpus & 1UL << cpu) || !d->plan->vcpus)
         return NOVA_ERR_DENIED;
-    if (d->vcpus >= d->config->vcpus)
+    if (d->vcpus >= d->plan->vcpus)
         return NOVA_ERR_LIMIT;
     status = nova_hc_create_ec(SEL_NEW, DOMAIN_PD(d), page, (unsigned)cpu, 0, events,
                                NOVA_EC_GUEST | NOVA_EC_OFFSET | NOVA_EC_FPU);
     if (!status)
-        status = domain_give_ec(d, sel, NOVA_EC_CTRL, d->config->priority - 1UL, 0);
+        status = domain_give_ec(d, sel, NOVA_EC_CTRL, d->plan->priority - 1UL, 0);
     d->vcpus += !status;
     return error_of(status);
 }

@@ -130,7 +130,7 @@ struct space_bitmap {
 _Static_assert(offsetof(struct space_bitmap, granted) == PIO_GRANTED, "entry/frame.h");
 
 /* Permits or denies one MSR, if it has a bit: all bits of `perms`, and no others. */
-void bitmap_permit_msr(struct space_bitmap *msr, uint32_t number, unsigned perms);
+void bitmap_permit_msr(struct space_bitmap *space, uint32_t number, unsigned perms);
 
 unsigned bitmap_delegate(struct space_bitmap *src, struct space_bitmap *dst, uint64_t base, unsigned ord,
                          unsigned pmm);

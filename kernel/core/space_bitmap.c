@@ -56,12 +56,12 @@ static uint64_t msr_bit(unsigned window, uint64_t msr)
     return (uint64_t)window * bitmap_layout.window + (msr - msr_base[window]) * bitmap_layout.msr;
 }
 
-void bitmap_permit_msr(struct space_bitmap *space, uint32_t msr, unsigned perms)
+void bitmap_permit_msr(struct space_bitmap *space, uint32_t number, unsigned perms)
 {
     for (unsigned w = 0; w < bitmap_layout.windows; w++)
-        if (msr - msr_base[w] < MSR_WINDOW) {
-            set_bit(space->bitmap, msr_bit(w, msr), perms & NOVA_MSR_R);
-            set_bit(space->bitmap, msr_bit(w, msr) + bitmap_layout.write, perms & NOVA_MSR_W);
+        if (number - msr_base[w] < MSR_WINDOW) {
+            set_bit(space->bitmap, msr_bit(w, number), perms & NOVA_MSR_R);
+            set_bit(space->bitmap, msr_bit(w, number) + bitmap_layout.write, perms & NOVA_MSR_W);
         }
 }
 

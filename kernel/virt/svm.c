@@ -27,6 +27,8 @@
 #define DR6_BS BIT(14)
 #define NO_IRET UINT64_MAX
 #define SEGMENT_P 0x80
+#define SEGMENT_L 0x200
+#define SEGMENT_DB 0x400
 #define SEGMENT_DPL(n) (unsigned)((n) << 5)
 #define SEGMENT_UNUSABLE 0x1000
 
@@ -245,7 +247,7 @@ static void state_out(struct vcpu *vcpu, struct nova_arch_state *s, uint32_t mtd
 /* 15.5.1: CPL is a field of its own, and that of the stack segment counts for nothing. */
 static void set_cpl(struct vmcb *vmcb)
 {
-    vmcb->cpl = !(vmcb->cr0 & 1) ? 0 : vmcb->rflags & RFLAGS_VM ? 3 : vmcb->ss.ar >> 5 & 3;
+    vmcb->cpl = !(vmcb->cr0 & CR0_PE) ? 0 : vmcb->rflags & RFLAGS_VM ? 3 : vmcb->ss.ar >> 5 & 3;
 }
 
 static __attribute__((noinline)) void rest_in(struct vcpu *vcpu, struct vmcb *vmcb,
@@ -313,6 +315,16 @@ static __attribute__((noinline)) void rest_in(struct vcpu *vcpu, struct vmcb *vm
         vmcb->kernel_gs_base = s->kernel_gs_base;
 }
 
+/* 15.5.1, as far as it is about modes: emulators do not survive all that they take. */
+static bool is_valid_mode(const struct vmcb *vmcb)
+{
+    bool protected = vmcb->cr0 & CR0_PE, paging = vmcb->cr0 & CR0_PG, lma = vmcb->efer & EFER_LMA;
+
+    return lma == (paging && vmcb->efer & EFER_LME) && (protected || !paging) && !(vmcb->cr0 >> 32) &&
+           !(lma && (!(vmcb->cr4 & CR4_PAE) || vmcb->rflags & RFLAGS_VM ||
+                     (vmcb->cs.ar & (SEGMENT_L | SEGMENT_DB)) == (SEGMENT_L | SEGMENT_DB)));
+}
+
 static bool state_in(struct vcpu *vcpu, const struct nova_arch_state *s, uint32_t mtd)
 {
     struct vmcb *vmcb = vcpu->hw;
@@ -334,9 +346,11 @@ static bool state_in(struct vcpu *vcpu, const struct nova_arch_state *s, uint32_
     }
     if (mtd & MTD_REST)
         rest_in(vcpu, vmcb, s, mtd);
-    if (mtd & (NOVA_MTD_RFLAGS | NOVA_MTD_CS_SS | NOVA_MTD_CR))
+    if (mtd & (NOVA_MTD_RFLAGS | NOVA_MTD_CS_SS | NOVA_MTD_CR | NOVA_MTD_EFER)) {
         set_cpl(vmcb);
-    return valid;
+        vcpu->wrong_mode = !is_valid_mode(vmcb);
+    }
+    return valid && !vcpu->wrong_mode;
 }
 
 /*
@@ -392,7 +406,7 @@ static void arm(struct cpu *cpu, struct vcpu *vcpu, struct vmcb *vmcb)
     vcpu->armed = intr || nmi || vcpu->nmi_blocked;
 }
 
-static _Noreturn void run(struct vcpu *vcpu)
+static __attribute__((noreturn)) void run(struct vcpu *vcpu)
 {
     struct cpu *cpu = vcpu->ec.cpu;
     struct vmcb *vmcb = vcpu->hw;
@@ -402,7 +416,8 @@ static _Noreturn void run(struct vcpu *vcpu)
             vcpu_event(cpu, vcpu, EVENT_INVALID);
         arm(cpu, vcpu, vmcb);
     }
-    write_cr2(vmcb->cr2); /* VMRUN loads it, but not that of all emulators */
+    write_cr2(vmcb->cr2);       /* VMRUN loads it, but not that of all emulators, */
+    vmcb->virq |= VIRQ_MASKING; /* some of which clear this when VMRUN fails */
     vcpu_enter(cpu, vcpu);
     svm_enter(vcpu, vcpu->hw_phys, cpu->virt_host);
 }

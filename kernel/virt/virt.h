@@ -96,6 +96,7 @@ struct vcpu {
     /* For the vendor alone. */
     uint32_t exceptions;               /* that the VMM wants */
     bool armed, nmi_blocked, nmi_step; /* SVM */
+    bool wrong_mode;                   /* SVM */
     uint64_t iret_rip;                 /* SVM */
     bool prepared, launched;           /* VMX: the VMCS has been filled in, and entered */
     uint32_t primary;                  /* VMX: primary controls as they are */
@@ -164,7 +165,7 @@ struct virt_ops {
      * type, vector or error code, sends the event `invalid` instead. If a window is wanted and open already, it may send
      * its event without entering. inj_info loses INJ_VALID once the hardware has taken the event over.
      */
-    void (*run)(struct vcpu *vcpu) __attribute__((noreturn));
+    __attribute__((noreturn)) void (*run)(struct vcpu *vcpu);
 };
 
 /* The one that this machine has, or null: guest spaces and guest ECs are refused then. Found once. */

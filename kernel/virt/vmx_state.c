@@ -18,8 +18,6 @@
 #define PENDING_STEP BIT(14)
 #define ACTIVITY_HLT 1U
 #define WINDOWS (INJ_WINDOW_INTR | INJ_WINDOW_NMI)
-#define EFER_LMA BIT(10)
-#define CR0_PG BIT(31)
 #define VAPIC_TPR 0x80
 
 /* What most exits do not need. */

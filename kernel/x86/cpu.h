@@ -24,8 +24,14 @@
 #define MSR_GS_BASE 0xc0000101
 #define MSR_KERNEL_GS_BASE 0xc0000102
 
+#define EFER_LME BIT(8)
+#define EFER_LMA BIT(10)
+
+#define CR0_PE BIT(0)
 #define CR0_MP BIT(1)
 #define CR0_TS BIT(3)
+#define CR0_PG BIT(31)
+#define CR4_PAE BIT(5)
 
 /* CR0: PG, AM, WP, NE, ET, MP, PE. CD, NW and EM stay clear; TS is up to x86/fpu.c. */
 #define CPU_CR0 (BIT(31) | BIT(18) | BIT(16) | BIT(5) | BIT(4) | BIT(1) | BIT(0))

@@ -46,6 +46,7 @@ _Noreturn void host_die(const char *format, ...)
     va_start(arguments, format);
     fputs("nova-host: ", stderr);
     vfprintf(stderr, format, arguments);
+    va_end(arguments);
     fputc('\n', stderr);
     exit(125);
 }

@@ -24,6 +24,7 @@ tools_nova_image_SOURCES = \
 	tools/image/image.h \
 	tools/image/iso.c \
 	tools/image/keys.c \
+	tools/image/layout.c \
 	tools/image/main.c \
 	tools/image/manifest.c \
 	tools/image/names.c \

@@ -150,11 +150,21 @@ void guest_portals(struct guest_cpu *v, unsigned cpu)
         portal_create_at(v->events + i, v->handler, guest_entry, i, GUEST_ALL_OUT);
 }
 
+/* Where its vAPIC page goes: as there is one for each block of event selectors, they need one page table. */
+static uint64_t apic_page(const struct guest_cpu *v)
+{
+    static uint64_t window;
+
+    if (!window)
+        window = va_alloc(512 * PAGE_SIZE, 512 * PAGE_SIZE);
+    return window + v->events / 512 * PAGE_SIZE;
+}
+
 void guest_cpu_create(struct guest_cpu *v, struct guest *g, unsigned cpu, unsigned flags)
 {
     *v = (struct guest_cpu){.guest = g, .ec = SEL(), .sc = SEL()};
     guest_portals(v, cpu);
-    must(create_ec(v->ec, sys.root.pd, va_alloc(PAGE_SIZE, PAGE_SIZE), cpu, 0, v->events, NOVA_EC_GUEST | flags),
+    must(create_ec(v->ec, sys.root.pd, apic_page(v), cpu, 0, v->events, NOVA_EC_GUEST | flags),
          "create_ec (guest)");
     must(create_sc(v->sc, sys.root.pd, v->ec, NOVA_SCD(10UL, 10)), "create_sc (guest)");
     if (guest_wait(v, EXIT_MS) != GUEST_STARTUP)

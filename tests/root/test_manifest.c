@@ -24,7 +24,7 @@ static struct file {
     struct nova_manifest_service service[2];
     struct nova_manifest_connect connect[3];
     struct nova_manifest_resource resource[4];
-    struct nova_manifest_segment segment[4];
+    struct nova_manifest_mapping mapping[5];
     char stacks[STACKS];
 } file;
 
@@ -77,59 +77,44 @@ static void make(void)
                                        .services = 2,
                                        .connects = 3,
                                        .resources = 4,
+                                       .mappings = 5,
                                        .stacks = STACKS,
-                                       .segments = 4,
                                        .modules = 3,
                                        .console = NOVA_MANIFEST_NONE,
-                                       .exit_domain = 0,
+                                       .until = 0,
                                        .at_exit = NOVA_AT_EXIT_POWEROFF};
-    file.domain[0] = (struct nova_manifest_domain){.name = "first",
-                                                   .image = 0,
-                                                   .archive = 2,
-                                                   .policy = NOVA_POLICY_RESTART,
-                                                   .priority = 20,
-                                                   .restarts = 3,
-                                                   .flags = NOVA_DOMAIN_FPU,
-                                                   .backoff_ms = 10,
-                                                   .cpus = 5,
-                                                   .pages = 600,
+    file.domain[0] = (struct nova_manifest_domain){.info = {.magic = NOVA_INFO_MAGIC,
+                                                            .version = NOVA_INFO_VERSION,
+                                                            .name = "first",
+                                                            .stack_start = 0x403000,
+                                                            .stack_end = 0x413000,
+                                                            .pool_size = 600 << 12,
+                                                            .pool_used = 21 << 12,
+                                                            .cpus = 5,
+                                                            .cpu = 2,
+                                                            .threads = 8,
+                                                            .priority = 20,
+                                                            .flags = NOVA_DOMAIN_FPU,
+                                                            .build_id_size = 20},
+                                                   .entry = 0x400123,
                                                    .kernel_pages = 300,
-                                                   .stack_pages = 16,
-                                                   .threads = 8,
                                                    .stack = 0,
                                                    .stack_size = 64,
                                                    .random = 32,
-                                                   .build_id_size = 20,
-                                                   .entry = 0x400123,
-                                                   .segment = 0,
-                                                   .segments = 2,
-                                                   .connect = 0,
-                                                   .connects = 2,
-                                                   .resource = 0,
-                                                   .resources = 1,
-                                                   .service = 0,
-                                                   .services = 1,
-                                                   .kernel = NOVA_MANIFEST_NONE,
-                                                   .initrd = NOVA_MANIFEST_NONE};
+                                                   .backoff_ms = 10,
+                                                   .restarts = 3,
+                                                   .policy = NOVA_POLICY_RESTART,
+                                                   .image = 0};
     file.domain[1] = file.domain[0];
-    memset(file.domain[1].name, 0, NOVA_NAME_MAX);
-    strcpy(file.domain[1].name, "second-2_x");
-    file.domain[1].archive = NOVA_MANIFEST_NONE;
-    file.domain[1].pages = 400;
-    file.domain[1].guest_pages = 1024;
-    file.domain[1].vcpus = 2;
-    file.domain[1].kernel = 1;
-    file.domain[1].initrd = 2;
+    memset(file.domain[1].info.name, 0, NOVA_NAME_MAX);
+    strcpy(file.domain[1].info.name, "second-2_x");
+    file.domain[1].info.pool_size = 400 << 12;
+    file.domain[1].info.guest_size = 1024 << 12;
+    file.domain[1].info.vcpus = 2;
     file.domain[1].kernel_pages = 200;
     file.domain[1].stack = 64;
     file.domain[1].stack_size = 32;
     file.domain[1].random = 0;
-    file.domain[1].segment = 2;
-    file.domain[1].connect = 2;
-    file.domain[1].connects = 1;
-    file.domain[1].resource = 1;
-    file.domain[1].resources = 3;
-    file.domain[1].service = 1;
     file.service[0] = (struct nova_manifest_service){.name = "one", .domain = 0};
     file.service[1] = (struct nova_manifest_service){.name = "two", .domain = 1};
     file.connect[0] = (struct nova_manifest_connect){.name = "two", .domain = 0, .service = 1, .sessions = 1};
@@ -140,10 +125,24 @@ static void make(void)
     file.resource[1] = (struct nova_manifest_resource){1, NOVA_RESOURCE_PORTS, 0, 0x400, 0xfc00};
     file.resource[2] = (struct nova_manifest_resource){1, NOVA_RESOURCE_INTERRUPT, 2, 23, 1};
     file.resource[3] = (struct nova_manifest_resource){1, NOVA_RESOURCE_MEMORY, 0, 0xfed00, 2};
-    file.segment[0] = (struct nova_manifest_segment){0x400000, 0, 0x1fff, 2, 0, NOVA_MEM_R | NOVA_MEM_XU};
-    file.segment[1] = (struct nova_manifest_segment){0x402000, 0x2000, 0x1234, 5, 0, NOVA_MEM_R | NOVA_MEM_W};
-    file.segment[2] = (struct nova_manifest_segment){0x400000, 0x3000, 0x234, 1, 1, NOVA_MEM_R};
-    file.segment[3] = (struct nova_manifest_segment){0x500000, 0, 0, 1, 1, NOVA_MEM_R | NOVA_MEM_W};
+    file.mapping[0] =
+        (struct nova_manifest_mapping){.address = 0x400000, .pages = 4, .perm = NOVA_MEM_R | NOVA_MEM_XU};
+    file.mapping[1] = (struct nova_manifest_mapping){.address = 0x404000,
+                                                     .from = 0x1000,
+                                                     .pages = 5,
+                                                     .contents = 0x2000,
+                                                     .size = 0x1234,
+                                                     .source = NOVA_SOURCE_POOL,
+                                                     .perm = NOVA_MEM_R | NOVA_MEM_W};
+    file.mapping[2] = file.mapping[1];
+    file.mapping[2].domain = 1;
+    file.mapping[3] = (struct nova_manifest_mapping){.address = NOVA_WINDOW_ADDR - 0x400000,
+                                                     .pages = 1024,
+                                                     .domain = 1,
+                                                     .source = NOVA_SOURCE_GUEST,
+                                                     .perm = NOVA_MEM_R | NOVA_MEM_W};
+    file.mapping[4] = (struct nova_manifest_mapping){
+        .address = 0x800000, .pages = 1, .domain = 1, .source = 2, .perm = NOVA_MEM_R};
     seal((uint8_t *)&file, FILE_SIZE);
 }
 
@@ -166,45 +165,45 @@ static void check_harmless(const struct manifest *m, size_t size)
     CHECK((const char *)h + size >= m->stacks + h->stacks);
     CHECK(h->domains >= 1 && h->domains <= NOVA_DOMAINS_MAX && h->modules <= machine.modules);
     CHECK(h->console == NOVA_MANIFEST_NONE || h->console < h->domains);
-    CHECK(h->exit_domain == NOVA_MANIFEST_NONE || h->exit_domain < h->domains);
+    CHECK(h->until == NOVA_MANIFEST_NONE || h->until < h->domains);
     for (unsigned i = 0; i < h->domains; i++) {
         const struct nova_manifest_domain *d = &m->domain[i];
+        const struct nova_info *info = &d->info;
 
-        CHECK(memchr(d->name, 0, NOVA_NAME_MAX) && d->name[0]);
-        CHECK(d->image < h->modules && (d->archive == NOVA_MANIFEST_NONE || d->archive < h->modules));
-        CHECK((d->kernel == NOVA_MANIFEST_NONE || d->kernel < h->modules) &&
-              (d->initrd == NOVA_MANIFEST_NONE || d->initrd < h->modules));
-        CHECK(d->vcpus <= NOVA_VCPUS_MAX && d->guest_pages % 512 == 0 && !d->vcpus == !d->guest_pages);
-        CHECK(!d->vcpus || d->priority > 1);
-        CHECK(d->cpus && !(d->cpus >> machine.cpus));
-        CHECK(d->priority && d->priority <= PRIORITY_MAX && d->policy <= NOVA_POLICY_HALT);
-        CHECK(d->stack_pages && d->stack_pages <= d->pages && d->threads && d->threads <= NOVA_UTCB_SLOTS);
+        CHECK(memchr(info->name, 0, NOVA_NAME_MAX) && info->name[0] && info->version == NOVA_INFO_VERSION);
+        CHECK(d->image < h->modules && info->build_id_size <= 32);
+        CHECK(info->vcpus <= NOVA_VCPUS_MAX && info->guest_size % 0x200000 == 0 &&
+              !info->vcpus == !info->guest_size);
+        CHECK(!info->vcpus || info->priority > 1);
+        CHECK(info->cpus && !(info->cpus >> machine.cpus) && info->cpus >> info->cpu & 1);
+        CHECK(info->priority && info->priority <= PRIORITY_MAX && d->policy <= NOVA_POLICY_HALT);
+        CHECK(info->threads && info->threads <= NOVA_UTCB_SLOTS);
+        CHECK(info->pool_used <= info->pool_size && info->stack_end - info->stack_start <= info->pool_used);
         CHECK((uint64_t)d->stack + d->stack_size <= h->stacks && d->random + 16UL + 16 <= d->stack_size &&
-              d->stack_size % 16 == 0 && d->random % 8 == 0 && d->stack_size <= d->stack_pages * 4096UL);
-        CHECK(d->connect + d->connects <= h->connects && d->resource + d->resources <= h->resources &&
-              d->service + d->services <= h->services && d->segment + d->segments <= h->segments);
-        CHECK(d->segments && d->build_id_size <= 32);
-        for (unsigned n = d->segment; n < d->segment + (unsigned)d->segments; n++) {
-            const struct nova_manifest_segment *s = &m->segment[n];
-            uint64_t end = s->address + s->pages * 4096UL,
-                     file_size = module[d->image].end - module[d->image].start;
-
-            CHECK(s->domain == i && s->address % 4096 == 0 && s->offset % 4096 == 0 &&
-                  s->address >= NOVA_IMAGE_ADDR && end <= NOVA_IMAGE_END && end > s->address);
-            CHECK((uint64_t)s->offset + s->size <= file_size && s->size <= s->pages * 4096UL);
-            CHECK(s->perm & NOVA_MEM_W || s->offset + s->pages * 4096UL <= ((file_size + 4095) & ~4095UL));
-            CHECK(s->perm & NOVA_MEM_R && s->perm < 8 && (s->perm & 6) != 6);
-            CHECK(n == d->segment || s->address >= s[-1].address + s[-1].pages * 4096UL);
-        }
-        for (unsigned n = 0; n < d->connects; n++)
-            CHECK(m->connect[d->connect + n].domain == i);
-        for (unsigned n = 0; n < d->resources; n++)
-            CHECK(m->resource[d->resource + n].domain == i);
-        for (unsigned n = 0; n < d->services; n++)
-            CHECK(m->service[d->service + n].domain == i);
-        pages += (uint64_t)d->pages + d->guest_pages;
+              d->stack_size % 16 == 0 && d->random % 8 == 0 &&
+              d->stack_size <= info->stack_end - info->stack_start);
+        pages += info->pool_size / 4096 + info->guest_size / 4096;
         kernel_pages += d->kernel_pages;
     }
+    for (unsigned i = 0; i < h->mappings; i++) {
+        const struct nova_manifest_mapping *p = &m->mapping[i];
+        const struct nova_manifest_domain *d = &m->domain[p->domain];
+        bool pool = p->source == NOVA_SOURCE_POOL, guest = p->source == NOVA_SOURCE_GUEST;
+        uint64_t bytes = p->pages * 4096UL, room = pool ? d->info.pool_size : d->info.guest_size;
+
+        CHECK(p->domain < h->domains && (pool || guest || p->source < h->modules));
+        if (!pool && !guest)
+            room = (module[p->source].end - module[p->source].start + 4095) & ~4095UL;
+        CHECK(p->address % 4096 == 0 && p->from % 4096 == 0 && p->address >= NOVA_IMAGE_ADDR &&
+              p->address + bytes <= NOVA_WINDOW_ADDR && p->address + bytes > p->address);
+        CHECK(p->from <= room && bytes <= room - p->from);
+        CHECK(p->perm & NOVA_MEM_R && p->perm < 8 && (p->perm & 6) != 6);
+        CHECK(!(p->perm & NOVA_MEM_W) || pool || guest);
+        CHECK(!p->size || (pool && p->size <= bytes &&
+                           (uint64_t)p->contents + p->size <= module[d->image].end - module[d->image].start));
+    }
+    for (unsigned i = 0; i < h->services; i++)
+        CHECK(m->service[i].domain < h->domains && (!i || m->service[i].domain >= m->service[i - 1].domain));
     CHECK(pages <= machine.pages && kernel_pages <= machine.kernel_pages);
     for (unsigned i = 0; i < h->connects; i++)
         CHECK(m->connect[i].service < h->services &&
@@ -230,7 +229,8 @@ static void test_good(void)
     error = check_bytes((const uint8_t *)&file, FILE_SIZE, &m, &copy);
     if (ok(!error, "a good manifest is accepted%s%s", error ? ": " : "", error ? error : "")) {
         check_harmless(&m, FILE_SIZE);
-        ok(m.domain[1].services == 1 && !strcmp(m.service[1].name, "two") && m.resource[3].count == 2,
+        ok(!strcmp(m.domain[1].info.name, "second-2_x") && !strcmp(m.service[1].name, "two") &&
+               m.resource[3].count == 2,
            "its tables are found");
         ok_checks("it is what root relies on");
     }
@@ -330,38 +330,45 @@ static void test_numbers(void)
 static void test_mistakes(void)
 {
     struct nova_manifest_domain *d = file.domain;
+    struct nova_info *i = &file.domain[0].info, *vm = &file.domain[1].info;
+    struct nova_manifest_mapping *p = file.mapping;
 
     MISTAKE(file.head.magic++, "not a manifest");
     MISTAKE(file.head.version++, "another version");
     MISTAKE(file.head.modules = 4, "modules are missing");
+    MISTAKE(file.head.modules = 2, "module is missing");
     MISTAKE(file.head.console = 2, "header");
-    MISTAKE(file.head.exit_domain = 7, "header");
+    MISTAKE(file.head.until = 7, "header");
     MISTAKE(file.head.at_exit = 3, "header");
     MISTAKE(file.head.stacks--, "size");
-    MISTAKE(file.head.segments--, "size");
-    MISTAKE(strcpy(d[1].name, "first"), "name");
-    MISTAKE(d[0].name[0] = '1', "name");
-    MISTAKE(d[0].name[2] = ']', "name");
-    MISTAKE(memset(d[0].name, 'a', NOVA_NAME_MAX), "name");
+    MISTAKE(file.head.mappings--, "size");
+    MISTAKE(i->version++, "another version");
+    MISTAKE(i->name[0] = 0, "name");
+    MISTAKE(memset(i->name, 'a', NOVA_NAME_MAX), "name");
     MISTAKE(d[0].image = 3, "image");
-    MISTAKE(d[1].kernel = 3, "image");
-    MISTAKE(d[1].initrd = 3, "image");
-    MISTAKE(d[1].vcpus = 9, "virtual machine");
-    MISTAKE(d[1].vcpus = 0, "virtual machine");
-    MISTAKE(d[0].vcpus = 1, "virtual machine");
-    MISTAKE(d[1].guest_pages = 1023, "virtual machine");
-    MISTAKE(d[1].guest_pages = 1536, "more memory than there is");
-    MISTAKE(d[1].priority = 1, "virtual machine");
-    MISTAKE(d[1].reserved = 1, "flag");
+    MISTAKE(i->build_id_size = 33, "image");
+    MISTAKE(vm->vcpus = 9, "virtual machine");
+    MISTAKE(vm->vcpus = 0, "virtual machine");
+    MISTAKE(i->vcpus = 1, "virtual machine");
+    MISTAKE(vm->guest_size -= 4096, "virtual machine");
+    MISTAKE(vm->guest_size += 0x200000, "more memory than there is");
+    MISTAKE(vm->priority = 1, "virtual machine");
     MISTAKE(d[0].policy = 3, "policy");
-    MISTAKE(d[0].flags = 4, "flag");
-    MISTAKE(d[0].priority = 101, "priority");
-    MISTAKE(d[0].priority = 0, "priority");
-    MISTAKE(d[0].cpus = 0, "CPUs");
-    MISTAKE(d[0].cpus = 16, "CPUs");
-    MISTAKE(d[0].threads = 0, "threads");
-    MISTAKE(d[0].pages = 601, "more memory than there is");
-    MISTAKE(d[0].pages = 15, "memory");
+    MISTAKE(i->flags = 4, "flag");
+    MISTAKE(i->priority = 101, "priority");
+    MISTAKE(i->priority = 0, "priority");
+    MISTAKE(i->cpus = 0, "CPUs");
+    MISTAKE(i->cpus = 16, "CPUs");
+    MISTAKE(i->cpu = 1, "CPUs");
+    MISTAKE(i->cpu = 64, "CPUs");
+    MISTAKE(i->threads = 0, "threads");
+    MISTAKE(i->threads = 481, "threads");
+    MISTAKE(i->pool_size += 4096, "more memory than there is");
+    MISTAKE(i->pool_size = 20 << 12, "memory");
+    MISTAKE(i->pool_size++, "memory");
+    MISTAKE(i->pool_used = 15 << 12, "memory");
+    MISTAKE(i->stack_end = 0, "memory");
+    MISTAKE(d[0].kernel_pages = 0, "memory");
     MISTAKE(d[1].kernel_pages = 201, "more memory than there is");
     MISTAKE(d[0].stack_size = 56, "stack");
     MISTAKE(d[0].stack_size = 16, "stack");
@@ -370,36 +377,16 @@ static void test_mistakes(void)
     MISTAKE(d[0].stack = UINT32_MAX, "stack");
     MISTAKE(d[0].random = 40, "stack");
     MISTAKE(d[0].random = 4, "stack");
-    MISTAKE(d[0].build_id_size = 33, "image");
-    MISTAKE(d[0].segments = 0, "image");
-    MISTAKE(d[0].segments = 3, "entries of another");
-    MISTAKE(file.segment[2].domain = 0, "entries of another");
-    MISTAKE(file.segment[0].address = 0x3ff000, "place");
-    MISTAKE(file.segment[0].address = 0x400100, "place");
-    MISTAKE(file.segment[1].address = 0x401000, "place");
-    MISTAKE(file.segment[1].address = NOVA_IMAGE_END - 0x1000, "place");
-    MISTAKE(file.segment[1].address = 1UL << 63, "place");
-    MISTAKE(file.segment[1].pages = 0, "place");
-    MISTAKE(file.segment[1].pages = UINT32_MAX, "place");
-    MISTAKE(file.segment[0].offset = 0x800, "module");
-    MISTAKE(file.segment[1].size = 0x1235, "module");
-    MISTAKE(file.segment[1].offset = 0x5000, "module");
-    MISTAKE(file.segment[2].size = 0, "module");
-    MISTAKE(file.segment[2].pages = 2, "module");
-    MISTAKE(file.segment[0].pages = 1, "module");
-    MISTAKE(file.segment[0].perm = NOVA_MEM_XU, "permissions");
-    MISTAKE(file.segment[0].perm = 7, "permissions");
-    MISTAKE(file.segment[0].perm = 9, "permissions");
-    MISTAKE(d[0].connects = 3, "entries of another");
-    MISTAKE(d[1].resource = 0, "entries of another");
-    MISTAKE(d[0].services = 2, "entries of another");
-    MISTAKE(d[1].services = 0, "no domain");
-    MISTAKE(file.service[1].domain = 2, "entries of another");
-    MISTAKE(strcpy(file.service[1].name, "one"), "service has no name");
+    MISTAKE(file.service[1].domain = 2, "belongs to no domain");
+    MISTAKE(file.service[0].domain = 2, "wrong place");
+    MISTAKE(memset(file.service[1].name, 'a', NOVA_NAME_MAX), "no name");
     MISTAKE(file.connect[0].service = 2, "connection");
     MISTAKE(file.connect[0].service = 0, "connection");
+    MISTAKE(file.connect[0].domain = 2, "connection");
     MISTAKE(file.connect[0].sessions = 0, "connection");
-    MISTAKE(memcpy(file.connect[1].name, "two\0\0", 5), "connection is broken");
+    MISTAKE(file.connect[0].sessions = 65, "connection");
+    MISTAKE(file.connect[1].name[0] = 0, "no name");
+    MISTAKE(file.resource[0].domain = 2, "belongs to no domain");
     MISTAKE(file.resource[0].kind = 3, "not there");
     MISTAKE(file.resource[0].count = 9, "twice");
     MISTAKE(file.resource[0].count = 0, "not there");
@@ -408,6 +395,31 @@ static void test_mistakes(void)
     MISTAKE(file.resource[2].flags = NOVA_MANIFEST_NONE, "flags");
     MISTAKE(file.resource[3].first = 0x1ffff, "memory of the machine");
     MISTAKE(file.resource[3].count = UINT64_MAX, "not there");
+    MISTAKE(p[0].domain = 2, "belongs to no domain");
+    MISTAKE(p[0].source = 3, "module is missing");
+    MISTAKE(p[0].address = 0x3ff000, "place");
+    MISTAKE(p[0].address = 0x400100, "place");
+    MISTAKE(p[0].from = 0x800, "place");
+    MISTAKE(p[0].from = 0x1000, "place");
+    MISTAKE(p[0].from = -0x1000UL, "place");
+    MISTAKE(p[0].pages = 0, "place");
+    MISTAKE(p[0].pages = 5, "place");
+    MISTAKE(p[1].from = 596 << 12, "place");
+    MISTAKE(p[2].source = NOVA_SOURCE_GUEST, "contents");
+    MISTAKE(p[3].address += 4096, "place");
+    MISTAKE(p[3].address = 1UL << 63, "place");
+    MISTAKE(p[3].domain = 0, "place");
+    MISTAKE(p[3].pages = UINT32_MAX, "place");
+    MISTAKE(p[4].pages = 2, "place");
+    MISTAKE(p[0].perm = NOVA_MEM_XU, "permissions");
+    MISTAKE(p[0].perm = 7, "permissions");
+    MISTAKE(p[0].perm = NOVA_MEM_R | NOVA_MEM_W, "permissions");
+    MISTAKE(p[1].perm = NOVA_MEM_R | NOVA_MEM_XU, "permissions");
+    MISTAKE(p[0].perm = 9, "permissions");
+    MISTAKE(p[0].size = 1, "contents");
+    MISTAKE(p[1].size = 0x1235, "contents");
+    MISTAKE(p[1].contents = UINT32_MAX, "contents");
+    MISTAKE(p[1].pages = 1, "contents");
 }
 
 int main(void)

@@ -187,7 +187,8 @@ static void try_image(uint8_t *data, size_t size)
     check_system(&s, &machine, &search);
     check_image(&s.arena, &file);
     CHECK(!s.errors && file.is_image == !file.error);
-    if (file.is_image) {
+    /* check_system would say so if it does not fit. */
+    if (file.is_image && file.written_pages <= (s.domains[0].memory - s.domains[0].stack) / PAGE) {
         s.domains[0].image_file = &file;
         s.files = &files;
         try_manifest(&s, &machine);

@@ -202,6 +202,7 @@ static const struct rule rules[] = {
     {0xc0000103, ANY, NULL, NULL, FIELD(tsc_aux, TSC), .reason = "TSC_AUX"},
     {0xc0010010, AMD, NULL, write_ignored, .reason = "SYSCFG: nothing"},
     {0xc0010015, AMD, read_stored, write_stored, .stored = 1, .reason = "HWCR"},
+    {0xc001001f, AMD, NULL, write_ignored, .constant = 1UL << 46, .reason = "NB_CFG: CF8 reaches all registers"},
     {0xc0010055, AMD, NULL, write_ignored, .reason = "interrupt pending message: none"},
     {0xc0010058, AMD, NULL, NULL, .reason = "MMIO configuration base: none"},
     {0xc0010114, AMD, NULL, NULL, .constant = 0x10, .reason = "VM_CR: SVM is disabled"},

@@ -42,13 +42,14 @@ static bool is_canonical(const struct nova_arch_state *state, uint64_t linear)
     return (uint64_t)((int64_t)linear >> (state->cr4 & CR4_LA57 ? 56 : 47)) + 1 <= 1;
 }
 
-/* Type and limit (5.3, 5.5). */
+/* Type and limit (5.3, 5.5). Of CS, when code is fetched, only the limit: its type was checked when it was
+ * loaded. */
 static bool is_inside(const struct nova_arch_state *state, const struct nova_segment *segment,
                       uint64_t offset, unsigned bytes, unsigned access)
 {
     uint64_t last = offset + bytes - 1;
 
-    if (is_protected(state)) {
+    if (is_protected(state) && access != EMU_EXECUTE) {
         if (segment->ar & AR_UNUSABLE)
             return false;
         if (access & EMU_WRITE && (segment->ar & AR_CODE || !(segment->ar & AR_WRITABLE)))

@@ -14,18 +14,17 @@
  *   | nova_manifest_domain  |   one for each application, driver, virtual machine
  *   |   ...                 |
  *   +-----------------------+
- *   | nova_manifest_service |   one for each name in a `provides`
+ *   | nova_manifest_service |   one for each name in a `provides`, in the order of domains
  *   +-----------------------+
- *   | nova_manifest_connect |   who may open a session with which service, sorted by domain
+ *   | nova_manifest_connect |   who may open a session with which service
  *   +-----------------------+
- *   | nova_manifest_resource|   ports, interrupts, device memory, sorted by domain
+ *   | nova_manifest_resource|   ports, interrupts, device memory
  *   +-----------------------+
- *   | nova_manifest_segment |   what of its image goes where, sorted by domain and address
+ *   | nova_manifest_mapping |   what of which memory is where in the address space of a domain
  *   +-----------------------+
  *   | stacks                |   contents of the ends of the first threads' stacks
  *   +-----------------------+ size
  * @endcode
- *
  * All numbers are little-endian. Unused bytes are 0.
  *
  * SPDX-License-Identifier: MIT
@@ -34,7 +33,7 @@
 #ifndef NOVA_MANIFEST_H
 #define NOVA_MANIFEST_H
 
-#include <stdint.h>
+#include <nova/start.h>
 
 /**
  * @addtogroup libnova_manifest
@@ -45,34 +44,30 @@
 #define NOVA_MANIFEST_VERSION 3U        /**< Raised with every change of the layout. */
 #define NOVA_MANIFEST_NONE 0xffffU      /**< No module, no domain. */
 
-#define NOVA_NAME_MAX 32         /**< Bytes of a name, with the terminating 0. */
-#define NOVA_DOMAINS_MAX 64      /**< Domains in a system. */
-#define NOVA_SERVICES_MAX 128    /**< Services in a system. */
-#define NOVA_SESSIONS_MAX 64     /**< Sessions that a domain can have as a client, and as a server. */
-#define NOVA_CPUS_MAX 64         /**< CPUs that a manifest can name. */
-#define NOVA_STRINGS_MAX 3072    /**< Bytes of arguments and environment of one domain. */
-#define NOVA_MODULES_MAX 128     /**< Modules behind the manifest. */
-#define NOVA_VCPUS_MAX 8         /**< Virtual CPUs of a virtual machine. */
-#define NOVA_GUEST_UNIT 512U     /**< `guest_pages` is a multiple of it: 2 MiB. */
+#define NOVA_DOMAINS_MAX 64       /**< Domains in a system. */
+#define NOVA_SERVICES_MAX 128     /**< Services in a system. */
+#define NOVA_STRINGS_MAX 3072     /**< Bytes of arguments and environment of one domain. */
+#define NOVA_MODULES_MAX 128      /**< Modules behind the manifest. */
+#define NOVA_GUEST_UNIT 0x200000U /**< Memory of a guest is a multiple of it. */
 
 /** Header. */
 struct nova_manifest {
-    uint32_t magic;          /**< #NOVA_MANIFEST_MAGIC. */
-    uint32_t version;        /**< #NOVA_MANIFEST_VERSION. */
-    uint32_t size;           /**< Bytes, header included. The module may be longer (padding). */
-    uint32_t checksum;       /**< CRC-32 (IEEE 802.3) of `size` bytes, this field taken as 0. */
-    uint16_t domains;        /**< Entries of the tables, in the order of the picture. */
-    uint16_t services;       /**< Services. */
-    uint16_t connects;       /**< Connections. */
-    uint16_t resources;      /**< Resources. */
-    uint32_t stacks;         /**< Bytes. */
-    uint16_t modules;        /**< Modules behind the manifest. */
-    uint16_t console;        /**< Domain that provides the log service, or #NOVA_MANIFEST_NONE: root writes itself. */
-    uint16_t exit_domain;    /**< When this domain ends for good, the system ends with its status; or NONE: when all
-                                  domains that do not provide a service have ended. */
-    uint16_t at_exit;        /**< `enum nova_manifest_at_exit`. */
-    uint16_t segments;       /**< Segments of images. */
-    uint16_t reserved;       /**< 0. */
+    uint32_t magic;     /**< #NOVA_MANIFEST_MAGIC. */
+    uint32_t version;   /**< #NOVA_MANIFEST_VERSION. */
+    uint32_t size;      /**< Bytes, header included. The module may be longer (padding). */
+    uint32_t checksum;  /**< CRC-32 (IEEE 802.3) of `size` bytes, this field taken as 0. */
+    uint16_t domains;   /**< Entries of the tables, in the order of the picture. */
+    uint16_t services;  /**< Services. */
+    uint16_t connects;  /**< Connections. */
+    uint16_t resources; /**< Resources. */
+    uint16_t mappings;  /**< Mappings. */
+    uint16_t modules;   /**< Modules behind the manifest. */
+    uint16_t console;   /**< Domain that provides the log service, or NONE: root writes itself. */
+    uint16_t until;     /**< With this domain the system ends, and with its status; or NONE: when all domains without
+                             services have ended. */
+    uint16_t at_exit;  /**< `enum nova_manifest_at_exit`. */
+    uint16_t reserved; /**< 0. */
+    uint32_t stacks;   /**< Bytes. */
 };
 
 /** What happens when the system ends. */
@@ -89,47 +84,22 @@ enum nova_manifest_policy {
     NOVA_POLICY_HALT     /**< The system ends, with status 128. */
 };
 
-/** Flags of a domain. */
-enum nova_manifest_flags {
-    NOVA_DOMAIN_FPU = 1 << 0,     /**< Threads may use the FPU. */
-    NOVA_DOMAIN_CONSOLE = 1 << 1, /**< May read what is typed at the console. */
-};
-
-/** A domain. */
+/**
+ * A domain. Its information page is here as it will find it, but for what only root knows: frequency, time, selectors,
+ * restarts.
+ */
 struct nova_manifest_domain {
-    char name[NOVA_NAME_MAX];    /**< `[A-Za-z][A-Za-z0-9_-]*`, ended and filled up with 0. */
-    uint16_t image;              /**< Module with the ELF image. */
-    uint16_t archive;            /**< Module with a ustar archive that is mapped read-only, or NONE. */
-    uint8_t policy;              /**< `enum nova_manifest_policy`. */
-    uint8_t priority;            /**< Highest priority of its threads, 1 to 100. */
-    uint16_t restarts;           /**< Limit of restarts. */
-    uint32_t flags;              /**< `enum nova_manifest_flags`. */
-    uint32_t backoff_ms;         /**< Pause before the first restart. */
-    uint64_t cpus;               /**< Bit n: may use CPU n. Its first thread runs on the lowest. */
-    uint32_t pages;              /**< Memory in pages of 4 KiB: data, stack, heap. */
-    uint32_t kernel_pages;       /**< Kernel memory in pages, on top of `pages`. */
-    uint32_t stack_pages;        /**< Of `pages`: stack of the first thread. */
-    uint32_t threads;            /**< Threads, local ones included, that it may have. */
-    uint32_t stack;              /**< The end of its stack as it finds it (nova/start.h): offset in `stacks`. */
-    uint32_t stack_size;         /**< Bytes of that, a multiple of 16; the last 16 are for random bytes. */
-    uint32_t random;             /**< Offset of AT_RANDOM's entry in it: AT_IGNORE if the CPU has none to give. */
-    uint32_t build_id_size;      /**< Bytes of the build id, or 0. */
-    uint8_t build_id[32];        /**< Build id of the image, filled up with 0. */
-    uint64_t entry;              /**< Its first instruction. */
-    uint16_t connect;            /**< Its first entry in the table of connections. */
-    uint16_t connects;           /**< How many. */
-    uint16_t resource;           /**< Its first entry in the table of resources. */
-    uint16_t resources;          /**< How many. */
-    uint16_t service;            /**< The first service that it provides. */
-    uint16_t services;           /**< How many. */
-    uint16_t segment;            /**< Its first entry in the table of segments. */
-    uint16_t segments;           /**< How many, at least 1. */
-    uint32_t guest_pages;        /**< Virtual machine: memory of the guest in pages, on top of `pages`; else 0. */
-    uint16_t kernel;             /**< Virtual machine: module with the guest's kernel, or NONE. */
-    uint16_t initrd;             /**< Virtual machine: module with its initial file system, or NONE. */
-    uint16_t vcpus;              /**< Virtual CPUs: 1 to #NOVA_VCPUS_MAX; 0 without `guest_pages`. */
-    uint16_t reserved;           /**< 0. */
-    uint32_t reserved2;          /**< 0. */
+    struct nova_info info; /**< With the name, the CPUs, the priority, the memory and where everything is. */
+    uint64_t entry;        /**< First instruction. */
+    uint32_t kernel_pages; /**< Kernel memory in pages, on top of pool and guest memory. */
+    uint32_t stack;       /**< The end of its first stack, as in nova/start.h: offset in the stacks. */
+    uint32_t stack_size;  /**< Bytes of that, a multiple of 16; the last 16 are for random bytes. */
+    uint32_t random;      /**< Offset of AT_RANDOM's entry in it: AT_IGNORE if the CPU has none to give. */
+    uint32_t backoff_ms;  /**< Pause before the first restart. */
+    uint16_t restarts;    /**< Limit of restarts. */
+    uint16_t policy;      /**< `enum nova_manifest_policy`. */
+    uint16_t image;       /**< Module with its image. */
+    uint16_t reserved[3]; /**< 0. */
 };
 
 /** A service. */
@@ -141,7 +111,7 @@ struct nova_manifest_service {
 
 /** A permission to open sessions. */
 struct nova_manifest_connect {
-    char name[NOVA_NAME_MAX]; /**< How the client calls it (`connect = service` or `connect = local:service`). */
+    char name[NOVA_NAME_MAX]; /**< How the client calls it. */
     uint16_t domain;          /**< The client. */
     uint16_t service;         /**< The service. */
     uint16_t sessions;        /**< How many at a time. */
@@ -164,25 +134,34 @@ struct nova_manifest_resource {
     uint64_t count;  /**< How many. */
 };
 
+/** Sources of a mapping that are no modules. */
+enum nova_manifest_source {
+    NOVA_SOURCE_POOL = 0xfffe, /**< The domain's own memory. */
+    NOVA_SOURCE_GUEST = 0xffff /**< The memory of its guest. */
+};
+
 /**
- * A segment of an image: whole pages. Read-only ones are the module's own pages, writable ones are copied to the beginning of
- * the domain's memory, one behind the other, and the rest of their last page, and further pages, are 0.
+ * Memory in the address space of a domain: whole pages. What is writable is not executable, modules are not writable. The
+ * rest of a module's last page is 0.
  */
-struct nova_manifest_segment {
-    uint64_t address; /**< Where it is, page-aligned, from #NOVA_IMAGE_ADDR to #NOVA_IMAGE_END, above those before. */
-    uint32_t offset;  /**< Of its first page in the module, page-aligned. */
-    uint32_t size;    /**< Bytes of the module from there on. */
-    uint32_t pages;   /**< How many it has; if it is read-only just as many as `size` needs. */
-    uint16_t domain;  /**< Whose it is. */
-    uint16_t perm;    /**< `NOVA_MEM_R`, with `NOVA_MEM_W` or `NOVA_MEM_XU` or neither. */
+struct nova_manifest_mapping {
+    uint64_t address; /**< Where it is: from #NOVA_IMAGE_ADDR to #NOVA_WINDOW_ADDR. */
+    uint64_t from;    /**< First byte in its source, page-aligned. */
+    uint32_t pages;   /**< How many, at least 1. */
+    uint32_t contents;    /**< Pool: what is copied there at each start: first byte in the module `image`, */
+    uint32_t size;        /**< and how many bytes, or 0. */
+    uint16_t domain;      /**< Whose it is. */
+    uint16_t source;      /**< Number of a module, or `enum nova_manifest_source`. */
+    uint16_t perm;        /**< `NOVA_MEM_R`, with `NOVA_MEM_W` or `NOVA_MEM_XU` or neither. */
+    uint16_t reserved[3]; /**< 0. */
 };
 
 _Static_assert(sizeof(struct nova_manifest) == 40, "manifest layout");
-_Static_assert(sizeof(struct nova_manifest_domain) == 160, "manifest layout");
+_Static_assert(sizeof(struct nova_manifest_domain) == 320, "manifest layout");
 _Static_assert(sizeof(struct nova_manifest_service) == 40, "manifest layout");
 _Static_assert(sizeof(struct nova_manifest_connect) == 40, "manifest layout");
 _Static_assert(sizeof(struct nova_manifest_resource) == 24, "manifest layout");
-_Static_assert(sizeof(struct nova_manifest_segment) == 24, "manifest layout");
+_Static_assert(sizeof(struct nova_manifest_mapping) == 40, "manifest layout");
 
 /** @} */
 

@@ -38,23 +38,37 @@
 #ifndef NOVA_START_H
 #define NOVA_START_H
 
-#include <nova/manifest.h>
+#include <stdint.h>
 
 /**
  * @addtogroup libnova_start
  * @{
  */
 
+/** @name Limits
+ * @{ */
+#define NOVA_NAME_MAX 32     /**< Bytes of a name, with the terminating 0. */
+#define NOVA_SESSIONS_MAX 64 /**< Sessions that a domain can have as a client, and as a server. */
+#define NOVA_CPUS_MAX 64     /**< CPUs of a system. */
+#define NOVA_VCPUS_MAX 8     /**< Virtual CPUs of a virtual machine. */
+/** @} */
+
+/** Flags of a domain. */
+enum nova_domain_flags {
+    NOVA_DOMAIN_FPU = 1 << 0,     /**< Threads may use the FPU. */
+    NOVA_DOMAIN_CONSOLE = 1 << 1, /**< May read what is typed at the console. */
+};
+
 /** @name Addresses
  * @{ */
-#define NOVA_INFO_ADDR 0x200000UL      /**< struct nova_info. */
-#define NOVA_CLIENT_TABLE 0x201000UL   /**< struct nova_session_state[NOVA_SESSIONS_MAX]. */
-#define NOVA_SERVER_TABLE 0x202000UL   /**< struct nova_session_state[NOVA_SESSIONS_MAX]. */
-#define NOVA_UTCB_ADDR 0x210000UL      /**< UTCB of thread slot 0; slot n is n pages further. */
-#define NOVA_UTCB_SLOTS 480            /**< Threads that there is room for. */
-#define NOVA_VCPU_ADDR 0x3f0000UL      /**< Pages that the kernel maps for virtual CPUs (virtual APIC), if it does. */
-#define NOVA_IMAGE_ADDR 0x400000UL     /**< First address of images. */
-#define NOVA_IMAGE_END 0x20000000UL    /**< They end below. */
+#define NOVA_INFO_ADDR 0x200000UL    /**< struct nova_info. */
+#define NOVA_CLIENT_TABLE 0x201000UL /**< struct nova_session_state[NOVA_SESSIONS_MAX]. */
+#define NOVA_SERVER_TABLE 0x202000UL /**< struct nova_session_state[NOVA_SESSIONS_MAX]. */
+#define NOVA_UTCB_ADDR 0x210000UL    /**< UTCB of thread slot 0; slot n is n pages further. */
+#define NOVA_UTCB_SLOTS 480          /**< Threads that there is room for. */
+#define NOVA_VCPU_ADDR 0x3f0000UL    /**< Virtual APICs of virtual CPUs, if the kernel maps them. */
+#define NOVA_IMAGE_ADDR 0x400000UL      /**< First address of images. */
+#define NOVA_IMAGE_END 0x20000000UL     /**< They end below. */
 #define NOVA_WINDOW_ADDR 0x4000000000UL /**< Free for the domain. */
 #define NOVA_WINDOW_END 0x8000000000UL  /**< End of it. */
 /** @} */
@@ -74,7 +88,7 @@
 #define NOVA_SEL_PARENT 0x40    /**< Plus n: parent portal on CPU n (see nova/parent.h): CALL. */
 #define NOVA_SEL_BELL 0x80      /**< Plus n: client's doorbell of session n that the domain serves: UP. */
 #define NOVA_SEL_EVENTS 0xc0    /**< Plus 64 n: event portals of the n-th CPU that the domain may use. */
-#define NOVA_SEL_RECALL 0xe1    /**< Plus 64 n: of these, RECALL: free, the domain can make a portal of its own. */
+#define NOVA_SEL_RECALL 0xe1    /**< Plus 64 n: of these, RECALL: free for a portal of the domain's own. */
 /** @} */
 
 /** Type of the auxiliary vector's entry with the address of struct nova_info. */
@@ -85,41 +99,41 @@
 
 /** Information page. Read-only for the domain; it does not change while the domain runs. */
 struct nova_info {
-    uint32_t magic;              /**< #NOVA_INFO_MAGIC. */
-    uint32_t version;            /**< #NOVA_INFO_VERSION. */
-    char name[NOVA_NAME_MAX];    /**< Of the domain. */
-    uint64_t tsc_frequency;      /**< Hz of the time counter, which all deadlines are given in. */
-    int64_t wall_offset;         /**< Nanoseconds since 1970-01-01 UTC when the time counter was 0. */
-    uint64_t image_start;        /**< First address of the image. */
-    uint64_t image_end;          /**< End of it. */
-    uint64_t stack_start;        /**< Lowest address of the first thread's stack. */
-    uint64_t stack_end;          /**< End of it. */
-    uint64_t pool_start;         /**< All memory of the domain. */
-    uint64_t pool_size;          /**< Bytes. */
-    uint64_t pool_used;          /**< Bytes at its beginning that are image and stack. */
-    uint64_t archive_start;      /**< Archive of files, or 0. */
-    uint64_t archive_size;       /**< Bytes. */
-    uint64_t device_start;       /**< Device memory, one after the other in the order of the system file, or 0. */
-    uint64_t guest_start;        /**< Virtual machine: memory of the guest, in one piece, zeroed; else 0. */
-    uint64_t guest_size;         /**< Bytes, a multiple of 2 MiB. */
-    uint64_t kernel_start;       /**< Virtual machine: the guest's kernel, or 0. */
-    uint64_t kernel_size;        /**< Bytes. */
-    uint64_t initrd_start;       /**< Virtual machine: the initial file system, or 0. */
-    uint64_t initrd_size;        /**< Bytes. */
-    uint64_t sel_free;           /**< First selector that the domain may use as it likes. */
-    uint64_t sel_end;            /**< End of them. */
-    uint64_t cpus;               /**< Bit n: may use CPU n. */
-    uint32_t cpu;                /**< CPU of the first thread. */
-    uint32_t threads;            /**< Threads that it may have, the first one included. */
-    uint32_t priority;           /**< Highest priority. */
-    uint32_t flags;              /**< `enum nova_manifest_flags`. */
-    uint32_t restarts;           /**< How often it has crashed before. */
-    uint32_t interrupts;         /**< Interrupts at #NOVA_SEL_INTERRUPT. */
-    uint8_t build_id[32];        /**< Build id of the image, filled up with 0. */
-    uint32_t build_id_size;      /**< Its length, or 0. */
-    uint32_t console;            /**< 1: there is a log service; 0: root writes the log. */
-    uint32_t vcpus;              /**< Virtual CPUs that it is to have; 0: no virtual machine. */
-    uint32_t reserved;           /**< 0. */
+    uint32_t magic;           /**< #NOVA_INFO_MAGIC. */
+    uint32_t version;         /**< #NOVA_INFO_VERSION. */
+    char name[NOVA_NAME_MAX]; /**< Of the domain. */
+    uint64_t tsc_frequency;   /**< Hz of the time counter, which all deadlines are given in. */
+    int64_t wall_offset;      /**< Nanoseconds since 1970-01-01 UTC when the time counter was 0. */
+    uint64_t image_start;     /**< First address of the image. */
+    uint64_t image_end;       /**< End of it. */
+    uint64_t stack_start;     /**< Lowest address of the first thread's stack. */
+    uint64_t stack_end;       /**< End of it. */
+    uint64_t pool_start;      /**< All memory of the domain. */
+    uint64_t pool_size;       /**< Bytes. */
+    uint64_t pool_used;       /**< Bytes at its beginning that are image and stack. */
+    uint64_t archive_start;   /**< Archive of files, or 0. */
+    uint64_t archive_size;    /**< Bytes. */
+    uint64_t device_start;  /**< Device memory, one after the other in the order of the system file, or 0. */
+    uint64_t guest_start;   /**< Virtual machine: memory of the guest, in one piece, zeroed; else 0. */
+    uint64_t guest_size;    /**< Bytes, a multiple of 2 MiB. */
+    uint64_t kernel_start;  /**< Virtual machine: the guest's kernel, or 0. */
+    uint64_t kernel_size;   /**< Bytes. */
+    uint64_t initrd_start;  /**< Virtual machine: the initial file system, or 0. */
+    uint64_t initrd_size;   /**< Bytes. */
+    uint64_t sel_free;      /**< First selector that the domain may use as it likes. */
+    uint64_t sel_end;       /**< End of them. */
+    uint64_t cpus;          /**< Bit n: may use CPU n. */
+    uint32_t cpu;           /**< CPU of the first thread. */
+    uint32_t threads;       /**< Threads that it may have, the first one included. */
+    uint32_t priority;      /**< Highest priority. */
+    uint32_t flags;         /**< `enum nova_domain_flags`. */
+    uint32_t restarts;      /**< How often it has crashed before. */
+    uint32_t interrupts;    /**< Interrupts at #NOVA_SEL_INTERRUPT. */
+    uint8_t build_id[32];   /**< Build id of the image, filled up with 0. */
+    uint32_t build_id_size; /**< Its length, or 0. */
+    uint32_t console;       /**< 1: there is a log service; 0: root writes the log. */
+    uint32_t vcpus;         /**< Virtual CPUs that it is to have; 0: no virtual machine. */
+    uint32_t reserved;      /**< 0. */
 };
 
 /** @name Memory of guests
@@ -150,7 +164,7 @@ struct nova_session_state {
     uint64_t buffer;          /**< Address of the shared buffer on this side, or 0. */
     uint32_t pages;           /**< Its size. */
     uint16_t service;         /**< Server: which of its services, counted from 0. */
-    uint16_t flags;           /**< Server: what the client may do, `enum nova_manifest_flags`. */
+    uint16_t flags;           /**< Server: what the client may do, `enum nova_domain_flags`. */
     uint64_t cpus;            /**< Bit n: can be called on CPU n. */
 };
 

@@ -290,4 +290,7 @@ void check_system(struct system *s, const struct machine *machine, const struct 
             d->kernel_memory = kernel_pages(s, d, i) * PAGE;
     }
     check_sums(s, machine);
+    for (struct domain *d = s->domains; !s->errors && d < s->domains + s->domain_count; d++)
+        if (make_layout(d, false) > NOVA_WINDOW_ADDR)
+            complain(s, line_of(d, KEY_MEMORY), "the address space of `%s' does not suffice", d->name);
 }

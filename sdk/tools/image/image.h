@@ -3,7 +3,7 @@
  *
  *   parse.c --> check.c --> manifest.c --> iso.c
  *      |           |    \-> report.c
- *   keys.c      files.c     stack.c
+ *   keys.c      files.c     layout.c, stack.c
  *   value.c     names.c, elf.c
  *   vm.c        vm.c
  *
@@ -69,7 +69,7 @@ struct file {
     uint32_t module;                      /* place in the table of modules */
     uint64_t written_pages;               /* image: pages that the domain gets copies of */
     uint64_t entry, phdr, phnum;
-    struct nova_manifest_segment segment[SEGMENTS_MAX];
+    struct nova_manifest_mapping segment[SEGMENTS_MAX]; /* of the image, as if it were mapped as a whole */
     unsigned segments;
     uint64_t low, high; /* image: addresses */
     uint8_t build_id[32];
@@ -167,7 +167,10 @@ struct domain {
     struct resource *resources;
     size_t resource_count;
     uint32_t first_service; /* in the table of the system */
-    uint8_t *contents;      /* of the end of its stack */
+    struct nova_info info;
+    struct nova_manifest_mapping mapping[SEGMENTS_MAX + 6];
+    unsigned mappings;
+    uint8_t *contents; /* of the end of its stack */
     size_t contents_size, random;
 };
 
@@ -249,7 +252,10 @@ void connect_names(struct system *s, uint32_t index);
 void find_cycles(struct system *s);
 uint32_t sessions_of_server(const struct system *s, uint32_t domain); /* that all its clients can have */
 
-/* stack.c: what the program finds on its stack. */
+/* layout.c: information page and mappings; the end of its part of the address space. */
+uint64_t make_layout(struct domain *d, bool console);
+
+/* stack.c: what the program finds on its stack; after the layout. */
 void make_stack(struct system *s, struct domain *d);
 
 /* check.c: finds the files, connects the names, refuses what cannot work. */

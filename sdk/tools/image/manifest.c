@@ -30,83 +30,60 @@ static void put_name(char *to, const char *name)
     memcpy(to, name, strlen(name));
 }
 
-static uint16_t module_of(const struct file *file)
-{
-    return file ? (uint16_t)file->module : NOVA_MANIFEST_NONE;
-}
-
 static void put_domain(struct nova_manifest_domain *entry, const struct domain *d)
 {
-    put_name(entry->name, d->name);
-    entry->image = (uint16_t)d->image_file->module;
-    entry->archive = module_of(d->archive_file);
-    entry->kernel = module_of(d->vm.kernel_file);
-    entry->initrd = module_of(d->vm.initrd_file);
-    entry->guest_pages = (uint32_t)pages_of(d->vm.memory);
-    entry->vcpus = d->kind == KIND_VM ? (uint16_t)d->vm.vcpus : 0;
-    entry->policy = (uint8_t)d->policy;
-    entry->priority = (uint8_t)d->priority;
-    entry->restarts = d->policy == NOVA_POLICY_RESTART ? (uint16_t)d->restarts : 0;
-    entry->flags = (d->fpu ? NOVA_DOMAIN_FPU : 0U) | (d->keyboard ? NOVA_DOMAIN_CONSOLE : 0U);
-    entry->backoff_ms = d->policy == NOVA_POLICY_RESTART ? d->backoff_ms : 0;
-    entry->cpus = d->cpus;
-    entry->pages = (uint32_t)pages_of(d->memory);
+    bool restart = d->policy == NOVA_POLICY_RESTART;
+
+    entry->info = d->info;
+    entry->entry = d->image_file->entry;
     entry->kernel_pages = (uint32_t)pages_of(d->kernel_memory);
-    entry->stack_pages = (uint32_t)pages_of(d->stack);
-    entry->threads = d->threads;
     entry->stack_size = (uint32_t)d->contents_size;
     entry->random = (uint32_t)d->random;
-    entry->build_id_size = (uint32_t)d->image_file->build_id_size;
-    memcpy(entry->build_id, d->image_file->build_id, sizeof(entry->build_id));
-    entry->entry = d->image_file->entry;
-    entry->segments = (uint16_t)d->image_file->segments;
-    entry->service = (uint16_t)d->first_service;
-    entry->services = (uint16_t)d->service_count;
+    entry->backoff_ms = restart ? d->backoff_ms : 0;
+    entry->restarts = restart ? (uint16_t)d->restarts : 0;
+    entry->policy = d->policy;
+    entry->image = (uint16_t)d->image_file->module;
 }
 
 uint8_t *make_manifest(struct system *s, size_t *size)
 {
-    size_t connects = 0, resources = 0, segments = 0, stacks = 0, connect = 0, resource = 0, segment = 0,
+    size_t connects = 0, resources = 0, mappings = 0, stacks = 0, connect = 0, resource = 0, mapping = 0,
            stack = 0;
     struct nova_manifest *head;
     struct nova_manifest_domain *domain;
     struct nova_manifest_service *service;
     struct nova_manifest_connect *c;
     struct nova_manifest_resource *r;
-    struct nova_manifest_segment *g;
+    struct nova_manifest_mapping *g;
 
     for (size_t i = 0; i < s->domain_count; i++) {
         connects += s->domains[i].connection_count;
         resources += s->domains[i].resource_count;
-        segments += s->domains[i].image_file->segments;
+        make_layout(&s->domains[i], s->console_domain != NONE);
         make_stack(s, &s->domains[i]);
+        mappings += s->domains[i].mappings;
         stacks += s->domains[i].contents_size;
     }
     *size = sizeof(*head) + s->domain_count * sizeof(*domain) + s->service_count * sizeof(*service) +
-            connects * sizeof(*c) + resources * sizeof(*r) + segments * sizeof(*g) + stacks;
+            connects * sizeof(*c) + resources * sizeof(*r) + mappings * sizeof(*g) + stacks;
     head = arena_get(&s->arena, *size);
     domain = (struct nova_manifest_domain *)(head + 1);
     service = (struct nova_manifest_service *)(domain + s->domain_count);
     c = (struct nova_manifest_connect *)(service + s->service_count);
     r = (struct nova_manifest_resource *)(c + connects);
-    g = (struct nova_manifest_segment *)(r + resources);
+    g = (struct nova_manifest_mapping *)(r + resources);
 
     for (size_t i = 0; i < s->domain_count; i++) {
         const struct domain *d = &s->domains[i];
 
         put_domain(&domain[i], d);
         domain[i].stack = (uint32_t)stack;
-        memcpy((uint8_t *)(g + segments) + stack, d->contents, d->contents_size);
+        memcpy((uint8_t *)(g + mappings) + stack, d->contents, d->contents_size);
         stack += d->contents_size;
-        domain[i].segment = (uint16_t)segment;
-        for (size_t j = 0; j < d->image_file->segments; j++, segment++) {
-            g[segment] = d->image_file->segment[j];
-            g[segment].domain = (uint16_t)i;
+        for (size_t j = 0; j < d->mappings; j++, mapping++) {
+            g[mapping] = d->mapping[j];
+            g[mapping].domain = (uint16_t)i;
         }
-        domain[i].connect = (uint16_t)connect;
-        domain[i].connects = (uint16_t)d->connection_count;
-        domain[i].resource = (uint16_t)resource;
-        domain[i].resources = (uint16_t)d->resource_count;
         for (size_t j = 0; j < d->connection_count; j++, connect++) {
             put_name(c[connect].name, d->connections[j].local);
             c[connect].domain = (uint16_t)i;
@@ -136,10 +113,10 @@ uint8_t *make_manifest(struct system *s, size_t *size)
         .connects = (uint16_t)connects,
         .resources = (uint16_t)resources,
         .stacks = (uint32_t)stacks,
-        .segments = (uint16_t)segments,
+        .mappings = (uint16_t)mappings,
         .modules = (uint16_t)s->file_count,
         .console = s->console_domain == NONE ? NOVA_MANIFEST_NONE : (uint16_t)s->console_domain,
-        .exit_domain = s->until_domain == NONE ? NOVA_MANIFEST_NONE : (uint16_t)s->until_domain,
+        .until = s->until_domain == NONE ? NOVA_MANIFEST_NONE : (uint16_t)s->until_domain,
         .at_exit = s->at_exit,
     };
     head->checksum = crc32_ieee((const uint8_t *)head, *size);

@@ -42,7 +42,7 @@ static void put_words(struct writer *w, const struct words *words)
 void make_stack(struct system *s, struct domain *d)
 {
     const struct file *file = d->image_file;
-    uint64_t end = file->high + PAGE + d->stack;
+    uint64_t end = d->info.stack_end;
     size_t texts = strlen(d->name) + 1 + bytes_of(&d->args) + bytes_of(&d->env) + 16;
     uint64_t auxiliary[][2] = {
         {AT_PHDR, file->phdr},    {AT_PHENT, sizeof(Elf64_Phdr)},

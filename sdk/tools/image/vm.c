@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define MEMORY_MIN (UINT64_C(64) << 20)
-#define MEMORY_UNIT (NOVA_GUEST_UNIT * PAGE)
+#define MEMORY_UNIT NOVA_GUEST_UNIT
 #define KERNEL_ROOM (UINT64_C(32) << 20) /* for the kernel while it unpacks itself */
 #define CMDLINE_MAX 2047U                /* of Linux on x86 */
 #define CID_MIN 3U

@@ -248,7 +248,7 @@ static inline void interrupts(bool on)
     })
 
 /* Gives interrupts some time in which none should come; and more of it than LATER, which is too late to be overtaken. */
-#define LATER 300000000UL
+#define LATER (option("strict", 0) ? 50000000U : 1000000000U) /* Bochs: fewer, and not in real time */
 void wait_a_little(void);
 void wait_until_later(void);
 

@@ -192,24 +192,23 @@ static void terminals(void)
 /* The end of input: once, as typed, and for good. */
 static void ends(void)
 {
-    char text[600];
+    char text[600], in[NOVA_NAME_MAX] = "in", other[NOVA_NAME_MAX] = "other", late[NOVA_NAME_MAX] = "late";
     bool same = true;
 
-    ok(read_text(1, "in", text, sizeof(text)) == 0 && read_text(2, "other", text, sizeof(text)) == 0,
+    ok(read_text(1, in, text, sizeof(text)) == 0 && read_text(2, other, text, sizeof(text)) == 0,
        "nothing typed, nothing read");
     rings[1] = rings[2] = 0;
     type("ab\4");
-    ok(rings[1] == 1 && read_text(1, "in", text, sizeof(text)) == 2 && !memcmp(text, "ab", 2),
+    ok(rings[1] == 1 && read_text(1, in, text, sizeof(text)) == 2 && !memcmp(text, "ab", 2),
        "Ctrl-D sends a line that is not complete");
     type("c\r\4");
-    ok(read_text(1, "in", text, sizeof(text)) == 2 &&
-           read_text(1, "in", text, sizeof(text)) == NOVA_ERR_ABSENT &&
-           read_text(1, "in", text, sizeof(text)) == 0,
+    ok(read_text(1, in, text, sizeof(text)) == 2 && read_text(1, in, text, sizeof(text)) == NOVA_ERR_ABSENT &&
+           read_text(1, in, text, sizeof(text)) == 0,
        "at the beginning of a line it is the end of input, once");
     for (unsigned i = 0; i < 500; i++)
         console_typed((char)('a' + i % 26));
     type("\r");
-    ok(read_text(1, "in", text, sizeof(text)) == 501 && text[500] == '\n', "a long line is whole");
+    ok(read_text(1, in, text, sizeof(text)) == 501 && text[500] == '\n', "a long line is whole");
     for (unsigned i = 0; i < 500; i++)
         same &= text[i] == (char)('a' + i % 26);
     ok(same, "and as it was typed");
@@ -217,21 +216,23 @@ static void ends(void)
     length = 0;
     type("\035e12\b\r\035e3\r");
     ok(sent("3\r\n"), "without echo nothing is shown");
-    ok(read_text(1, "in", text, sizeof(text)) == 4 && !memcmp(text, "1\n3\n", 4), "but read");
+    ok(read_text(1, in, text, sizeof(text)) == 4 && !memcmp(text, "1\n3\n", 4), "but read");
     rings[1] = rings[2] = 0;
     type("\035ex\035\4");
     ok(rings[1] >= 1 && rings[2] == 1, "the end for good rings all bells");
-    ok(read_text(2, "other", text, sizeof(text)) == NOVA_ERR_ABSENT &&
-           read_text(1, "in", text, sizeof(text)) == 1 && text[0] == 'x' &&
-           read_text(1, "in", text, sizeof(text)) == NOVA_ERR_ABSENT &&
-           read_text(1, "in", text, sizeof(text)) == NOVA_ERR_ABSENT,
+    ok(read_text(2, other, text, sizeof(text)) == NOVA_ERR_ABSENT &&
+           read_text(1, in, text, sizeof(text)) == 1 && text[0] == 'x' &&
+           read_text(1, in, text, sizeof(text)) == NOVA_ERR_ABSENT &&
+           read_text(1, in, text, sizeof(text)) == NOVA_ERR_ABSENT,
        "and comes behind all that was typed");
     console_closed(1);
     console_closed(2);
     type("early\r");
-    ok(read_text(3, "late", text, sizeof(text)) == 6, "what was typed for nobody is for the first who reads");
+    ok(read_text(3, late, text, sizeof(text)) == 6, "what was typed for nobody is for the first who reads");
     type("\035e");
     console_closed(3);
+    drain(1000);
+    length = 0;
 }
 
 static void long_line(void)

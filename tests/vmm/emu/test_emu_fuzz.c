@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 static uint64_t state_of_random;
 
@@ -178,6 +179,8 @@ int main(int argc, char **argv)
     else if (getrandom(&seed, 4, 0) != 4)
         return 2;
     printf("# seed %llu\n", (unsigned long long)seed);
+    fflush(stdout);
+    alarm((argc > 1 ? (unsigned)atoi(argv[1]) : 8) + 300); /* nothing may hang */
     state_of_random = seed * 2654435761U + 1;
     while (count < 100000 || time(NULL) < end) {
         if (count++ % 4096 == 0)

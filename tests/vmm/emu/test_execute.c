@@ -409,6 +409,13 @@ static void fetch(void)
     state.rip = 0x102;
     emu.available = 0;
     CHECK(emu_run(&emu) == EMU_FAULT && emu.fault.vector == 13);
+    state.cs.ar = 0x497; /* no CPU would have it so: data, expanding down */
+    state.rip = 0x101;
+    emu.available = 0;
+    CHECK(emu_run(&emu) == EMU_FAULT && emu.fault.vector == 13);
+    state.rip = 0x102;
+    emu.available = 0;
+    CHECK(emu_run(&emu) == EMU_FAULT && emu.fault.vector == 13);
     ok_checks("fetch");
 }
 

@@ -64,6 +64,8 @@ static bool must_be_zero(const struct walk *walk, unsigned level, bool page, uns
     if (walk->mode == PAE || walk->mode == PAE_REGISTERS) {
         if (bit >= 52 && bit <= 62)
             return true;
+        if (level == 3 && bit == 5 && walk->mode == PAE)
+            return false; /* QEMU sets it in memory: see read_pointer() */
         if (level == 3 && (bit == 63 || bit == 1 || bit == 2 || (bit >= 5 && bit <= 8)))
             return true;
     }
