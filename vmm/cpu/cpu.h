@@ -206,4 +206,14 @@ uint32_t access_port(struct vcpu *vcpu, struct nova_arch_state *state, uint16_t 
                      uint64_t next);
 uint32_t access_string(struct vcpu *vcpu, struct nova_arch_state *state);
 
+/* Entries of the tables: the guest gets #UD, or #GP. */
+#define UNDEFINED(name)                                                                                      \
+    {                                                                                                        \
+        name, exit_undefined, MTD_EVENTS, 0                                                                  \
+    }
+#define FAULT(name)                                                                                          \
+    {                                                                                                        \
+        name, exit_fault, MTD_EVENTS, 0                                                                      \
+    }
+
 #endif

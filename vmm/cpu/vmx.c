@@ -55,20 +55,8 @@ static uint32_t exit_cr(struct vcpu *v, struct nova_arch_state *s)
 
 static uint32_t exit_exception(struct vcpu *v, struct nova_arch_state *s)
 {
-    unsigned vector = s->qual[0] & 0xff;
-
-    (void)vector;
     return vcpu_resume(v, s, vcpu_exception(s, VECTOR_AC, true, 0));
 }
-
-#define UNDEFINED(name)                                                                                      \
-    {                                                                                                        \
-        name, exit_undefined, MTD_EVENTS, 0                                                                  \
-    }
-#define FAULT(name)                                                                                          \
-    {                                                                                                        \
-        name, exit_fault, MTD_EVENTS, 0                                                                      \
-    }
 
 static const struct exit exits_vmx[NOVA_VM_EVENTS] = {
     [0] = {"exception", exit_exception, NOVA_MTD_QUAL | MTD_EVENTS, 0},
