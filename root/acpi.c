@@ -4,8 +4,6 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "acpi.h"
-
 #include "system.h"
 
 #define TABLE_MAX 0x200000U
@@ -38,15 +36,12 @@ unsigned acpi_find_s5(const uint8_t *aml, size_t size)
 /* A table, its length in bytes 4 to 7; null if there is none. */
 static const uint8_t *table(uint64_t start)
 {
-    uint64_t page = start & ~(PAGE_SIZE - 1);
-    const uint8_t *t = (const uint8_t *)map_physical(page, 2 * PAGE_SIZE, NOVA_MEM_R) + start % PAGE_SIZE;
+    const uint8_t *t = map_physical(start & -PAGE_SIZE, TABLE_MAX + PAGE_SIZE, NOVA_MEM_R);
     uint32_t length;
 
+    t += start % PAGE_SIZE;
     memcpy(&length, t + 4, 4);
-    if (!start || length < HEADER || length > TABLE_MAX)
-        return NULL;
-    map_physical(page, start % PAGE_SIZE + length, NOVA_MEM_R);
-    return t;
+    return start && length >= HEADER && length <= TABLE_MAX ? t : NULL;
 }
 
 /* A number in a table; 0 behind its end. */

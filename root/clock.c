@@ -6,17 +6,7 @@
 
 #include "system.h"
 
-enum {
-    SECOND = 0,
-    MINUTE = 2,
-    HOUR = 4,
-    DAY = 7,
-    MONTH = 8,
-    YEAR = 9,
-    STATE = 0xa,
-    MODE = 0xb,
-    REGISTERS = 0xc
-};
+enum { SECOND = 0, MINUTE = 2, HOUR = 4, DAY = 7, MONTH, YEAR, STATE, MODE, REGISTERS };
 
 #define UPDATING 0x80 /* state */
 #define BINARY 0x04   /* mode */

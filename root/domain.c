@@ -18,7 +18,6 @@
 
 #define LARGEST_ORDER 31
 #define RANDOM_TRIES 100
-#define BUDGET_MS 10U
 #define BACKOFF_MAX 3600000UL
 
 struct domain *domains;
@@ -57,6 +56,11 @@ struct domain *domain_alive(unsigned index, uint32_t life)
     struct domain *d = &domains[index];
 
     return d->state == DOMAIN_RUNNING && d->life == life ? d : NULL;
+}
+
+bool domain_cpu(const struct domain *d, uint64_t cpu)
+{
+    return cpu < NOVA_CPUS_MAX && d->plan->cpus & 1UL << cpu;
 }
 
 bool domain_selectors(const struct domain *d, uint64_t first, uint64_t count)
@@ -116,19 +120,12 @@ static bool random_bytes(uint64_t *word)
     return n == 2;
 }
 
-/* Copies data segments into the pool, and the end of the stack behind them. */
-static void fill_pool(const struct domain *d)
+/* The end of the stack, which lies behind the data segments in the pool. */
+static void fill_stack(const struct domain *d)
 {
     const struct nova_manifest_domain *c = d->config;
-    const uint8_t *file = physical(module[c->image].start);
-    uint8_t *pool = physical(d->pool), *stack = pool + d->info->pool_used - c->stack_size;
+    uint8_t *stack = (uint8_t *)physical(d->pool) + d->info->pool_used - c->stack_size;
 
-    for (unsigned i = 0; i < manifest.head->mappings; i++) {
-        const struct nova_manifest_mapping *m = &manifest.mapping[i];
-
-        if (m->domain == d->index)
-            memcpy(pool + m->from, file + m->contents, m->size);
-    }
     memcpy(stack, manifest.stacks + c->stack, c->stack_size);
     if (!random_bytes((uint64_t *)(void *)(stack + c->stack_size) - 2))
         *(uint64_t *)(void *)(stack + c->random) = AT_IGNORE;
@@ -143,15 +140,20 @@ static bool map(struct domain *d, uint64_t address, uint64_t from, uint64_t byte
                     (bytes + PAGE_SIZE - 1) / PAGE_SIZE, 31, perm, mad) != NOVA_SUCCESS;
 }
 
+/* Data segments are copied into the pool first. */
 static bool map_memory(struct domain *d)
 {
+    const uint8_t *file = physical(module[d->config->image].start);
     bool failed = map(d, NOVA_INFO_ADDR, d->pages, INFO_PAGES * PAGE_SIZE, NOVA_MEM_R, NOVA_MAD_WB);
 
     for (unsigned i = 0; i < manifest.head->mappings; i++) {
         const struct nova_manifest_mapping *m = &manifest.mapping[i];
 
-        if (m->domain == d->index)
-            failed |= map(d, m->address, source_of(d, m), m->pages * PAGE_SIZE, m->perm, NOVA_MAD_WB);
+        if (m->domain != d->index)
+            continue;
+        if (m->size)
+            memcpy(physical(d->pool + m->from), file + m->contents, m->size);
+        failed |= map(d, m->address, source_of(d, m), m->pages * PAGE_SIZE, m->perm, NOVA_MAD_WB);
     }
     return failed;
 }
@@ -190,24 +192,24 @@ static bool give_resources(struct domain *d)
 /* Portals for the events of its threads, and to root, for each of its CPUs. */
 static bool create_portals(struct domain *d)
 {
-    const uint32_t all =
-        NOVA_MTD_GPR_0_7 | NOVA_MTD_GPR_8_15 | NOVA_MTD_RFLAGS | NOVA_MTD_RIP | NOVA_MTD_QUAL;
-    const uint32_t exceptions = 0x3b78fb; /* those that are delivered, see nova_events(2) */
+    const uint32_t all = NOVA_MTD_GPR_0_7 | NOVA_MTD_GPR_8_15 | NOVA_MTD_RFLAGS | NOVA_MTD_RIP |
+                         NOVA_MTD_FS_GS | NOVA_MTD_QUAL;
+    /* Exceptions that are delivered, see nova_events(2). */
+    const uint64_t kinds = 0x3b78fb | 1UL << PORTAL_STARTUP | 1UL << PORTAL_PARENT;
     bool failed = false;
 
     for (uint64_t cpus = d->plan->cpus, events = NOVA_SEL_EVENTS; cpus; cpus &= cpus - 1, events += 64) {
         unsigned cpu = (unsigned)__builtin_ctzl(cpus);
 
-        for (unsigned kind = 0; !failed && kind <= PORTAL_PARENT; kind++) {
+        for (uint64_t rest = kinds; !failed && rest; rest &= rest - 1) {
+            unsigned kind = (unsigned)__builtin_ctzl(rest);
             bool parent = kind == PORTAL_PARENT;
-            uint32_t mtd = kind < PORTAL_STARTUP ? all : 0;
 
-            if (kind < PORTAL_STARTUP && !(exceptions & 1U << kind))
-                continue;
-            failed = portal_create(SEL_NEW, SEL_HANDLER + cpu, DOMAIN_PD(d),
-                                   PORTAL_ID(cpu, kind, d->index, d->life), mtd) ||
-                     hand_over(SEL_NEW, DOMAIN_OBJ(d), parent ? NOVA_SEL_PARENT + cpu : events + kind,
-                               parent ? NOVA_PT_CALL : NOVA_PT_EVENT);
+            failed =
+                portal_create(SEL_NEW, SEL_HANDLER + cpu, DOMAIN_PD(d), 0,
+                              PORTAL_ID(cpu, kind, d->index, d->life), kind < PORTAL_STARTUP ? all : 0) ||
+                hand_over(SEL_NEW, DOMAIN_OBJ(d), parent ? NOVA_SEL_PARENT + cpu : events + kind,
+                          parent ? NOVA_PT_CALL : NOVA_PT_EVENT);
         }
     }
     return failed;
@@ -223,39 +225,42 @@ static bool create_spaces(struct domain *d)
            give(pd, obj, NOVA_SEL_PD, NOVA_PD_CREATE_PT | NOVA_PD_CREATE_SM);
 }
 
-unsigned domain_give_ec(struct domain *d, uint64_t sel, unsigned perm, uint64_t priority, uint64_t budget)
+int domain_ec(struct domain *d, uint64_t cpu, uint64_t utcb, uint64_t sp, uint64_t events, unsigned flags,
+              uint64_t sel, uint64_t scd)
 {
-    unsigned status = give(SEL_NEW, DOMAIN_OBJ(d), sel, perm);
+    unsigned perm = flags & NOVA_EC_GUEST ? NOVA_EC_CTRL : NOVA_EC_CTRL | NOVA_EC_BIND_PT;
+    unsigned status = nova_hc_create_ec(SEL_NEW, DOMAIN_PD(d), utcb, (unsigned)cpu, sp, events, flags);
 
-    if (!status && priority)
-        status = nova_hc_create_sc(SEL_NEW_SC, DOMAIN_PD(d), SEL_NEW,
-                                   NOVA_SCD(priority, budget ? budget : BUDGET_MS));
-    if (!status && priority)
+    if (status)
+        return nova_hc_error(status);
+    status = give(SEL_NEW, DOMAIN_OBJ(d), sel, perm);
+    if (!status && scd)
+        status = nova_hc_create_sc(SEL_NEW_SC, DOMAIN_PD(d), SEL_NEW, scd);
+    if (!status && scd)
         status = hand_over(SEL_NEW_SC, DOMAIN_OBJ(d), sel + 1, NOVA_SC_CTRL);
     if (status)
         revoke(DOMAIN_OBJ(d), sel, 1);
     drop(SEL_NEW);
-    return status;
+    return nova_hc_error(status);
 }
 
 int domain_thread(struct domain *d, const uint64_t *word)
 {
-    uint64_t cpu = word[1], priority = word[6], budget = word[7], sel = word[8], highest = d->plan->priority;
+    uint64_t cpu = word[1], priority = word[6], highest = d->plan->priority;
     uint64_t events = NOVA_SEL_EVENTS + 64UL * count_bits(d->plan->cpus & ((1UL << cpu) - 1));
-    unsigned global = word[5] & NOVA_THREAD_LOCAL ? 0 : NOVA_EC_GLOBAL, status;
+    unsigned global = word[5] & NOVA_THREAD_LOCAL ? 0 : NOVA_EC_GLOBAL;
+    int error;
 
     if (d->threads >= d->plan->threads)
         return NOVA_ERR_LIMIT;
     priority = priority && priority < highest ? priority : highest;
-    status = nova_hc_create_ec(SEL_NEW, DOMAIN_PD(d), NOVA_UTCB_ADDR + word[2] * PAGE_SIZE, (unsigned)cpu,
-                               word[3], events, global | (word[5] & NOVA_THREAD_FPU ? NOVA_EC_FPU : 0U));
-    if (status)
-        return error_of(status);
-    if (global)
+    error = domain_ec(d, cpu, NOVA_UTCB_ADDR + word[2] * PAGE_SIZE, word[3], events,
+                      global | (word[5] & NOVA_THREAD_FPU ? NOVA_EC_FPU : 0U), word[8],
+                      global ? NOVA_SCD(priority, word[7] ? word[7] : BUDGET_MS) : 0);
+    if (!error && global)
         d->entry = word[4];
-    status = domain_give_ec(d, sel, NOVA_EC_CTRL | NOVA_EC_BIND_PT, global ? priority : 0, budget);
-    d->threads += !status;
-    return error_of(status);
+    d->threads += !error;
+    return error;
 }
 
 /* -- Start and end -- */
@@ -270,7 +275,7 @@ static const char *build(struct domain *d)
                         [8] = NOVA_SEL_FIRST_EC};
 
     fill_info(d);
-    fill_pool(d);
+    fill_stack(d);
     memcpy(d->build_id, "-", 2);
     for (uint32_t n = 0; n < i->build_id_size; n++)
         nova_format(d->build_id + 2UL * n, 3, "%02x", i->build_id[n]);

@@ -13,6 +13,7 @@
 
 #define INFO_PAGES 3 /* information and two tables; a page that stands in for lost buffers is behind */
 #define GUEST_END (1UL << 48) /* of guest-physical addresses */
+#define BUDGET_MS 10UL        /* of an SC, unless the domain wants another */
 #define STATUS_CRASHED 128    /* exit status of a domain that has crashed */
 
 enum domain_state {
@@ -26,7 +27,7 @@ struct session {
     struct domain *client; /* null: gone, or it is root */
     unsigned number;       /* in the client's table */
     unsigned service;
-    uint64_t portals, bell; /* selectors in the client's object space */
+    uint64_t portals, doorbell; /* selectors in the client's object space: the ways to the server */
 };
 
 /* The client's side. */
@@ -84,11 +85,15 @@ void domain_destroy(struct domain *d);
 /* It has ended by itself. */
 void domain_exit(struct domain *d, unsigned status);
 
+/* Whether it may use a CPU. */
+bool domain_cpu(const struct domain *d, uint64_t cpu);
+
 /*
- * Hands the EC at SEL_NEW to the domain, with this permission, and unless the priority is 0 an SC at the
- * selector behind. Status code; if it is not 0 nothing is left.
+ * Makes an EC in the domain, at `sel`, and unless scd is 0 an SC at the selector behind. An `enum nova_error`; if it is
+ * not 0 nothing is left.
  */
-unsigned domain_give_ec(struct domain *d, uint64_t sel, unsigned perm, uint64_t priority, uint64_t budget);
+int domain_ec(struct domain *d, uint64_t cpu, uint64_t utcb, uint64_t sp, uint64_t events, unsigned flags,
+              uint64_t sel, uint64_t scd);
 
 /* A new thread, from the words of a checked NOVA_PARENT_THREAD. An `enum nova_error`. */
 int domain_thread(struct domain *d, const uint64_t *word);

@@ -5,7 +5,6 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "acpi.h"
 #include "domain.h"
 #include "log.h"
 

@@ -70,8 +70,6 @@ uint32_t portal_main(uint64_t pid, uint32_t mtd)
     unsigned cpu = PORTAL_CPU(pid), kind = PORTAL_KIND(pid);
     struct request *r = &request[cpu];
 
-    if (kind == PORTAL_RECALL)
-        return 0;
     if (kind == PORTAL_GUARD)
         return guard(PORTAL_DOMAIN(pid));
     if (kind == PORTAL_WORKER) {
@@ -129,9 +127,10 @@ void worker_main(unsigned cpu)
     }
 }
 
-unsigned portal_create(uint64_t sel, uint64_t handler, uint64_t pays, uint64_t pid, uint32_t mtd)
+unsigned portal_create(uint64_t sel, uint64_t handler, uint64_t pays, uint64_t entry, uint64_t pid,
+                       uint32_t mtd)
 {
-    unsigned status = nova_hc_create_pt(sel, pays, handler, (uint64_t)portal_entry);
+    unsigned status = nova_hc_create_pt(sel, pays, handler, entry ? entry : (uint64_t)portal_entry);
 
     return status == NOVA_SUCCESS ? nova_hc_ctrl_pt(sel, pid, mtd) : status;
 }
@@ -154,8 +153,8 @@ static void create_threads(unsigned cpu, uint8_t *stacks)
                            (uint64_t)stack + STACK_SIZE, SEL_NONE, 0));
     if (cpu == hip->cpu_bsp)
         return;
-    must(portal_create(SEL_WORKER_START + cpu, SEL_HANDLER + cpu, sel_pd, PORTAL_ID(cpu, PORTAL_WORKER, 0, 0),
-                       NOVA_MTD_RIP | NOVA_MTD_GPR_0_7));
+    must(portal_create(SEL_WORKER_START + cpu, SEL_HANDLER + cpu, sel_pd, 0,
+                       PORTAL_ID(cpu, PORTAL_WORKER, 0, 0), NOVA_MTD_RIP | NOVA_MTD_GPR_0_7));
     must(nova_hc_create_ec(SEL_WORKER + cpu, sel_pd, (uint64_t)utcb_at(hip->cpu_num + cpu), cpu,
                            (uint64_t)stack + STACK_SIZE + WORKER_STACK,
                            SEL_WORKER_START + cpu - PORTAL_STARTUP, NOVA_EC_GLOBAL));
@@ -171,7 +170,7 @@ void events_init(void)
     must(nova_hc_create_ec(SEL_GUARD, sel_pd, (uint64_t)utcb_at(2U * hip->cpu_num), hip->cpu_bsp,
                            (uint64_t)stacks + bytes, SEL_NONE, 0));
     for (unsigned i = 0; i < NOVA_EVT_HST_ARCH; i++)
-        must(portal_create(i, SEL_GUARD, sel_pd, PORTAL_ID(0, PORTAL_GUARD, i, 0), NOVA_MTD_RIP));
+        must(portal_create(i, SEL_GUARD, sel_pd, 0, PORTAL_ID(0, PORTAL_GUARD, i, 0), NOVA_MTD_RIP));
     for (unsigned cpu = 0; cpu < hip->cpu_num; cpu++)
         create_threads(cpu, stacks);
 }

@@ -22,7 +22,6 @@
 /* What a portal is for: below NOVA_EVT_HST_ARCH the number of an exception. */
 enum portal_kind {
     PORTAL_STARTUP = NOVA_EVT_HST_ARCH,
-    PORTAL_RECALL,
     PORTAL_PARENT,
     PORTAL_WORKER, /* STARTUP of a worker */
     PORTAL_GUARD   /* the main thread's exception, in the place of the domain */
@@ -39,8 +38,9 @@ enum portal_kind {
 /* Handlers and workers of all CPUs, and the guard that lets word_read() survive. */
 void events_init(void);
 
-/* A portal of a handler at a selector. `pays` is a protection domain. Status code. */
-unsigned portal_create(uint64_t sel, uint64_t handler, uint64_t pays, uint64_t pid, uint32_t mtd);
+/* A portal at a selector, which a protection domain pays for; `entry` 0: that of root's handlers. Status code. */
+unsigned portal_create(uint64_t sel, uint64_t handler, uint64_t pays, uint64_t entry, uint64_t pid,
+                       uint32_t mtd);
 
 /* Does all requests that are for the main thread. It does not hold the lock. */
 void serve_main(void);

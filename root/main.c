@@ -24,16 +24,13 @@ _Noreturn void root_main(const struct nova_hip *page, uint64_t magic, uint64_t i
 /* The whole information, read in place: nothing of it is used once memory is given out. */
 static void read_boot_info(uint64_t info)
 {
-    uint64_t page = info & ~(PAGE_SIZE - 1);
-    const uint8_t *p = (const uint8_t *)map_physical(page, 2 * PAGE_SIZE, NOVA_MEM_R) + info % PAGE_SIZE;
+    const uint8_t *p = map_physical(info & -PAGE_SIZE, BOOT_INFO_MAX + PAGE_SIZE, NOVA_MEM_R);
     uint32_t size;
 
+    p += info % PAGE_SIZE;
     memcpy(&size, p, sizeof(size));
-    if (size > BOOT_INFO_MAX)
-        panic("the boot information is too large");
-    map_physical(page, info % PAGE_SIZE + size, NOVA_MEM_R);
-    if (!boot_parse(p, size, &boot))
-        panic("the boot information is broken");
+    if (size > BOOT_INFO_MAX || !boot_parse(p, size, &boot))
+        panic("the boot information is broken, or too large");
 }
 
 /* Fills `memory` with what is free, `ram` with all there is. */

@@ -12,6 +12,7 @@
 #include <nova/start.h>
 
 static const char foreign[] = "an entry belongs to no domain, or is in the wrong place";
+static const char nameless[] = "a service or connection has no name";
 
 /* CRC-32 (IEEE 802.3) of the file, its checksum taken as 0. */
 static uint32_t checksum(const uint8_t *file, size_t size)
@@ -57,15 +58,9 @@ static const char *find_tables(const void *file, size_t size, struct manifest *m
     return end == h->size ? NULL : "its tables do not fit its size";
 }
 
-/* Whether entries of a table, which begin with their names, have names that end. */
-static bool names_end(const void *table, size_t stride, unsigned count)
+static bool is_name(const char *name)
 {
-    const char *name = table;
-    bool end = true;
-
-    for (; count; count--, name += stride)
-        end &= *name && !name[NOVA_NAME_MAX - 1];
-    return end;
+    return *name && !name[NOVA_NAME_MAX - 1];
 }
 
 static const char *check_domain(const struct manifest *m, const struct machine *machine,
@@ -75,8 +70,7 @@ static const char *check_domain(const struct manifest *m, const struct machine *
     const struct nova_info *i = &d->info;
     uint64_t stack = i->stack_end - i->stack_start;
 
-    if (i->magic != NOVA_INFO_MAGIC || i->version != NOVA_INFO_VERSION || !*i->name ||
-        i->name[NOVA_NAME_MAX - 1])
+    if (i->magic != NOVA_INFO_MAGIC || i->version != NOVA_INFO_VERSION || !is_name(i->name))
         return "a domain is of another version, or has no name";
     if (d->policy > NOVA_POLICY_HALT || i->flags & ~(uint32_t)(NOVA_DOMAIN_FPU | NOVA_DOMAIN_CONSOLE) ||
         !i->priority || i->priority > PRIORITY_MAX || !i->threads || i->threads > NOVA_UTCB_SLOTS)
@@ -161,19 +155,17 @@ static const char *check_entries(const struct manifest *m, const struct machine 
     const char *error = NULL;
 
     for (const struct nova_manifest_service *s = m->service; s < m->service + h->services; s++)
-        if (s->domain >= h->domains || (s > m->service && s->domain < s[-1].domain))
-            error = foreign;
+        if (s->domain >= h->domains || (s > m->service && s->domain < s[-1].domain) || !is_name(s->name))
+            error = is_name(s->name) ? foreign : nameless;
     for (const struct nova_manifest_connect *c = m->connect; c < m->connect + h->connects; c++)
         if (c->domain >= h->domains || c->service >= h->services || !c->sessions ||
-            c->sessions > NOVA_SESSIONS_MAX || m->service[c->service].domain == c->domain)
-            error = "a connection is broken";
+            c->sessions > NOVA_SESSIONS_MAX || m->service[c->service].domain == c->domain ||
+            !is_name(c->name))
+            error = is_name(c->name) ? "a connection is broken" : nameless;
     for (unsigned i = 0; !error && i < h->resources; i++)
         error = m->resource[i].domain < h->domains ? check_resource(m, machine, i) : foreign;
     for (unsigned i = 0; !error && i < h->mappings; i++)
         error = m->mapping[i].domain < h->domains ? check_mapping(m, machine, &m->mapping[i]) : foreign;
-    if (!error && !(names_end(m->service, sizeof(*m->service), h->services) &&
-                    names_end(m->connect, sizeof(*m->connect), h->connects)))
-        error = "a service or connection has no name";
     return error;
 }
 

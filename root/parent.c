@@ -22,13 +22,12 @@ static int op_exit(struct domain *d, uint64_t *word)
 
 static int op_thread(struct domain *d, uint64_t *word)
 {
-    uint64_t cpu = word[1], flags = word[5], selectors = flags & NOVA_THREAD_LOCAL ? 1 : 2;
+    uint64_t flags = word[5], selectors = flags & NOVA_THREAD_LOCAL ? 1 : 2;
 
     if (flags & ~(uint64_t)(NOVA_THREAD_LOCAL | NOVA_THREAD_FPU) || word[2] >= NOVA_UTCB_SLOTS ||
         word[4] >= USER_END || word[7] > BUDGET_MAX || !domain_selectors(d, word[8], selectors))
         return NOVA_ERR_INVAL;
-    if (cpu >= NOVA_CPUS_MAX || !(d->plan->cpus & 1UL << cpu) ||
-        (flags & NOVA_THREAD_FPU && !(d->plan->flags & NOVA_DOMAIN_FPU)))
+    if (!domain_cpu(d, word[1]) || (flags & NOVA_THREAD_FPU && !(d->plan->flags & NOVA_DOMAIN_FPU)))
         return NOVA_ERR_DENIED;
     return domain_thread(d, word);
 }
@@ -62,8 +61,8 @@ static int op_map(struct domain *d, uint64_t *word)
         (rights && !source) || pages > NOVA_MAP_MAX || to % PAGE_SIZE || to < start || to > end ||
         pages * PAGE_SIZE > end - to)
         return NOVA_ERR_INVAL;
-    return error_of(delegate(SEL_NOVA_HST, guest ? DOMAIN_GST(d) : DOMAIN_HST(d), source / PAGE_SIZE,
-                             to / PAGE_SIZE, pages, 31, (unsigned)rights, NOVA_MAD_WB));
+    return nova_hc_error(delegate(SEL_NOVA_HST, guest ? DOMAIN_GST(d) : DOMAIN_HST(d), source / PAGE_SIZE,
+                                  to / PAGE_SIZE, pages, 31, (unsigned)rights, NOVA_MAD_WB));
 }
 
 static int op_log(struct domain *d, uint64_t *word)
@@ -98,7 +97,7 @@ static const struct {
     [NOVA_PARENT_THREAD] = {op_thread, 9, 1},
     [NOVA_PARENT_THREAD_ENDED] = {op_thread_ended, 2, 1},
     [NOVA_PARENT_SERVE] = {session_serve, 7, 1},
-    [NOVA_PARENT_OPEN] = {session_open, 9, 3},
+    [NOVA_PARENT_OPEN] = {session_open, 10, 3},
     [NOVA_PARENT_CLOSE] = {session_close, 2, 1},
     [NOVA_PARENT_RELEASE] = {session_release, 2, 1},
     [NOVA_PARENT_LOG] = {op_log, 2, 1},

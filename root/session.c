@@ -12,6 +12,7 @@
  */
 
 #include "domain.h"
+#include "events.h"
 #include "log.h"
 
 #define BUFFER_PAGES_MAX 4096U
@@ -87,7 +88,7 @@ static unsigned find_free(struct nova_session_state *table)
 static void revoke_client(const struct session *s)
 {
     revoke(DOMAIN_OBJ(s->client), s->portals, NOVA_CPUS_MAX);
-    revoke(DOMAIN_OBJ(s->client), s->bell + 1, 1);
+    revoke(DOMAIN_OBJ(s->client), s->doorbell, 1);
 }
 
 /* Puts the page that belongs to nobody else in the place of the buffer; without memory for that, nothing. */
@@ -226,12 +227,10 @@ static unsigned connect_sides(const struct session *s, const struct nova_session
         give(bell_of(client, s->number), DOMAIN_OBJ(d), NOVA_SEL_BELL + place_of(s), NOVA_SM_CTRL_UP);
 
     if (!status)
-        status = give(SEL_DOORBELL + s->service, DOMAIN_OBJ(client), s->bell + 1, NOVA_SM_CTRL_UP);
+        status = give(SEL_DOORBELL + s->service, DOMAIN_OBJ(client), s->doorbell, NOVA_SM_CTRL_UP);
     for (uint64_t cpus = state->cpus; !status && cpus; cpus &= cpus - 1) {
-        status = nova_hc_create_pt(SEL_NEW, DOMAIN_PD(client), handler_of(s->service, cpus),
-                                   offers[s->service].entry);
-        if (!status)
-            status = nova_hc_ctrl_pt(SEL_NEW, pid, 0);
+        status = portal_create(SEL_NEW, handler_of(s->service, cpus), DOMAIN_PD(client),
+                               offers[s->service].entry, pid, 0);
         if (!status)
             status = hand_over(SEL_NEW, DOMAIN_OBJ(client), s->portals + (unsigned)__builtin_ctzl(cpus),
                                NOVA_PT_CALL);
@@ -242,7 +241,7 @@ static unsigned connect_sides(const struct session *s, const struct nova_session
 
 int session_open(struct domain *client, uint64_t *word)
 {
-    uint64_t portals = word[5], bell = word[6], buffer = word[7], pages = word[8];
+    uint64_t portals = word[5], bell = word[6], buffer = word[7], pages = word[8], doorbell = word[9];
     uint64_t physical_buffer = domain_memory(client, buffer, pages);
     unsigned connect = find_connect(client, (const char *)(word + 1)), status;
     unsigned n = find_free(client->client_table), place, service;
@@ -254,8 +253,9 @@ int session_open(struct domain *client, uint64_t *word)
         return NOVA_ERR_DENIED;
     service = manifest.connect[connect].service;
     d = &domains[manifest.service[service].domain];
-    if (!domain_selectors(client, portals, NOVA_CPUS_MAX) || !domain_selectors(client, bell, 2) ||
-        (pages && !physical_buffer) || (offers[service].cpus && pages > offers[service].pages))
+    if (!domain_selectors(client, portals, NOVA_CPUS_MAX) || !domain_selectors(client, bell, 1) ||
+        !domain_selectors(client, doorbell, 1) || (pages && !physical_buffer) ||
+        (offers[service].cpus && pages > offers[service].pages))
         return NOVA_ERR_INVAL;
     if (!offers[service].cpus)
         return NOVA_ERR_ABSENT;
@@ -267,8 +267,8 @@ int session_open(struct domain *client, uint64_t *word)
         return NOVA_ERR_INVAL;
     s = &d->server[place];
     state = &d->server_table[place];
-    *s =
-        (struct session){.client = client, .number = n, .service = service, .portals = portals, .bell = bell};
+    *s = (struct session){
+        .client = client, .number = n, .service = service, .portals = portals, .doorbell = doorbell};
     client->client[n] = (struct client){.connect = connect, .session = s};
     status = enter(s, client->plan->name, physical_buffer, pages);
     if (!status)
@@ -277,7 +277,7 @@ int session_open(struct domain *client, uint64_t *word)
         revoke_client(s);
         free_place(s);
         drop(bell_of(client, n));
-        return error_of(status);
+        return nova_hc_error(status);
     }
     client->client_table[n] = *state;
     memcpy(client->client_table[n].peer, d->plan->name, NOVA_NAME_MAX);
@@ -329,5 +329,5 @@ int session_serve(struct domain *d, uint64_t *word)
         withdraw(service);
     else
         open_log(d, service);
-    return error_of(status);
+    return nova_hc_error(status);
 }

@@ -65,13 +65,6 @@ unsigned hand_over(uint64_t from, uint64_t obj, uint64_t to, unsigned perm)
     return status;
 }
 
-int error_of(unsigned status)
-{
-    if (status == NOVA_SUCCESS)
-        return NOVA_OK;
-    return status == NOVA_MEM_OBJ || status == NOVA_MEM_CAP ? NOVA_ERR_MEMORY : NOVA_ERR_INVAL;
-}
-
 void *map_physical(uint64_t start, uint64_t bytes, unsigned perm)
 {
     uint64_t page = start / PAGE_SIZE, pages = (bytes + PAGE_SIZE - 1) / PAGE_SIZE;

@@ -21,7 +21,6 @@
 #include "manifest.h"
 
 #include <nova/abi/hip.h>
-#include <nova/error.h>
 #include <nova/format.h>
 #include <nova/hypercall.h>
 #include <nova/start.h>
@@ -96,9 +95,6 @@ static inline unsigned give(uint64_t from, uint64_t obj, uint64_t to, unsigned p
 /* The same, and root's own is dropped. */
 unsigned hand_over(uint64_t from, uint64_t obj, uint64_t to, unsigned perm);
 
-/* Error of a request for the status of a hypercall. */
-int error_of(unsigned status);
-
 /* -- Memory -- */
 
 /* Maps physical pages at PHYSICAL_BASE; perm 0 unmaps them. Page-aligned. */
@@ -140,6 +136,17 @@ void clock_init(void);
  * BCD, and 24 or 12 hours.
  */
 int64_t clock_seconds(const uint8_t *reg);
+
+/* -- Sleep states (ACPI specification 6.5): the firmware's tables are trusted, but only read within their lengths -- */
+
+/*
+ * SLP_TYPa | SLP_TYPb << 3 of the state S5: the first two elements of the package _S5_ (7.4.2) in the AML code of a
+ * DSDT; 0 if there is none.
+ */
+unsigned acpi_find_s5(const uint8_t *aml, size_t size);
+
+/* The same for this machine. */
+unsigned acpi_s5(void);
 
 /* -- Bits and ports -- */
 

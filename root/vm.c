@@ -47,18 +47,16 @@ bool vm_build(struct domain *d)
 int vm_vcpu(struct domain *d, uint64_t *word)
 {
     uint64_t cpu = word[1], events = word[2], sel = word[3], page = NOVA_VCPU_ADDR + d->vcpus * PAGE_SIZE;
-    unsigned status;
+    int error;
 
     if (!domain_selectors(d, events, NOVA_EVT_GST_ARCH + 2) || !domain_selectors(d, sel, 2))
         return NOVA_ERR_INVAL;
-    if (cpu >= NOVA_CPUS_MAX || !(d->plan->cpus & 1UL << cpu) || !d->plan->vcpus)
+    if (!domain_cpu(d, cpu) || !d->plan->vcpus)
         return NOVA_ERR_DENIED;
     if (d->vcpus >= d->plan->vcpus)
         return NOVA_ERR_LIMIT;
-    status = nova_hc_create_ec(SEL_NEW, DOMAIN_PD(d), page, (unsigned)cpu, 0, events,
-                               NOVA_EC_GUEST | NOVA_EC_OFFSET | NOVA_EC_FPU);
-    if (!status)
-        status = domain_give_ec(d, sel, NOVA_EC_CTRL, d->plan->priority - 1UL, 0);
-    d->vcpus += !status;
-    return error_of(status);
+    error = domain_ec(d, cpu, page, 0, events, NOVA_EC_GUEST | NOVA_EC_OFFSET | NOVA_EC_FPU, sel,
+                      NOVA_SCD(d->plan->priority - 1UL, BUDGET_MS));
+    d->vcpus += !error;
+    return error;
 }

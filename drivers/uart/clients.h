@@ -24,6 +24,7 @@ struct client {
     bool closed;          /* it is gone, its text is not */
     bool waiting;         /* for room */
     bool reads;           /* has asked for input */
+    bool secret;          /* atomic: it is not to be shown */
     bool prompt;          /* wants to see what it has written of a line */
     uint32_t before_root; /* bytes to be sent before root's next line */
     bool terminal;

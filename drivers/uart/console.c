@@ -48,6 +48,7 @@ static bool bind(struct client *c, uint32_t generation, const char *name)
     c->generation = generation;
     c->bound = true;
     c->closed = c->waiting = c->reads = c->prompt = c->terminal = false;
+    __atomic_store_n(&c->secret, false, __ATOMIC_RELAXED);
     c->command = 0;
     return true;
 }
@@ -73,7 +74,7 @@ long console_write(unsigned number, uint32_t generation, const char *name, const
     return c->ring || !c->bound ? (long)taken : NOVA_ERR_MEMORY;
 }
 
-void console_reads(unsigned number, uint32_t generation, const char *name)
+void console_reads(unsigned number, uint32_t generation, const char *name, bool secret)
 {
     struct client *c = &client[number];
 
@@ -81,6 +82,7 @@ void console_reads(unsigned number, uint32_t generation, const char *name)
     if (bind(c, generation, name)) {
         c->reads = true;
         c->prompt = c->used != 0;
+        __atomic_store_n(&c->secret, secret, __ATOMIC_RELAXED);
     }
     nova_mutex_unlock(&c->lock);
     keyboard_want(number);

@@ -29,8 +29,11 @@
  */
 long console_write(unsigned client, uint32_t generation, const char *name, const void *text, size_t length);
 
-/* A client wants input; then it reads: bytes, 0 if there are none for it yet, NOVA_ERR_ABSENT at the end of input. */
-void console_reads(unsigned client, uint32_t generation, const char *name);
+/*
+ * A client wants input, which is not to be shown if it is secret; then it reads: bytes, 0 if there are none for it yet,
+ * NOVA_ERR_ABSENT at the end of input.
+ */
+void console_reads(unsigned client, uint32_t generation, const char *name, bool secret);
 long console_read(unsigned client, char *text, size_t size);
 
 /* A client becomes a terminal (nova/log.h). An error, or 0. */

@@ -231,7 +231,9 @@ bool console_accepts(void)
 
 static void echo(const char *text, size_t length)
 {
-    if (!silent)
+    bool secret = focus < NOBODY && __atomic_load_n(&client[focus].secret, __ATOMIC_RELAXED);
+
+    if (!silent && !secret)
         say(text, length);
 }
 

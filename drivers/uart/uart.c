@@ -73,17 +73,18 @@ static unsigned serve(void *context, unsigned session, uint64_t *word, unsigned 
     const struct nova_session_state *state = nova_server_client(session);
     uint64_t op = word[0], size = words > 1 ? word[1] : 0;
     bool may_read = state->flags & NOVA_DOMAIN_CONSOLE;
+    bool read = op == NOVA_LOG_READ || op == NOVA_LOG_READ_SECRET;
     long result = NOVA_ERR_PROTOCOL;
 
     (void)context;
     if (op == NOVA_LOG_WRITE && size && size <= WRITE_MAX && words >= 2 + (size + 7) / 8) {
         result = console_write(session, state->generation, state->peer, word + 2, size);
-    } else if ((op == NOVA_LOG_READ && words == 2 && size) ||
+    } else if ((read && words == 2 && size) ||
                ((op == NOVA_LOG_TERMINAL || op == NOVA_LOG_COMMAND) && words == 1)) {
         if (!may_read) {
             result = NOVA_ERR_DENIED;
-        } else if (op == NOVA_LOG_READ) {
-            console_reads(session, state->generation, state->peer);
+        } else if (read) {
+            console_reads(session, state->generation, state->peer, op == NOVA_LOG_READ_SECRET);
             result = console_read(session, (char *)(word + 2), size < WRITE_MAX ? size : WRITE_MAX);
         } else {
             result = op == NOVA_LOG_TERMINAL ? console_terminal(session, state->generation, state->peer)
@@ -93,7 +94,7 @@ static unsigned serve(void *context, unsigned session, uint64_t *word, unsigned 
     nova_sm_up(server.bell);
     word[0] = result < 0 ? (uint64_t)result : 0;
     word[1] = result < 0 ? 0 : (uint64_t)result;
-    return op == NOVA_LOG_READ ? 2 + (unsigned)((word[1] + 7) / 8) : 2;
+    return read ? 2 + (unsigned)((word[1] + 7) / 8) : 2;
 }
 
 static void pass_interrupts(void *context)

@@ -206,7 +206,7 @@ static __attribute__((noinline)) void rest_out(const struct vcpu *vcpu, const st
     if (mtd & NOVA_MTD_PAT)
         s->pat = vmcb->pat;
     if (mtd & NOVA_MTD_EFER)
-        s->efer = vmcb->efer & ~EFER_SVME;
+        s->efer = vcpu->efer;
     if (mtd & NOVA_MTD_KERNEL_GS)
         s->kernel_gs_base = vmcb->kernel_gs_base;
 }
@@ -310,9 +310,18 @@ static __attribute__((noinline)) void rest_in(struct vcpu *vcpu, struct vmcb *vm
     if (mtd & NOVA_MTD_PAT)
         vmcb->pat = s->pat;
     if (mtd & NOVA_MTD_EFER)
-        vmcb->efer = s->efer | EFER_SVME;
+        vcpu->efer = s->efer & ~EFER_SVME;
     if (mtd & NOVA_MTD_KERNEL_GS)
         vmcb->kernel_gs_base = s->kernel_gs_base;
+}
+
+/*
+ * LME means nothing without paging, so the CPU is not told of it then: if a guest has LME but not CR4.PAE, emulators
+ * do not switch the host's paging on again after an exit. Changes of CR0.PG by the guest exit.
+ */
+static void set_efer(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+    vmcb->efer = EFER_SVME | (vmcb->cr0 & CR0_PG ? vcpu->efer : vcpu->efer & ~EFER_LME);
 }
 
 /* 15.5.1, as far as it is about modes: emulators do not survive all that they take. */
@@ -342,12 +351,14 @@ static bool state_in(struct vcpu *vcpu, const struct nova_arch_state *s, uint32_
         uint32_t state = READ_ONCE(s->intr_state);
         vmcb->shadow = state & (STA_STI | STA_MOV_SS) ? 1 : 0;
         vcpu->nmi_blocked = state & STA_NMI;
+        vcpu->iret_rip = NO_IRET;
         valid = !READ_ONCE(s->actv_state);
     }
     if (mtd & MTD_REST)
         rest_in(vcpu, vmcb, s, mtd);
     if (mtd & (NOVA_MTD_RFLAGS | NOVA_MTD_CS_SS | NOVA_MTD_CR | NOVA_MTD_EFER)) {
         set_cpl(vmcb);
+        set_efer(vcpu, vmcb);
         vcpu->wrong_mode = !is_valid_mode(vmcb);
     }
     return valid && !vcpu->wrong_mode;
@@ -367,8 +378,10 @@ static bool inject(struct vcpu *vcpu, struct vmcb *vmcb)
     if (type == 1 || type == 7 || (type == INJ_TYPE_NMI && vector != 2) ||
         (type == INJ_TYPE_EXCEPTION && (vector > 31 || vector == 2)))
         return false;
-    if (type == INJ_TYPE_NMI)
+    if (type == INJ_TYPE_NMI) {
         vcpu->nmi_blocked = true;
+        vcpu->iret_rip = NO_IRET;
+    }
     vmcb->inject = INJ_VALID | (info & INJ_ERROR) | type << 8 | vector | (uint64_t)vcpu->inj_error << 32;
     return true;
 }
@@ -383,7 +396,7 @@ static void arm(struct cpu *cpu, struct vcpu *vcpu, struct vmcb *vmcb)
 {
     bool intr = vcpu->inj_info & INJ_WINDOW_INTR, nmi = vcpu->inj_info & INJ_WINDOW_NMI, event = vmcb->inject;
 
-    if (!event && nmi && !vcpu->nmi_blocked && !(vmcb->shadow & 1) && vmcb->rip != vcpu->iret_rip) {
+    if (!event && nmi && !vcpu->nmi_blocked && !(vmcb->shadow & 1)) {
         forget_exit(vmcb);
         vcpu_event(cpu, vcpu, EXIT_IRET);
     }
@@ -397,7 +410,7 @@ static void arm(struct cpu *cpu, struct vcpu *vcpu, struct vmcb *vmcb)
         vmcb->misc1 |= MISC1_VINTR;
         vmcb->virq |= VIRQ_WANTED;
     }
-    if (vcpu->nmi_blocked)
+    if (vcpu->nmi_blocked && vcpu->iret_rip == NO_IRET)
         vmcb->misc1 |= MISC1_IRET;
     else if (nmi && !event && !(vmcb->rflags & RFLAGS_TF)) {
         vcpu->nmi_step = true;
@@ -460,8 +473,7 @@ static __attribute__((noinline)) _Noreturn void handle(struct cpu *cpu, struct v
     case EXIT_INIT:
         requeue(vcpu, vmcb);
         vcpu_again(cpu, vcpu);
-    case EXIT_IRET: /* is about to be executed */
-        vcpu->nmi_blocked = false;
+    case EXIT_IRET: /* is about to be executed: NMIs are blocked until it has been */
         vcpu->iret_rip = vmcb->rip;
         vcpu_again(cpu, vcpu);
     case EXIT_EXCEPTION + VECTOR_DB:
@@ -497,8 +509,10 @@ _Noreturn void svm_exit(struct vcpu *vcpu)
     vmcb->tlb_control = 0;
     if (LIKELY(is_plain(vmcb->exit_code) && !vcpu->armed))
         vcpu_event(cpu, vcpu, (unsigned)vmcb->exit_code);
-    if (vmcb->rip != vcpu->iret_rip)
+    if (vcpu->iret_rip != NO_IRET && vmcb->rip != vcpu->iret_rip) {
         vcpu->iret_rip = NO_IRET;
+        vcpu->nmi_blocked = false;
+    }
     handle(cpu, vcpu, vmcb);
 }
 

@@ -98,6 +98,7 @@ struct vcpu {
     bool armed, nmi_blocked, nmi_step; /* SVM */
     bool wrong_mode;                   /* SVM */
     uint64_t iret_rip;                 /* SVM */
+    uint64_t efer;                     /* SVM: as the guest sees it */
     bool prepared, launched;           /* VMX: the VMCS has been filled in, and entered */
     uint32_t primary;                  /* VMX: primary controls as they are */
     uint64_t star, lstar, fmask, kernel_gs_base, cr2, dr6; /* VMX */

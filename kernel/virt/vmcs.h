@@ -32,7 +32,9 @@
 /* Basic exit reasons that the kernel knows, and the bit of an entry that failed. */
 #define REASON_EXCEPTION 0
 #define REASON_INTERRUPT 1
+#define REASON_CPUID 10
 #define REASON_INVALID_STATE 33
+#define REASON_MONITOR_TRAP 37
 #define REASON_EPT_VIOLATION 48
 #define REASON_TIMER 52
 #define REASON_FAILED BIT(31)

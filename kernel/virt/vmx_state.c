@@ -203,13 +203,30 @@ static inline uint64_t exit_field(const struct vcpu *v, unsigned field)
     return LIKELY(v->ec.event < NOVA_EVT_GST_ARCH && v->ec.event != REASON_INVALID_STATE) ? vmread(field) : 0;
 }
 
+/*
+ * An instruction that exits, or a violation of the EPT, comes before the step (28.1): the instruction may be repeated.
+ * Bochs leaves the step pending nevertheless.
+ */
+static __attribute__((noinline)) void forget_step(const struct vcpu *v)
+{
+    unsigned reason = v->ec.event;
+
+    if ((reason >= REASON_CPUID && reason < REASON_MONITOR_TRAP) || reason == REASON_EPT_VIOLATION) {
+        vmwrite(VMCS_PENDING_DEBUG, vmread(VMCS_PENDING_DEBUG) & ~PENDING_STEP);
+        vmx_pending_debug();
+    }
+}
+
 void vmx_state_out(struct vcpu *v, struct nova_arch_state *s, uint32_t mtd)
 {
     vmx_load(v);
     if (mtd & NOVA_MTD_GPR_0_7)
         s->gpr[R_RSP] = vmread(VMCS_RSP);
-    if (mtd & NOVA_MTD_RFLAGS)
-        s->rflags = vmread(VMCS_RFLAGS);
+    if (mtd & NOVA_MTD_RFLAGS) {
+        uint64_t rflags = s->rflags = vmread(VMCS_RFLAGS);
+        if (UNLIKELY(rflags & RFLAGS_TF))
+            forget_step(v);
+    }
     if (mtd & NOVA_MTD_RIP) {
         s->rip = vmread(VMCS_RIP);
         s->inst_len = (uint32_t)exit_field(v, VMCS_LENGTH);

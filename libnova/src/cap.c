@@ -31,13 +31,8 @@ void nova_cap_free(uint64_t first, unsigned count)
 {
     if (!first)
         return;
-    nova_cap_drop(first, count);
+    nova_parent(NOVA_PARENT_DROP, first, count);
     nova_mutex_lock(&lock);
     nova_bits_set(taken, first, count, false);
     nova_mutex_unlock(&lock);
-}
-
-void nova_cap_drop(uint64_t first, unsigned count)
-{
-    nova_parent(NOVA_PARENT_DROP, first, count);
 }

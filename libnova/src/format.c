@@ -16,17 +16,17 @@ struct out {
     size_t size, length;
 };
 
-/* Flags and width of a conversion. */
+/* Flags, width and precision of a conversion. */
 struct spec {
-    bool left, zero;
-    int width;
+    bool left, zero, prefix, wide;
+    int width, precision;
 };
 
-static void put(struct out *out, char c)
+static void put(struct out *out, char c, int count)
 {
-    if (out->length + 1 < out->size)
-        out->to[out->length] = c;
-    out->length++;
+    for (; count > 0; count--, out->length++)
+        if (out->length + 1 < out->size)
+            out->to[out->length] = c;
 }
 
 static void put_field(struct out *out, const struct spec *spec, const char *prefix, const char *text,
@@ -34,16 +34,27 @@ static void put_field(struct out *out, const struct spec *spec, const char *pref
 {
     int fill = spec->width - (int)(strlen(prefix) + length);
 
-    for (int i = spec->left || spec->zero ? 0 : fill; i > 0; i--)
-        put(out, ' ');
+    put(out, ' ', spec->left || spec->zero ? 0 : fill);
     while (*prefix)
-        put(out, *prefix++);
-    for (int i = spec->left || !spec->zero ? 0 : fill; i > 0; i--)
-        put(out, '0');
-    for (size_t i = 0; i < length; i++)
-        put(out, text[i]);
-    for (int i = spec->left ? fill : 0; i > 0; i--)
-        put(out, ' ');
+        put(out, *prefix++, 1);
+    put(out, '0', spec->left ? 0 : fill * spec->zero);
+    while (length--)
+        put(out, *text++, 1);
+    put(out, ' ', spec->left ? fill : 0);
+}
+
+static void put_number(struct out *out, const struct spec *spec, const char *prefix, uint64_t value,
+                       char kind)
+{
+    const char *digits = kind == 'X' ? "0123456789ABCDEF" : "0123456789abcdef";
+    unsigned base = kind == 'x' || kind == 'X' || kind == 'p' ? 16 : 10;
+    char buffer[24], *at = buffer + sizeof(buffer);
+
+    do {
+        *--at = digits[value % base];
+        value /= base;
+    } while (value);
+    put_field(out, spec, prefix, at, (size_t)(buffer + sizeof(buffer) - at));
 }
 
 /* Width or precision: a number, or a star for an argument. */
@@ -61,77 +72,69 @@ static int number(const char **format, va_list *args)
     return n;
 }
 
-/* One conversion; *format is behind the percent sign, afterwards behind the conversion. False: unknown. */
-static bool convert(struct out *out, const char **format, va_list *args)
+/* What stands between the percent sign and the conversion. */
+static struct spec read_spec(const char **format, va_list *args)
 {
-    struct spec spec = {.left = false};
-    const char *text, *prefix = "", *digits = "0123456789abcdef";
-    char buffer[24], *at = buffer + sizeof(buffer);
-    int precision = -1;
-    bool longs = false;
-    uint64_t value;
-    unsigned base = 16;
-    char c;
+    struct spec spec = {.precision = -1};
 
     for (; **format == '-' || **format == '0' || **format == '#'; ++*format) {
         spec.left |= **format == '-';
         spec.zero |= **format == '0';
-        prefix = **format == '#' ? "0x" : prefix;
+        spec.prefix |= **format == '#';
     }
     spec.width = number(format, args);
-    if (spec.width < 0) {
-        spec.left = true;
-        spec.width = -spec.width;
-    }
+    spec.left |= spec.width < 0;
+    spec.width = spec.width < 0 ? -spec.width : spec.width;
     if (**format == '.') {
         ++*format;
-        precision = number(format, args);
+        spec.precision = number(format, args);
     }
     for (; **format == 'l' || **format == 'z' || **format == 'h'; ++*format)
-        longs |= **format != 'h';
-    c = *(*format)++;
+        spec.wide |= **format != 'h';
+    return spec;
+}
+
+/* One conversion; *format is behind the percent sign, afterwards behind the conversion. False: unknown. */
+static bool convert(struct out *out, const char **format, va_list *args)
+{
+    struct spec spec = read_spec(format, args);
+    const char *text;
+    int64_t value;
+    char c = *(*format)++;
+
     switch (c) {
     case '%':
-        put(out, c);
-        return true;
+        put(out, c, 1);
+        break;
     case 's':
         text = va_arg(*args, const char *);
         text = text ? text : "(null)";
         spec.zero = false;
-        put_field(out, &spec, "", text, precision < 0 ? strlen(text) : strnlen(text, (size_t)precision));
-        return true;
+        put_field(out, &spec, "", text,
+                  spec.precision < 0 ? strlen(text) : strnlen(text, (size_t)spec.precision));
+        break;
     case 'c':
         c = (char)va_arg(*args, int);
         spec.zero = false;
         put_field(out, &spec, "", &c, 1);
-        return true;
+        break;
     case 'd':
     case 'i':
-        value = (uint64_t)(longs ? va_arg(*args, int64_t) : va_arg(*args, int));
-        prefix = (int64_t)value < 0 ? "-" : "";
-        value = (int64_t)value < 0 ? -value : value;
-        base = 10;
+        value = spec.wide ? va_arg(*args, int64_t) : va_arg(*args, int);
+        put_number(out, &spec, value < 0 ? "-" : "", value < 0 ? -(uint64_t)value : (uint64_t)value, c);
         break;
     case 'p':
-        value = (uintptr_t)va_arg(*args, void *);
-        prefix = "0x";
+        put_number(out, &spec, "0x", (uintptr_t)va_arg(*args, void *), c);
         break;
     case 'u':
     case 'x':
     case 'X':
-        value = longs ? va_arg(*args, uint64_t) : va_arg(*args, unsigned);
-        prefix = c == 'u' ? "" : prefix;
-        base = c == 'u' ? 10 : 16;
-        digits = c == 'X' ? "0123456789ABCDEF" : digits;
+        put_number(out, &spec, spec.prefix && c != 'u' ? "0x" : "",
+                   spec.wide ? va_arg(*args, uint64_t) : va_arg(*args, unsigned), c);
         break;
     default:
         return false;
     }
-    do {
-        *--at = digits[value % base];
-        value /= base;
-    } while (value);
-    put_field(out, &spec, prefix, at, (size_t)(buffer + sizeof(buffer) - at));
     return true;
 }
 
@@ -146,7 +149,7 @@ size_t nova_format_args(char *to, size_t size, const char *format, va_list args)
         if (*format == '%' && convert(&out, &behind, &rest))
             format = behind;
         else
-            put(&out, *format++);
+            put(&out, *format++, 1);
     }
     va_end(rest);
     if (size)

@@ -7,7 +7,6 @@
 #ifndef NOVA_INTERNAL_H
 #define NOVA_INTERNAL_H
 
-#include <nova/error.h>
 #include <nova/hypercall.h>
 #include <nova/program.h>
 #include <nova/sync.h>
@@ -52,14 +51,6 @@ int nova_map(unsigned space, uint64_t from, uint64_t to, uint64_t pages, unsigne
 static inline bool nova_bit(const uint64_t *bits, uint64_t n)
 {
     return bits[n / 64] >> n % 64 & 1;
-}
-
-/* Error for a status of a hypercall that creates something. */
-static inline int create_error(unsigned status)
-{
-    if (status == NOVA_SUCCESS)
-        return NOVA_OK;
-    return status == NOVA_MEM_OBJ || status == NOVA_MEM_CAP ? NOVA_ERR_MEMORY : NOVA_ERR_INVAL;
 }
 
 /* Calls a portal: words of the answer, or an error. */

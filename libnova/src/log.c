@@ -30,7 +30,7 @@ static uint64_t lost;
  * One call to the console server, in a session that is opened if there is none. Text goes along, or comes
  * back. Returns the number of bytes that were taken or have come.
  */
-static long exchange(const char *text, char *answer, size_t size, uint64_t deadline)
+static long exchange(enum nova_log_op op, const char *text, char *answer, size_t size, uint64_t deadline)
 {
     uint64_t *utcb = nova_message(), saved[2 + TEXT_WORDS];
     long result = NOVA_OK;
@@ -43,7 +43,7 @@ static long exchange(const char *text, char *answer, size_t size, uint64_t deadl
     if (result)
         return result;
     memcpy(saved, utcb, sizeof(saved));
-    utcb[0] = text ? NOVA_LOG_WRITE : NOVA_LOG_READ;
+    utcb[0] = op;
     utcb[1] = size;
     if (text)
         memcpy(utcb + 2, text, size);
@@ -67,7 +67,7 @@ static int send(const char *text, size_t length)
     long taken = 0;
 
     while (length && (taken >= 0 || (taken == NOVA_ERR_PEER && nova_now() < deadline))) {
-        taken = exchange(text, NULL, length, deadline);
+        taken = exchange(NOVA_LOG_WRITE, text, NULL, length, deadline);
         if (taken > 0) {
             text += taken;
             length -= (size_t)taken;
@@ -152,7 +152,7 @@ void nova_print(const char *format, ...)
     nova_log_write(text, length < sizeof(text) ? length : sizeof(text) - 1);
 }
 
-long nova_log_read(char *text, size_t size, uint64_t deadline)
+static long read_with(enum nova_log_op op, char *text, size_t size, uint64_t deadline)
 {
     size = size < LINE ? size : LINE;
     if (!nova_info()->console)
@@ -164,11 +164,21 @@ long nova_log_read(char *text, size_t size, uint64_t deadline)
 
         nova_mutex_lock(&lock);
         flush(true); /* the prompt */
-        result = exchange(NULL, text, size, deadline);
+        result = exchange(op, NULL, text, size, deadline);
         nova_mutex_unlock(&lock);
         if (!result)
             result = nova_session_wait(&session, deadline);
         if (result)
             return result;
     }
+}
+
+long nova_log_read(char *text, size_t size, uint64_t deadline)
+{
+    return read_with(NOVA_LOG_READ, text, size, deadline);
+}
+
+long nova_log_read_secret(char *text, size_t size, uint64_t deadline)
+{
+    return read_with(NOVA_LOG_READ_SECRET, text, size, deadline);
 }

@@ -78,11 +78,13 @@ static void enter(void)
     nova_mutex_lock(&lock);
 }
 
-/* Marks adjacent free pages as used, well aligned if there are such; UINT64_MAX: none. */
+/*
+ * Marks adjacent free pages as used, well aligned if there are such and it leaves no holes between pieces of the same size, or if
+ * they are large; UINT64_MAX: none.
+ */
 static uint64_t take(struct area *area, uint64_t count)
 {
-    unsigned order = 63U - (unsigned)__builtin_clzl(count);
-    uint64_t align = 1UL << (order < ALIGN_MAX ? order : ALIGN_MAX);
+    uint64_t align = count >> ALIGN_MAX ? 1UL << ALIGN_MAX : count & -count;
     uint64_t page = nova_bits_find(area->used, 0, area->pages, count, align);
 
     if (page == UINT64_MAX && align > 1)
@@ -279,19 +281,17 @@ int nova_mem_release(void *address, size_t size)
 
 int nova_mem_window(size_t size, uint64_t *address)
 {
-    int error = NOVA_ERR_MEMORY;
+    bool fits;
 
     *address = 0;
     if (!size || size % NOVA_PAGE)
         return NOVA_ERR_INVAL;
     enter();
-    if (size <= NOVA_WINDOW_END - next_window) {
-        *address = next_window;
-        next_window += size;
-        error = NOVA_OK;
-    }
+    fits = size <= NOVA_WINDOW_END - next_window;
+    *address = fits ? next_window : 0;
+    next_window += fits ? size : 0;
     nova_mutex_unlock(&lock);
-    return error;
+    return fits ? NOVA_OK : NOVA_ERR_MEMORY;
 }
 
 static size_t in_use(const struct area *area)

@@ -39,7 +39,7 @@ int nova_portal_create(struct nova_portal *portal, struct nova_thread *handler)
     if (!portal->sel)
         return NOVA_ERR_LIMIT;
     error =
-        create_error(nova_hc_create_pt(portal->sel, NOVA_SEL_PD, handler->sel, (uint64_t)nova_portal_entry));
+        nova_hc_error(nova_hc_create_pt(portal->sel, NOVA_SEL_PD, handler->sel, (uint64_t)nova_portal_entry));
     if (error)
         nova_cap_free(portal->sel, 1);
     else

@@ -16,7 +16,7 @@ int nova_sm_block(uint64_t *sel, unsigned count, unsigned which, uint64_t value)
     if (!*sel)
         return NOVA_ERR_LIMIT;
     for (; which && !error; which &= which - 1)
-        error = create_error(nova_hc_create_sm(*sel + (unsigned)__builtin_ctz(which), NOVA_SEL_PD, value));
+        error = nova_hc_error(nova_hc_create_sm(*sel + (unsigned)__builtin_ctz(which), NOVA_SEL_PD, value));
     if (error) {
         nova_cap_free(*sel, count);
         *sel = NOVA_CAP_NONE;
@@ -34,24 +34,17 @@ void nova_sm_destroy(uint64_t sel)
     nova_cap_free(sel, 1);
 }
 
-static int result(unsigned status)
-{
-    if (status == NOVA_TIMEOUT)
-        return NOVA_ERR_TIMEOUT;
-    return status == NOVA_OVRFLOW ? NOVA_ERR_LIMIT : create_error(status);
-}
-
 int nova_sm_up(uint64_t sel)
 {
-    return result(nova_hc_ctrl_sm(sel, 0, NOVA_SM_UP));
+    return nova_hc_error(nova_hc_ctrl_sm(sel, 0, NOVA_SM_UP));
 }
 
 int nova_sm_down(uint64_t sel, uint64_t deadline)
 {
-    return result(nova_hc_ctrl_sm(sel, nova_time_deadline(deadline), NOVA_SM_DOWN));
+    return nova_hc_error(nova_hc_ctrl_sm(sel, nova_time_deadline(deadline), NOVA_SM_DOWN));
 }
 
 int nova_sm_drain(uint64_t sel, uint64_t deadline)
 {
-    return result(nova_hc_ctrl_sm(sel, nova_time_deadline(deadline), NOVA_SM_DOWN | NOVA_SM_ZERO));
+    return nova_hc_error(nova_hc_ctrl_sm(sel, nova_time_deadline(deadline), NOVA_SM_DOWN | NOVA_SM_ZERO));
 }

@@ -35,6 +35,16 @@ uint32_t nova_server_serve(uint64_t pid, uint32_t mtd, const struct nova_thread 
 
 _Static_assert(offsetof(struct nova_session_state, generation) == 4, "a number of 64 bits with the phase");
 
+/* For services without calls. */
+static unsigned refuse(void *context, unsigned session, uint64_t *word, unsigned words)
+{
+    (void)context;
+    (void)session;
+    (void)words;
+    word[0] = (uint64_t)NOVA_ERR_PROTOCOL;
+    return 1;
+}
+
 int nova_server_start(struct nova_server *server,
                       unsigned (*serve)(void *context, unsigned session, uint64_t *word, unsigned words),
                       void *context, const struct nova_server_options *options)
@@ -51,7 +61,8 @@ int nova_server_start(struct nova_server *server,
 
     if (!cpus || o->buffer_size % NOVA_PAGE)
         return NOVA_ERR_INVAL;
-    *server = (struct nova_server){.serve = serve, .context = context, .service = o->service, .bell = bell};
+    *server = (struct nova_server){
+        .serve = serve ? serve : refuse, .context = context, .service = o->service, .bell = bell};
     if (!bell)
         error = nova_sm_create(&server->bell, 0);
     if (!error && o->buffer_size)

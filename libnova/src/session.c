@@ -28,14 +28,17 @@ bool nova_session_alive(const struct nova_session *session)
 }
 
 /* Selectors, bell and buffer. What is there when it fails is freed by give_back(). */
-static int prepare(struct nova_session *s, size_t size)
+static int prepare(struct nova_session *s, size_t size, uint64_t bell)
 {
-    int error;
+    int error = NOVA_OK;
 
-    *s = (struct nova_session){.portal = nova_cap_alloc(PORTALS, PORTALS), .size = size};
-    if (!s->portal)
+    *s = (struct nova_session){.portal = nova_cap_alloc(PORTALS, PORTALS), .size = size, .bell = bell};
+    s->bell_shared = bell;
+    s->peer_bell = nova_cap_alloc(1, 1);
+    if (!s->portal || !s->peer_bell)
         return NOVA_ERR_LIMIT;
-    error = nova_sm_block(&s->bell, 2, 1, 0);
+    if (!bell)
+        error = nova_sm_create(&s->bell, 0);
     if (!error && size)
         error = nova_mem_alloc(size, &s->buffer);
     return error;
@@ -44,7 +47,9 @@ static int prepare(struct nova_session *s, size_t size)
 static void give_back(struct nova_session *s)
 {
     nova_cap_free(s->portal, PORTALS);
-    nova_cap_free(s->bell, 2);
+    nova_cap_free(s->peer_bell, 1);
+    if (!s->bell_shared)
+        nova_sm_destroy(s->bell);
     if (s->buffer)
         nova_mem_free(s->buffer, s->size);
     *s = (struct nova_session){.generation = 0};
@@ -67,7 +72,7 @@ static bool pause(uint64_t *time, uint64_t deadline)
  */
 static int request(struct nova_session *s, const char *name, uint64_t deadline)
 {
-    uint64_t word[9], time = NOVA_MS / 2;
+    uint64_t word[10], time = NOVA_MS / 2;
     int error;
 
     do {
@@ -78,7 +83,8 @@ static int request(struct nova_session *s, const char *name, uint64_t deadline)
         word[6] = s->bell;
         word[7] = (uint64_t)s->buffer;
         word[8] = s->size / NOVA_PAGE;
-        error = nova_parent_call(word, 9, 3);
+        word[9] = s->peer_bell;
+        error = nova_parent_call(word, 10, 3);
     } while ((error == NOVA_ERR_ABSENT || error == NOVA_ERR_LIMIT) && pause(&time, deadline));
     if (!error) {
         s->number = word[1] % NOVA_SESSIONS_MAX;
@@ -88,18 +94,24 @@ static int request(struct nova_session *s, const char *name, uint64_t deadline)
     return error;
 }
 
-int nova_session_open(struct nova_session *session, const char *name, size_t size, uint64_t deadline)
+int nova_session_open_shared(struct nova_session *session, const char *name, size_t size, uint64_t deadline,
+                             uint64_t bell)
 {
     int error;
 
     if (strnlen(name, NOVA_NAME_MAX) == NOVA_NAME_MAX || size % NOVA_PAGE)
         return NOVA_ERR_INVAL;
-    error = prepare(session, size);
+    error = prepare(session, size, bell);
     if (!error)
         error = request(session, name, deadline);
     if (error)
         give_back(session);
     return error;
+}
+
+int nova_session_open(struct nova_session *session, const char *name, size_t size, uint64_t deadline)
+{
+    return nova_session_open_shared(session, name, size, deadline, 0);
 }
 
 static inline int call(const struct nova_session *session, unsigned words, unsigned flags)
@@ -128,7 +140,7 @@ int nova_session_call_until(const struct nova_session *session, unsigned words, 
 
 int nova_session_ring(const struct nova_session *session)
 {
-    return nova_session_alive(session) && !nova_sm_up(session->bell + 1) ? NOVA_OK : NOVA_ERR_PEER;
+    return nova_session_alive(session) && !nova_sm_up(session->peer_bell) ? NOVA_OK : NOVA_ERR_PEER;
 }
 
 int nova_session_wait(const struct nova_session *session, uint64_t deadline)

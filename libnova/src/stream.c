@@ -9,14 +9,14 @@
 #include <nova/stream.h>
 #include <nova/string.h>
 
-static uint32_t capacity(uint32_t bytes)
+uint32_t nova_stream_capacity(uint32_t bytes)
 {
     return bytes < 256 ? 0 : 1U << (31 - __builtin_clz(bytes - (uint32_t)sizeof(struct nova_stream)));
 }
 
 uint32_t nova_stream_init(struct nova_stream *stream, uint32_t bytes)
 {
-    stream->size = capacity(bytes);
+    stream->size = nova_stream_capacity(bytes);
     stream->lost = 0;
     stream->head = 0;
     __atomic_store_n(&stream->tail, 0, __ATOMIC_RELEASE);
@@ -28,7 +28,7 @@ long nova_stream_used(const struct nova_stream *stream, uint32_t bytes)
     uint32_t tail = __atomic_load_n(&stream->tail, __ATOMIC_ACQUIRE);
     uint32_t used = __atomic_load_n(&stream->head, __ATOMIC_ACQUIRE) - tail;
 
-    return used > capacity(bytes) ? NOVA_ERR_PROTOCOL : (long)used;
+    return used > nova_stream_capacity(bytes) ? NOVA_ERR_PROTOCOL : (long)used;
 }
 
 /* Bytes from an index up to the end of the ring; the rest of a text is at its beginning. */
@@ -39,7 +39,7 @@ static uint32_t first_part(uint32_t size, uint32_t at, uint32_t length)
 
 long nova_stream_put(struct nova_stream *stream, uint32_t bytes, const void *text, uint32_t length)
 {
-    uint32_t size = capacity(bytes), head = __atomic_load_n(&stream->head, __ATOMIC_RELAXED);
+    uint32_t size = nova_stream_capacity(bytes), head = __atomic_load_n(&stream->head, __ATOMIC_RELAXED);
     uint32_t at = head & (size - 1), part = first_part(size, at, length);
     long used = nova_stream_used(stream, bytes);
 
@@ -57,7 +57,8 @@ long nova_stream_put(struct nova_stream *stream, uint32_t bytes, const void *tex
 
 long nova_stream_peek(const struct nova_stream *stream, uint32_t bytes, void *text, uint32_t length)
 {
-    uint32_t size = capacity(bytes), at = __atomic_load_n(&stream->tail, __ATOMIC_RELAXED) & (size - 1), part;
+    uint32_t size = nova_stream_capacity(bytes),
+             at = __atomic_load_n(&stream->tail, __ATOMIC_RELAXED) & (size - 1), part;
     long used = nova_stream_used(stream, bytes);
 
     if (used < (long)length)

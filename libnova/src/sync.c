@@ -1,7 +1,7 @@
 /*
  * Waiting. A thread that waits for a word is in a queue and blocks on its own semaphore, which
- * may have been upped for older reasons: only the state of its entry counts. The entry lies on its stack and
- * is its own again once WOKEN is set.
+ * may have been upped for older reasons: only its entry counts. The entry lies on its stack and is its own
+ * again once it is marked as woken, or has been taken out by itself.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -12,11 +12,7 @@ struct waiter {
     struct waiter *next;
     uint32_t *word;
     uint64_t sm;
-    enum {
-        QUEUED, /* protected by the gate */
-        TAKEN,  /* out of the queue, will be woken */
-        WOKEN
-    } state;
+    bool woken; /* out of the queue; written by who has the gate */
 };
 
 /* One queue for all words: there are as many waiters as threads, at most. */
@@ -36,15 +32,11 @@ static void leave(void)
         nova_hc_ctrl_sm(nova_first_thread.sm + SM_GATE, 0, NOVA_SM_UP);
 }
 
-static struct waiter *dequeue(struct waiter **at)
+static void dequeue(struct waiter **at)
 {
-    struct waiter *w = *at;
-
-    *at = w->next;
-    if (last == &w->next)
+    if (last == &(*at)->next)
         last = at;
-    w->state = TAKEN;
-    return w;
+    *at = (*at)->next;
 }
 
 /* Takes an entry out of the queue if it is still there. */
@@ -54,9 +46,9 @@ static bool give_up(struct waiter *w)
     bool queued;
 
     enter();
-    queued = w->state == QUEUED;
-    while (queued && *at != w)
+    while (*at && *at != w)
         at = &(*at)->next;
+    queued = *at;
     if (queued)
         dequeue(at);
     leave();
@@ -66,15 +58,13 @@ static bool give_up(struct waiter *w)
 /* Blocks until woken, or until the deadline or an interruption. */
 static int block(struct waiter *w, uint64_t ticks, uint32_t *interrupted)
 {
-    while (__atomic_load_n(&w->state, __ATOMIC_ACQUIRE) != WOKEN) {
+    while (!__atomic_load_n(&w->woken, __ATOMIC_ACQUIRE)) {
         unsigned status = nova_hc_ctrl_sm(w->sm, ticks, NOVA_SM_DOWN);
         int reason = status == NOVA_TIMEOUT ? NOVA_ERR_TIMEOUT : NOVA_OK;
         if (!reason && interrupted && __atomic_load_n(interrupted, __ATOMIC_ACQUIRE))
             reason = NOVA_ERR_INTERRUPTED;
         if (reason && give_up(w))
             return reason;
-        if (reason)
-            ticks = 0; /* it is being woken: wait for that */
     }
     return NOVA_OK;
 }
@@ -105,28 +95,22 @@ int nova_futex_wait(uint32_t *word, uint32_t expected, uint64_t deadline, unsign
 
 unsigned nova_futex_wake(uint32_t *word, unsigned count)
 {
-    struct waiter *taken = NULL, **end = &taken, **at = &first, *w;
+    struct waiter **at = &first, *w;
     unsigned n = 0;
 
     enter();
     while ((w = *at) && n < count) {
+        uint64_t sm = w->sm;
         if (w->word != word) {
             at = &w->next;
             continue;
         }
-        *end = dequeue(at);
-        end = &w->next;
+        dequeue(at);
+        __atomic_store_n(&w->woken, true, __ATOMIC_RELEASE); /* from here on it is gone */
+        nova_hc_ctrl_sm(sm, 0, NOVA_SM_UP);
         n++;
     }
-    *end = NULL;
     leave();
-
-    while ((w = taken)) {
-        uint64_t sm = w->sm;
-        taken = w->next;
-        __atomic_store_n(&w->state, WOKEN, __ATOMIC_RELEASE); /* from here on it is gone */
-        nova_hc_ctrl_sm(sm, 0, NOVA_SM_UP);
-    }
     return n;
 }
 

@@ -19,36 +19,27 @@ static struct nova_mutex lock; /* of slots that are free */
 static struct nova_thread *slots;
 static unsigned slot_count;
 
-/* Selectors and semaphores of a slot, which it keeps. */
-static int slot_equip(struct nova_thread *t)
-{
-    int error = t->sel ? NOVA_OK : nova_sm_block(&t->sel, 4, 0xc, 0);
-
-    t->sm = t->sel + 2;
-    return error;
-}
-
-/* A free slot; the first one belongs to the first thread. */
+/* A free slot with selectors and semaphores, which it keeps; the first one belongs to the first thread. */
 static int slot_take(struct nova_thread **thread)
 {
-    uint32_t count = nova_info()->threads;
+    uint32_t count = nova_info()->threads, i = 1;
     int error = NOVA_OK;
-    unsigned i = 1;
 
-    count = count < NOVA_UTCB_SLOTS ? count : NOVA_UTCB_SLOTS;
     nova_mutex_lock(&lock);
     if (!slots)
         error = nova_mem_alloc(round_up(count * sizeof(*slots), NOVA_PAGE), (void **)&slots);
-    if (!error)
-        slot_count = count;
+    slot_count = error ? 0 : count;
     while (i < slot_count && slots[i].state != SLOT_FREE)
         i++;
-    if (!error)
-        error = i < slot_count ? slot_equip(&slots[i]) : NOVA_ERR_LIMIT;
+    if (!error && i == slot_count)
+        error = NOVA_ERR_LIMIT;
+    if (!error && !slots[i].sel)
+        error = nova_sm_block(&slots[i].sel, 4, 0xc, 0);
     if (!error) {
         *thread = &slots[i];
-        slots[i].state = SLOT_USED;
+        slots[i].sm = slots[i].sel + 2;
         slots[i].slot = i;
+        slots[i].state = SLOT_USED;
     }
     nova_mutex_unlock(&lock);
     return error;

@@ -20,7 +20,7 @@ int nova_vm_portal(uint64_t sel, uint64_t handler, uint64_t pid, uint32_t mtd)
 {
     unsigned status = nova_hc_create_pt(sel, NOVA_SEL_PD, handler, (uint64_t)nova_vm_entry);
 
-    return create_error(status ? status : nova_hc_ctrl_pt(sel, pid, mtd));
+    return nova_hc_error(status ? status : nova_hc_ctrl_pt(sel, pid, mtd));
 }
 
 int nova_vcpu_create(unsigned cpu, uint64_t events, uint64_t sel)
@@ -30,7 +30,7 @@ int nova_vcpu_create(unsigned cpu, uint64_t events, uint64_t sel)
 
 int nova_vcpu_recall(uint64_t sel)
 {
-    return create_error(nova_hc_ctrl_ec(sel, 0));
+    return nova_hc_error(nova_hc_ctrl_ec(sel, 0));
 }
 
 int nova_vm_map(uint64_t gpa, const void *address, size_t bytes, unsigned rights)

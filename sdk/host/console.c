@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <nova/log.h>
 #include <poll.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define TEXT_MAX 4000U
@@ -57,6 +58,17 @@ static void ring_later(struct object *bell)
     pthread_cond_signal(&asked);
 }
 
+/* Whether a terminal shows what is typed. */
+static void echo(bool shown)
+{
+    struct termios state;
+
+    if (tcgetattr(0, &state))
+        return;
+    state.c_lflag = shown ? state.c_lflag | ECHO : state.c_lflag & ~(tcflag_t)ECHO;
+    tcsetattr(0, TCSANOW, &state);
+}
+
 /* Bytes, 0 if there are none yet, or an error. */
 static long take(char *text, size_t size, struct object *bell)
 {
@@ -75,15 +87,17 @@ static long take(char *text, size_t size, struct object *bell)
 unsigned console_request(uint64_t *word, unsigned words, struct object *bell)
 {
     uint64_t op = word[0], size = words > 1 ? word[1] : 0;
+    bool read = op == NOVA_LOG_READ || op == NOVA_LOG_READ_SECRET;
     long result = NOVA_ERR_PROTOCOL;
 
     if (op == NOVA_LOG_WRITE && size && size <= TEXT_MAX && words >= 2 + (size + 7) / 8) {
         host_log((const char *)(word + 2), size);
         result = (long)size;
-    } else if (op == NOVA_LOG_READ && words == 2 && size) {
+    } else if (read && words == 2 && size) {
+        echo(op == NOVA_LOG_READ);
         result = take((char *)(word + 2), size < TEXT_MAX ? size : TEXT_MAX, bell);
     }
     word[0] = result < 0 ? (uint64_t)result : 0;
     word[1] = result < 0 ? 0 : (uint64_t)result;
-    return op == NOVA_LOG_READ ? 2 + (unsigned)((word[1] + 7) / 8) : 2;
+    return read ? 2 + (unsigned)((word[1] + 7) / 8) : 2;
 }

@@ -162,7 +162,7 @@ static int open_session(uint64_t *word)
     if (n == NOVA_SESSIONS_MAX)
         return NOVA_ERR_LIMIT;
     if (!bell || word[8] > (console ? 0 : service.pages) || word[5] + NOVA_CPUS_MAX > SELECTORS ||
-        word[6] + 1 >= SELECTORS)
+        word[9] >= SELECTORS)
         return NOVA_ERR_INVAL;
     if (word[8] && kernel_map(word[7] / PAGE, window_of(n) / PAGE, word[8], NOVA_MEM_R | NOVA_MEM_W))
         return NOVA_ERR_INVAL;
@@ -171,7 +171,7 @@ static int open_session(uint64_t *word)
     show(&host.client[n], NOVA_SESSION_OPEN, word[7], word[8], cpus);
     if (!console) {
         kernel_set(NOVA_SEL_BELL + n, bell);
-        kernel_set(word[6] + 1, service.bell);
+        kernel_set(word[9], service.bell);
         show(&host.server[n], NOVA_SESSION_OPEN, window_of(n), word[8], cpus);
         kernel_up(service.bell);
     }
@@ -229,7 +229,7 @@ unsigned parent_request(uint64_t *word, unsigned words)
 {
     static const uint8_t least[] = {
         [NOVA_PARENT_EXIT] = 2,    [NOVA_PARENT_THREAD] = 9, [NOVA_PARENT_THREAD_ENDED] = 2,
-        [NOVA_PARENT_SERVE] = 8,   [NOVA_PARENT_OPEN] = 9,   [NOVA_PARENT_CLOSE] = 2,
+        [NOVA_PARENT_SERVE] = 8,   [NOVA_PARENT_OPEN] = 10,  [NOVA_PARENT_CLOSE] = 2,
         [NOVA_PARENT_RELEASE] = 2, [NOVA_PARENT_LOG] = 2,    [NOVA_PARENT_STATE] = 1,
         [NOVA_PARENT_DROP] = 3,    [NOVA_PARENT_MAP] = 6};
     unsigned reply = 1;

@@ -121,6 +121,7 @@ long __nova_set_tp(void *tls)
     __asm__ volatile("wrfsbase %0" : : "r"(tls) : "memory");
     first.thread = nova_thread_self();
     first.thread->data = &first;
+    first.thread->fs = (uint64_t)tls;
     add(&first);
     posix_tcb_size(&nova_tls.size);
     nova_tls.init = posix_tcb_init;

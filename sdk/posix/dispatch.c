@@ -41,10 +41,17 @@ long __nova_syscall(long number, long a, long b, long c, long d, long e, long f)
 
 long __nova_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
+    struct posix_thread *self = nova_thread_self()->data;
     const long arguments[6] = {a, b, c, d, e, f};
     handler *handle = (unsigned long)number < sizeof(place) ? handlers[place[number]] : 0;
-    long result = handle ? handle(arguments) : -ENOSYS;
+    long result = -ENOSYS;
 
+    if (self)
+        self->inside++;
+    if (handle)
+        result = handle(arguments);
+    if (self)
+        self->inside--;
     if (posix_signals && posix_deliver)
         posix_deliver();
     return result;

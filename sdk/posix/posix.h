@@ -34,6 +34,7 @@ struct posix_thread {
     volatile int *clear_tid; /* Set to 0 and woken when the thread is gone. */
     uint64_t pending;        /* Signals, bit n - 1. */
     uint64_t mask;
+    volatile int inside; /* This layer: not to be interrupted. */
     void *stack; /* Alternate signal stack. */
     size_t stack_size;
     void *area;  /* Of a thread of libnova's: its thread-local storage. */
@@ -61,6 +62,11 @@ void posix_thread_free(struct posix_thread *thread);
 
 /* Delivers what is pending for the calling thread; part `signals`. */
 void posix_deliver(void) WEAK;
+
+/* Interrupts a thread that is to be cancelled wherever it is, and ends it; part `cancel`. */
+void posix_recall(const struct nova_thread *thread) WEAK;
+/* Whether the thread with this thread pointer is to be cancelled wherever it is. */
+int posix_tcb_cancelled(uint64_t fs);
 
 static inline int posix_interrupted(const struct posix_thread *thread)
 {

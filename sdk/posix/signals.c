@@ -15,6 +15,7 @@
 const char nova_link_signals __attribute__((used)) = 0;
 
 #define SIGNALS 64
+#define SIGCANCEL 33 /* of the C library */
 
 /* As the C library passes it. */
 struct action {
@@ -132,8 +133,10 @@ void posix_deliver(void)
     while ((ready = __atomic_load_n(&self->pending, __ATOMIC_ACQUIRE) & ~self->mask)) {
         int signal = __builtin_ctzll(ready) + 1;
 
+        self->inside++;
         __atomic_and_fetch(&self->pending, ~bit(signal), __ATOMIC_ACQ_REL);
         run(self, signal);
+        self->inside--;
     }
 }
 
@@ -159,8 +162,10 @@ void posix_raise(int signal)
     nova_mutex_unlock(&posix_thread_lock);
 }
 
+/* The C library keeps the thread from ending meanwhile. */
 SYSCALL(tkill)
 {
+    struct nova_thread *computing = 0;
     int signal = (int)a[1];
     long result = -ESRCH;
 
@@ -171,9 +176,13 @@ SYSCALL(tkill)
         if (t->tid == (int)a[0]) {
             post(t, signal);
             result = 0;
+            if (signal == SIGCANCEL && t->thread && posix_tcb_cancelled(t->thread->fs))
+                computing = t->thread;
         }
     }
     nova_mutex_unlock(&posix_thread_lock);
+    if (computing && posix_recall)
+        posix_recall(computing);
     return result;
 }
 

@@ -15,6 +15,7 @@ int posix_tid_for(void *area);
 long posix_tcb_tid(void);
 void posix_tcb_size(size_t *size);
 uint64_t posix_tcb_init(void *area);
+int posix_tcb_cancelled(uint64_t fs);
 
 extern weak hidden volatile size_t posix_tsd_size __asm__("__pthread_tsd_size");
 extern weak hidden void *posix_tsd_main[] __asm__("__pthread_tsd_main");
@@ -27,6 +28,13 @@ extern weak hidden FILE *volatile posix_stderr __asm__("__stderr_used");
 long posix_tcb_tid(void)
 {
     return __pthread_self()->tid;
+}
+
+int posix_tcb_cancelled(uint64_t fs)
+{
+    const struct pthread *thread = (const struct pthread *)fs;
+
+    return thread->cancel && thread->cancelasync && thread->canceldisable != PTHREAD_CANCEL_DISABLE;
 }
 
 /* The largest need: keys may be made after the thread. */

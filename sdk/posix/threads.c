@@ -48,6 +48,7 @@ static _Noreturn void end(void *stack, size_t size)
 
     self->unmap = stack;
     self->unmap_size = size;
+    nova_thread_self()->data = 0; /* the record may soon be another thread's */
     nova_thread_exit_final(last, self);
 }
 

@@ -18,7 +18,7 @@ _nova_tools()
     --cpus | --memory | --timeout | --machine-cpus | --machine-memory | --qemu-arg | --env) return ;;
     esac
     case ${COMP_WORDS[0]##*/} in
-    nova-image) options='-o --output --check --report --manifest --kernel --root --search --machine-memory
+    nova-image) options='-o --output --check --report --manifest --count-lines --kernel --root --search --machine-memory
         --machine-cpus --help --version'; files=nova ;;
     nova-run) options='--bochs --uefi --cpus --memory --timeout --tap --raw --no-console --env --files
         --gdb --icount --kernel --root --search --qemu-arg --keep --help --version'; files='nova elf' ;;

@@ -19,12 +19,16 @@ tools_PROGRAMS = tools/nova-image
 toolslib_PROGRAMS = tools/nova-terminal
 tools_nova_image_SOURCES = \
 	tools/image/check.c \
+	tools/image/code.c \
+	tools/image/code.h \
+	tools/image/dwarf.c \
 	tools/image/elf.c \
 	tools/image/files.c \
 	tools/image/image.h \
 	tools/image/iso.c \
 	tools/image/keys.c \
 	tools/image/layout.c \
+	tools/image/lines.c \
 	tools/image/main.c \
 	tools/image/manifest.c \
 	tools/image/names.c \
@@ -38,6 +42,22 @@ tools_nova_image_SOURCES = \
 tools_nova_image_CPPFLAGS = -D_DEFAULT_SOURCE -DRELATIVE_LIBDIR=\"$(to_libdir)\" \
 	-I$(top_srcdir)/libnova/include
 tools_nova_image_CFLAGS = $(tool_CFLAGS)
+
+if NOVA_LIBC
+libc_stamp = libc/musl.stamp
+endif
+
+# The code lines of all sources that images of the SDK are made of, for reports.
+toolslib_DATA = tools/code-lines
+sdk_folders = kernel libnova root drivers vmm sdk/posix
+code_lines = $(abs_builddir)/tools/nova-image --count-lines
+find_code = find $(1) -path include/nova -prune -o -name '*.[chsS]' -exec $(code_lines) {} +
+from_musl = (cd $(1) && $(call find_code,$(2))) | sed 's|\t|&musl/|'
+
+tools/code-lines: tools/nova-image $(libc_stamp) $(foreach folder,$(sdk_folders),$(wildcard $(top_srcdir)/$(folder)/*/*.[chS]))
+	$(AM_V_GEN){ (cd $(top_srcdir) && $(call find_code,$(sdk_folders))) && if test -d libc/musl; then \
+		$(call from_musl,libc/musl,src arch crt obj); $(call from_musl,$(target_sysroot),include); fi; } | \
+		LC_ALL=C sort -k 2 >$@.new && mv -f $@.new $@
 
 # The part of nova-run that is no shell script.
 tools_nova_terminal_SOURCES = tools/terminal/terminal.c
@@ -102,4 +122,4 @@ dist_man_MANS = \
 	man/nova-system.5
 
 EXTRA_DIST += tools/completion.bash tools/nova-env.in $(nova_scripts:=.in)
-CLEANFILES += $(nova_scripts) tools/nova-env $(completions)
+CLEANFILES += $(nova_scripts) tools/code-lines tools/nova-env $(completions)

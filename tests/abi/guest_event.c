@@ -248,8 +248,33 @@ static void interrupted(const char *what, uint32_t info, uint32_t error)
     guest_map(&g, FAR_STACK - PAGE_SIZE, g.memory, 0, 0);
 }
 
+GUEST_PROGRAM(iret, ".code64", "iretq; hlt");
+
+/* An IRET that has begun, but not been executed, has not let in NMIs: they would overwrite its frame. */
+static void interrupted_iret(void)
+{
+    uint64_t *frame = (uint64_t *)(void *)(g.memory + 0x20000);
+
+    LOAD(iret, 0);
+    v.state.gpr[4] = FAR_STACK;
+    v.state.intr_state = 8;
+    is(guest_run(&v, v.mtd), GUEST_MEMORY, "IRET");
+    tap_is(v.state.rip, GUEST_CODE, "IRET: not executed");
+    tap_ok(v.state.intr_state & 8, "IRET: NMIs are still blocked");
+    frame[0] = GUEST_CODE + 2;
+    frame[1] = GUEST_CS;
+    frame[2] = 2;
+    frame[3] = GUEST_STACK;
+    frame[4] = GUEST_DS;
+    guest_map(&g, FAR_STACK, g.memory + 0x20000, 0, NOVA_PERM_ALL);
+    is(guest_run(&v, 0), GUEST_HLT, "IRET, executed");
+    tap_is(v.state.intr_state & 8, 0, "IRET: NMIs are not blocked any more");
+    guest_map(&g, FAR_STACK, g.memory, 0, 0);
+}
+
 static void interruptions(void)
 {
+    interrupted_iret();
     interrupted("external interrupt", TYPE(EXTERNAL) | 0x99, 0);
     interrupted("#GP", TYPE(EXCEPTION) | ERROR | 13, 0x58);
     interrupted("NMI", TYPE(NMI) | 2, 0);

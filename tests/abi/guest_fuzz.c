@@ -1,7 +1,7 @@
 /*
  * A malicious VMM: replies with random guest states, biased to the boundary between valid and invalid ones, with random MTD
  * bits, on all CPUs. Whatever comes of it, the kernel goes on, tells invalid states from others, and nothing of the
- * host's registers changes. Options: seed, count, svm.
+ * host's registers changes. Options: seed, count.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -122,12 +122,12 @@ void image_main(const struct nova_hip *hip, uint64_t magic, uint64_t mbi)
 
     (void)magic;
     (void)mbi;
-    /* On QEMU's SVM it comes to a standstill, and it is not known yet whose fault that is: only when told to. */
-    if (!guest_possible() || (!(hip->features & NOVA_FEATURE_VMX) && !option("svm", 0))) {
-        tap_skip("not with this virtualization", "random states of guests");
+    (void)hip;
+    if (!guest_possible()) {
+        tap_skip("no virtualization", "random states of guests");
         return;
     }
-    limit = (unsigned)option("count", 100000) / cpus;
+    limit = (unsigned)option("count", 50000) / cpus;
     guest_create(&g);
     host_clean();
     for (unsigned n = 0; n < cpus; n++) {

@@ -9,6 +9,7 @@
  */
 
 #include "lib/guest.h"
+#include "lib/virtio.h"
 
 #define MIB 0x100000UL
 #define QUEUES (16 * MIB) /* guest memory that is used as queues */
@@ -261,16 +262,6 @@ static void do_queue(uint64_t *state)
     }
 }
 
-/* Where a structure of a virtio device lies (Virtual I/O Device 1.2, 4.1.4); 0: it has none. */
-static uint64_t structure(volatile uint8_t *config, unsigned type)
-{
-    for (unsigned at = config[0x34], n = 0; at >= 0x40 && n < 16; at = config[at + 1], n++)
-        if (config[at] == 9 && config[at + 3] == type && config[at + 4] < 6)
-            return (*(volatile uint32_t *)(config + 0x10 + 4 * config[at + 4]) & ~0xfUL) +
-                   *(volatile uint32_t *)(config + at + 8);
-    return 0;
-}
-
 /* Memory of a queue of 8 entries: mostly as it should be, so that the device reads it. */
 static void fill_queue(uint64_t *state, uint64_t descriptors, uint64_t available)
 {
@@ -298,8 +289,8 @@ static void do_device(uint64_t *state)
     if (*(volatile uint16_t *)config != 0x1af4)
         return;
     TRY("movw %%ax, (%[a])", , [a] "r"(config + 4), "a"(6)); /* memory, bus master */
-    common = structure(config, 1);
-    bell = structure(config, 2);
+    common = virtio_structure(config, 1);
+    bell = virtio_structure(config, 2);
     if (common < bars || common >= bars + BARS_SIZE || !bell)
         return;
 #define COMMON(offset, instruction, data)                                                                    \

@@ -1,8 +1,10 @@
 /*
- * Cancellation of a thread that waits, of one that is to wait, cleanup handlers, robust mutexes.
+ * Cancellation of a thread that waits, of one that is to wait, of one that only computes, cleanup handlers, robust mutexes.
  * SPDX-License-Identifier: MIT
  */
 #include "check.h"
+#include <nova/hypercall.h>
+#include <nova/start.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <unistd.h>
@@ -63,6 +65,25 @@ static void *refuse(void *argument)
     return NULL;
 }
 
+/* Never enters the C library again. */
+static void *compute(void *argument)
+{
+    volatile double sum = 0;
+
+    pthread_cleanup_push(clean, argument);
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+    sem_post(&ready);
+    for (;;)
+        sum += 1;
+    pthread_cleanup_pop(0);
+    return NULL;
+}
+
+static void *cancel(void *argument)
+{
+    return pthread_cancel(*(pthread_t *)argument) ? NULL : argument;
+}
+
 static void *die_with_lock(void *argument)
 {
     pthread_mutex_lock(argument);
@@ -74,7 +95,7 @@ int main(void)
     void *(*functions[])(void *) = {wait_semaphore, wait_condition, wait_time, refuse};
     pthread_mutexattr_t attributes;
     pthread_mutex_t robust;
-    pthread_t thread;
+    pthread_t thread, self;
     void *result;
     int one = 1;
 
@@ -88,6 +109,13 @@ int main(void)
         }
     }
     CHECK(cleaned == 10);
+    /* As a process of the host there is no ctrl_ec. */
+    for (int round = 0; nova_hc_ctrl_ec(NOVA_SEL_PD, 0) == NOVA_BAD_CAP && round < 10; round++) {
+        CHECK(!pthread_create(&thread, NULL, compute, &one) && !sem_wait(&ready));
+        usleep(round * 1000);
+        CHECK(!pthread_cancel(thread) && !pthread_join(thread, &result) && result == PTHREAD_CANCELED);
+        CHECK(cleaned == 11 + round);
+    }
     CHECK(!pthread_mutex_lock(&lock) && !pthread_mutex_unlock(&lock));
 
     CHECK(!pthread_mutexattr_init(&attributes) &&
@@ -97,5 +125,10 @@ int main(void)
     CHECK(pthread_mutex_lock(&robust) == EOWNERDEAD);
     CHECK(!pthread_mutex_consistent(&robust) && !pthread_mutex_unlock(&robust));
     CHECK(!pthread_mutex_lock(&robust) && !pthread_mutex_unlock(&robust));
+    /* The first thread, which does not permit it. */
+    self = pthread_self();
+    CHECK(!pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL) &&
+          !pthread_create(&thread, NULL, cancel, &self));
+    CHECK(!pthread_join(thread, &result) && result == &self);
     return check_end();
 }

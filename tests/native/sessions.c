@@ -61,6 +61,33 @@ static void opening(void)
     ok(before.free == after.free && before.reserved == after.reserved, "they leave no memory behind");
 }
 
+/* One semaphore for two sessions. */
+static void shared(void)
+{
+    struct nova_session s[2];
+    uint64_t bell, rings = 0;
+    int error = nova_sm_create(&bell, 0);
+
+    for (unsigned i = 0; i < 2; i++)
+        error |= nova_session_open_shared(&s[i], "peer", NOVA_PAGE, nova_now() + 5 * NOVA_S, bell);
+    if (!ok(!error && s[0].bell == bell && s[1].bell == bell, "two sessions share a bell: %s",
+            nova_error_text(error)))
+        return;
+    nova_sm_drain(bell, nova_now());
+    for (unsigned i = 0; i < 2; i++)
+        rings += ask(&s[i], 3, 0) == 0 && !nova_sm_drain(bell, nova_now() + NOVA_S);
+    ok(rings == 2, "each of them rings it");
+    nova_session_close(&s[0]);
+    ok(ask(&s[1], 3, 0) == 0 && !nova_sm_drain(bell, nova_now() + NOVA_S),
+       "it is still there when one is closed");
+    ok(ask(&s[1], 4, 0) == 0 || !nova_session_alive(&s[1]), "the server ends the other one");
+    ok(!nova_sm_drain(bell, nova_now() + NOVA_S) && nova_session_wait(&s[1], NOVA_NEVER) == NOVA_ERR_PEER,
+       "which rings, too");
+    nova_session_close(&s[1]);
+    ok(!nova_sm_up(bell), "the bell is the caller's");
+    nova_sm_destroy(bell);
+}
+
 static const struct nova_session *used;
 static uint32_t wrong;
 
@@ -181,6 +208,7 @@ int nova_main(int argc, char **argv)
     (void)argc;
     (void)argv;
     opening();
+    shared();
     calls();
     death();
     busy();

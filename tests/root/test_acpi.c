@@ -7,7 +7,6 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "acpi.h"
 #include "system.h"
 #include "tap.h"
 

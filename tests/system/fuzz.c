@@ -10,7 +10,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "../../sdk/tools/image/image.h"
+#include "../../sdk/tools/image/code.h"
 #include "../unit/tap.h"
 #include "root_view.h"
 
@@ -73,6 +73,7 @@ static void try_text(const char *name, const char *text, size_t length)
     const struct machine machine = {.memory = 512U << 20, .cpus = 4};
     const struct search search = {.folders = &folder, .count = 1};
     const char *const forms[] = {"text", "dot", "json", "table"};
+    struct code code;
     struct system s = {.name = name};
     size_t lines = 1;
 
@@ -88,8 +89,9 @@ static void try_text(const char *name, const char *text, size_t length)
         try_manifest(&s, &machine);
         for (size_t i = 0; i < s.domain_count; i++)
             check_stack(&s.domains[i]);
+        count_code(&s, &code, NULL, NULL, NULL);
         for (unsigned i = 0; i < 4; i++)
-            CHECK(print_report(&s, &machine, forms[i], nowhere));
+            CHECK(print_report(&s, &machine, &code, forms[i], nowhere));
     }
     CHECK(s.errors || s.domain_count);
     system_free(&s);
@@ -242,10 +244,49 @@ static void archives(const struct file *file)
     ok_checks("archives: every byte");
 }
 
+static void count_name(void *context, const char *name)
+{
+    *(size_t *)context += strlen(name) + 1;
+}
+
+/* What `name_sources' and `name_objects' find in these bytes. */
+static size_t try_debug(uint8_t *data, size_t size)
+{
+    struct arena arena = {0};
+    const struct file file = {.data = data, .size = size};
+    size_t found = 0;
+    bool good = name_sources(&arena, &file, count_name, &found) && name_objects(&file, count_name, &found);
+
+    arena_free(&arena);
+    return good ? found : 0;
+}
+
+static void debug_information(const struct file *file)
+{
+    size_t found = try_debug(file->data, file->size), other = 0;
+
+    for (unsigned round = 0; round < 20000; round++) {
+        uint8_t *data = malloc(file->size);
+        size_t size = round % 16 ? file->size : 1 + random_below(file->size);
+
+        memcpy(data, file->data, size);
+        for (size_t changes = 1 + random_below(200); changes; changes--)
+            data[random_below(size)] = (uint8_t)random_below(256);
+        /* The table of sections, so that it is found. */
+        if (round % 2 && size == file->size)
+            memcpy(data + size - 2048, file->data + size - 2048, 2048);
+        if (round % 2)
+            memcpy(data, file->data, size < 64 ? size : 64);
+        other += try_debug(data, size) != found;
+        free(data);
+    }
+    ok(found && other > 1000, "debug information: %u damaged files tell something else", (unsigned)other);
+}
+
 int main(int argc, char **argv)
 {
     struct arena arena = {0};
-    struct file *system, *image, *archive;
+    struct file *system, *image, *archive, *debug;
 
     if (argc != 3) {
         fprintf(stderr, "usage: fuzz FOLDER SYSTEM.nova\n");
@@ -256,7 +297,8 @@ int main(int argc, char **argv)
     system = read_file(&arena, argv[2]);
     image = read_file(&arena, arena_print(&arena, "%s/good.elf", folder));
     archive = read_file(&arena, arena_print(&arena, "%s/good.tar", folder));
-    if (!nowhere || system->error || image->error || archive->error) {
+    debug = read_file(&arena, arena_print(&arena, "%s/debug.elf", folder));
+    if (!nowhere || system->error || image->error || archive->error || debug->error) {
         printf("Bail out! A file is missing.\n");
         return 2;
     }
@@ -271,6 +313,7 @@ int main(int argc, char **argv)
     ok(accepted > 1000, "%u damaged files were still good", accepted);
     images(image);
     archives(archive);
+    debug_information(debug);
     fclose(nowhere);
     arena_free(&arena);
     return tap_done();

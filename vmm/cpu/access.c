@@ -117,7 +117,8 @@ static bool is_move(const struct emu_insn *i)
             (low && ((i->dst == EMU_RM && i->src == EMU_REG) || (i->dst == EMU_REG && i->src == EMU_RM))));
 }
 
-/* Whether the access that exited is all of the operand: not so if it begins in another page. */
+/* Whether the access that exited is all of the operand, and a single one for a device: not so if it begins in another page, or
+ * is not aligned. */
 static bool is_whole(const struct nova_arch_state *s, const struct emu_insn *i, uint64_t gpa)
 {
     uint64_t address = i->offset + (i->ip_relative ? s->rip + i->length : 0);
@@ -126,7 +127,7 @@ static bool is_whole(const struct nova_arch_state *s, const struct emu_insn *i, 
         address += s->gpr[i->base];
     if (i->index != EMU_NO_REGISTER)
         address += s->gpr[i->index] << i->scale;
-    return !((address ^ gpa) & PAGE_MASK) && (gpa & PAGE_MASK) + i->size <= PAGE_MASK + 1;
+    return !((address ^ gpa) & PAGE_MASK) && !(gpa & (i->size - 1U));
 }
 
 /* Such a move, without what the emulation does for all others. */
@@ -146,13 +147,21 @@ static uint32_t move(struct vcpu *v, struct nova_arch_state *s, const struct emu
     return is_lapic(v, gpa) ? vcpu_resume(v, s, mtd) : mtd;
 }
 
+/* Whether the access itself has exited, not the walk of page tables to it (AMD APM volume 2, 15.25.6; Intel SDM volume 3,
+ * table 28-7). */
+static bool is_final(const struct nova_arch_state *s)
+{
+    return s->qual[0] >> (vendor.svm ? 32 : 8) & 1;
+}
+
 /* A nested page fault or EPT violation. SVM: error code as of a page fault; VMX: bit 1 is a write, too. */
 uint32_t exit_memory(struct vcpu *v, struct nova_arch_state *s)
 {
+    enum emu_hint access = s->qual[0] & 2 ? EMU_HINT_WRITE : EMU_HINT_READ;
     struct emu emu = {.state = s,
                       .ops = &access_ops,
                       .context = v,
-                      .hint = s->qual[0] & 2 ? EMU_HINT_WRITE : EMU_HINT_READ,
+                      .hint = is_final(s) ? access : EMU_HINT_NONE,
                       .hint_gpa = s->qual[2],
                       .cache = &v->cache};
     enum emu_result result;
@@ -160,7 +169,7 @@ uint32_t exit_memory(struct vcpu *v, struct nova_arch_state *s)
     if (s->vect_info & INJ_VALID && !(vendor.svm && (s->vect_info >> 8 & 7) >= 4))
         return vcpu_die(v, s, "an interrupt is delivered through the registers of a device");
     result = emu_identify(&emu);
-    if (!v->complete && (result != EMU_DONE || !is_simple(s, &emu.insn)))
+    if (!v->complete && (result != EMU_DONE || !emu.hint || !is_simple(s, &emu.insn)))
         return vcpu_again(v);
     if (!v->complete && !(s->rflags & RFLAGS_TF) && is_move(&emu.insn) &&
         is_whole(s, &emu.insn, emu.hint_gpa))

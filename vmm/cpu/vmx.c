@@ -53,9 +53,17 @@ static uint32_t exit_cr(struct vcpu *v, struct nova_arch_state *s)
     }
 }
 
+/*
+ * The kernel intercepts #DB and #AC, and leaves those to the VMM that the delivery of an event has caused: lest it never ends.
+ * The message has the exception as what is to be injected (28.2.2), and that the guest gets.
+ */
 static uint32_t exit_exception(struct vcpu *v, struct nova_arch_state *s)
 {
-    return vcpu_resume(v, s, vcpu_exception(s, VECTOR_AC, true, 0));
+    unsigned vector = s->inj_info & 0xff;
+
+    if (vector != VECTOR_DB && vector != VECTOR_AC)
+        return vcpu_die(v, s, "unexpected exception");
+    return vcpu_resume(v, s, 0);
 }
 
 static const struct exit exits_vmx[NOVA_VM_EVENTS] = {

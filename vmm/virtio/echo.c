@@ -61,7 +61,9 @@ static void echo_shutdown(void *its, unsigned how)
     struct echo *echo = its;
 
     echo->ends = how & VSOCK_NO_SEND;
-    if (how & VSOCK_NO_RECEIVE)
+    if (how == (VSOCK_NO_RECEIVE | VSOCK_NO_SEND))
+        vsock_reset(echo->connection);
+    else if (how & VSOCK_NO_RECEIVE)
         vsock_shutdown(echo->connection, VSOCK_NO_SEND);
     else if (!echo->count)
         vsock_shutdown(echo->connection, VSOCK_NO_RECEIVE | VSOCK_NO_SEND);

@@ -201,10 +201,10 @@ static void receive(struct connection *connection, const struct virtq_chain *cha
 static void guest_shutdown(struct connection *connection, unsigned how)
 {
     connection->guest_over |= how & (VSOCK_NO_RECEIVE | VSOCK_NO_SEND);
-    if (connection->guest_over == (VSOCK_NO_RECEIVE | VSOCK_NO_SEND))
-        kill(connection);
-    else
+    if (connection->state == OPEN)
         connection->backend->shutdown(connection->its, connection->guest_over);
+    else
+        kill(connection);
 }
 
 /* A packet for a connection that exists. */

@@ -29,11 +29,11 @@ struct vsock_backend {
     uint32_t buffer; /* bytes of each connection that it holds */
     /* The guest connects. VSOCK_LATER: vsock_answer() follows. What it stores in `its` the other functions get. */
     enum vsock_answer (*connect)(void *object, uint32_t connection, void **its);
-    /* The guest sends: takes all of it, which is not more than there is room for. vsock_consumed() makes room again. */
+    /* The guest sends (not nothing): takes all of it, which is not more than there is room for. vsock_consumed() makes room again. */
     void (*send)(void *its, const uint8_t *bytes, size_t count);
     /* The guest has room: how many bytes there were for it. Not all that was asked for: it is asked again after vsock_ready(). */
     size_t (*receive)(void *its, uint8_t *bytes, size_t count);
-    /* The guest will not receive, or not send, any more. If neither, it is closed instead. */
+    /* The guest will not receive, or not send, any more. If neither, vsock_reset() ends it: when what it has sent has been used. */
     void (*shutdown)(void *its, unsigned how);
     /* The connection is over, for whatever reason; also after vsock_reset(). */
     void (*close)(void *its);

@@ -30,13 +30,8 @@
 uint64_t nova_cap_alloc(unsigned count, unsigned align);
 
 /**
- * Drops the capabilities at `count` (up to #NOVA_DROP_MAX) adjacent selectors: with the last one an object dies. Needs no
- * memory and cannot fail. Thread-safe.
- */
-void nova_cap_drop(uint64_t first, unsigned count);
-
-/**
- * Drops capabilities and gives their selectors back; #NOVA_CAP_NONE is ignored. Thread-safe. Example:
+ * Drops the capabilities at `count` (up to #NOVA_DROP_MAX) adjacent selectors, and gives the selectors back: with the last
+ * capability an object dies. #NOVA_CAP_NONE is ignored. Needs no memory and cannot fail. Thread-safe. Example:
  * `nova_cap_free(sm, 1);`
  */
 void nova_cap_free(uint64_t first, unsigned count);

@@ -21,6 +21,7 @@
 #include <nova/abi/cap.h>
 #include <nova/abi/hypercall.h>
 #include <nova/abi/utcb.h>
+#include <nova/error.h>
 #include <stdint.h>
 
 /**
@@ -99,8 +100,8 @@ NOVA_HC(create_sm, NOVA_CREATE_SM, (uint64_t sel, uint64_t pd, uint64_t count), 
 
 /** @ref nova_ctrl_pd "ctrl_pd". ssb and dsb are selectors (page numbers in host spaces). */
 NOVA_HC(ctrl_pd, NOVA_CTRL_PD,
-        (uint64_t src, uint64_t dst, uint64_t ssb, uint64_t dsb, unsigned ord, unsigned pmm, uint32_t mad),
-        0, src, dst, ssb << 12 | ord, dsb << 12 | pmm, mad)
+        (uint64_t src, uint64_t dst, uint64_t ssb, uint64_t dsb, unsigned ord, unsigned pmm, uint32_t mad), 0,
+        src, dst, ssb << 12 | ord, dsb << 12 | pmm, mad)
 
 /** @ref nova_ctrl_ec "ctrl_ec". Flags: NOVA_EC_STRONG. */
 NOVA_HC(ctrl_ec, NOVA_CTRL_EC, (uint64_t ec, unsigned flags), flags, ec, 0, 0, 0, 0)
@@ -137,6 +138,16 @@ static inline unsigned nova_hc_assign_int(uint64_t sm, uint64_t cpu, uint64_t de
 
 /** @ref nova_assign_dev "assign_dev". iommu is a page-aligned physical address. */
 NOVA_HC(assign_dev, NOVA_ASSIGN_DEV, (uint64_t dma, uint64_t iommu, uint64_t dad), 0, dma, iommu, dad, 0, 0)
+
+/** Error for the status of a hypercall on objects of the own domain. */
+static inline int nova_hc_error(unsigned status)
+{
+    return status == NOVA_SUCCESS                             ? NOVA_OK
+           : status == NOVA_TIMEOUT                           ? NOVA_ERR_TIMEOUT
+           : status == NOVA_OVRFLOW                           ? NOVA_ERR_LIMIT
+           : status == NOVA_MEM_OBJ || status == NOVA_MEM_CAP ? NOVA_ERR_MEMORY
+                                                              : NOVA_ERR_INVAL;
+}
 
 /** @} */
 

@@ -44,6 +44,9 @@ void nova_log_flush(void);
  */
 long nova_log_read(char *text, size_t size, uint64_t deadline);
 
+/** The same, but what is typed is not shown: for passphrases. From this call on, until the next nova_log_read(). */
+long nova_log_read_secret(char *text, size_t size, uint64_t deadline);
+
 /** Size of buffers that a console server must accept: root's lines come as a stream (nova/stream.h). */
 #define NOVA_LOG_STREAM 16384U
 
@@ -64,8 +67,9 @@ enum nova_log_op {
     NOVA_LOG_READ = 2,  /**< Word 1: largest number of bytes. Answer: error; bytes; text. 0 bytes: wait for
                              the bell. #NOVA_ERR_ABSENT: input is at its end; never for a terminal. */
     NOVA_LOG_TERMINAL = 3, /**< The session is a terminal from now on. No arguments. Answer: error; 0. */
-    NOVA_LOG_COMMAND = 4   /**< Of a terminal. No arguments. Answer: error; the command that was given last, 0: none.
+    NOVA_LOG_COMMAND = 4,  /**< Of a terminal. No arguments. Answer: error; the command that was given last, 0: none.
                                 Each is told once. */
+    NOVA_LOG_READ_SECRET = 5 /**< As READ; what is typed is not shown until the client's next READ. */
 };
 
 /**

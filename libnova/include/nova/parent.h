@@ -13,7 +13,7 @@
  * | THREAD | cpu, UTCB slot, stack pointer, entry, flags, priority, budget in ms, selector | |
  * | THREAD_ENDED | selector | |
  * | SERVE | service, portal entry, doorbell, window, pages of a session, handler selectors | |
- * | OPEN | name (4 words), portal selector, doorbell, buffer, pages | session, CPUs |
+ * | OPEN | name (4 words), portal selector, doorbell, buffer, pages, selector for a doorbell | session, CPUs |
  * | CLOSE | session | |
  * | RELEASE | session | |
  * | LOG | bytes, text | |
@@ -63,9 +63,9 @@ enum nova_parent_op {
     NOVA_PARENT_SERVE = 4,
     /**
      * Opens a session. Words 1 to 4: name, ended by 0; 5: base of 64 free selectors: the portal of CPU n goes to base + n (CALL);
-     * 6: base of two selectors: the first names a semaphore of the client's own that the server may up and that root
-     * ups when the server is gone, the second is free: the server's doorbell goes there (UP); 7: address of the buffer
-     * in the client's pool, page-aligned; 8: its size in pages, 0 for none. Results: word 1: number in the client table;
+     * 6: a semaphore of the client's own, that the server may up and that root ups when the server is gone: sessions may
+     * share one; 7: address of the buffer in the client's pool, page-aligned; 8: its size in pages, 0 for none; 9: a
+     * free selector: the server's doorbell goes there (UP). Results: word 1: number in the client table;
      * 2: bits of the CPUs. DENIED if the system file does not permit it, ABSENT if the server does not offer the
      * service (yet), LIMIT if there are too many, INVAL if the buffer is too large or not in the pool.
      */

@@ -32,12 +32,14 @@
 /** A session, seen from the client. Filled in by nova_session_open(). */
 struct nova_session {
     uint64_t portal;     /**< Selector of the portal for CPU 0; that for CPU n is n further. */
-    uint64_t bell;       /**< Own bell: the server, or its end, rings it. The server's is one further. */
+    uint64_t bell;       /**< Own bell: the server, or its end, rings it. */
+    uint64_t peer_bell;  /**< The server's. */
     uint64_t cpus;       /**< Bit n: can be called from CPU n. */
     void *buffer;        /**< Shared memory, or NULL. */
     size_t size;         /**< Bytes of it. */
     uint32_t number;     /**< Place in the client table. */
     uint32_t generation; /**< Of that place. */
+    bool bell_shared;    /**< The bell is the caller's. */
 };
 
 /**
@@ -60,6 +62,12 @@ struct nova_session {
  * @endcode
  */
 int nova_session_open(struct nova_session *session, const char *name, size_t size, uint64_t deadline);
+
+/**
+ * The same, with a semaphore of the caller's as the own bell: one thread can so wait for many sessions, with nova_sm_drain().
+ */
+int nova_session_open_shared(struct nova_session *session, const char *name, size_t size, uint64_t deadline,
+                             uint64_t bell);
 
 /**
  * Calls the server with the first `words` words (1 to 512) of nova_message(). Returns the number of words of
@@ -110,7 +118,8 @@ struct nova_server_options {
  * Offers a service, with one handler thread on each CPU. `serve` is called with the number of the session (0
  * to 63) and the message: it puts the answer into the same words and returns their number, at least 1. It is
  * called for live sessions only, on each CPU one at a time, on several CPUs at once. It may be called before
- * nova_server_next() has announced the session.
+ * nova_server_next() has announced the session. NULL: a service of buffers and bells alone; calls are answered with
+ * #NOVA_ERR_PROTOCOL.
  *
  * Returns 0, #NOVA_ERR_BUSY if the service is offered already, #NOVA_ERR_INVAL, #NOVA_ERR_LIMIT,
  * #NOVA_ERR_MEMORY. The structure must stay where it is.

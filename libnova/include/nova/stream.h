@@ -31,7 +31,10 @@ struct nova_stream {
                                         it. */
     uint32_t lost;               /**< Bytes that the producer had to drop. Counted by the producer. */
     _Alignas(64) uint32_t head;  /**< Bytes ever put. Written by the producer. */
+    uint32_t over;               /**< nova/pipe.h: 1: the producer puts no more. */
+    uint32_t get_event;          /**< nova/pipe.h: the producer waits until the tail passes this. */
     _Alignas(64) uint32_t tail;  /**< Bytes ever taken. Written by the consumer. */
+    uint32_t put_event;          /**< nova/pipe.h: the consumer waits until the head passes this. */
     _Alignas(64) uint8_t data[]; /**< Byte n is at n modulo size. */
 };
 
@@ -40,6 +43,9 @@ struct nova_stream {
  * can hold.
  */
 uint32_t nova_stream_init(struct nova_stream *stream, uint32_t bytes);
+
+/** Bytes that a stream in `bytes` bytes of memory can hold. Pure. */
+uint32_t nova_stream_capacity(uint32_t bytes);
 
 /**
  * Puts all of a text or nothing, so that lines stay whole.

@@ -2,9 +2,9 @@
  * The system as nova-image sees it, from the text of a system file to the boot image.
  *
  *   parse.c --> check.c --> manifest.c --> iso.c
- *      |           |    \-> report.c
- *   keys.c      files.c     layout.c, stack.c
- *   value.c     names.c, elf.c
+ *      |           |    \-> report.c <-- code.c
+ *   keys.c      files.c     layout.c, stack.c  |
+ *   value.c     names.c, elf.c                 lines.c, dwarf.c
  *   vm.c        vm.c
  *
  * Everything that belongs to a system lives in its arena and goes with it. Nothing is cut off to fit: what is
@@ -141,7 +141,7 @@ struct vm {
     const char *cmdline, *vsock; /* as the VMM gets them, or NULL */
     struct file *kernel_file, *initrd_file;
     uint64_t memory; /* bytes, of the guest */
-    uint32_t vcpus, cid;
+    uint32_t vcpus, cid, sessions; /* sessions: of its sockets */
     uint16_t on_triple_fault, machine;
 };
 
@@ -267,7 +267,9 @@ uint8_t *make_manifest(struct system *s, size_t *size);
 uint32_t crc32_ieee(const uint8_t *data, size_t size);
 
 /* report.c */
-bool print_report(const struct system *s, const struct machine *machine, const char *form, FILE *out);
+struct code;
+bool print_report(const struct system *s, const struct machine *machine, const struct code *code,
+                  const char *form, FILE *out);
 
 /* iso.c: makes the boot image; false after a message on stderr. */
 bool make_iso(struct system *s, const char *kernel, const char *root, const char *out);

@@ -6,7 +6,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "image.h"
+#include "code.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -28,13 +28,15 @@ static const char usage[] =
     "      --search DIR          look for images and archives here too (repeatable)\n"
     "      --machine-memory SIZE memory of the machine (default: 512M)\n"
     "      --machine-cpus N      CPUs of the machine (default: 4)\n"
+    "      --count-lines FILE... print how many code lines each file has; nothing else\n"
     "      --help                this text\n"
     "      --version             the version\n"
     "\n"
     "With --check, --report or --manifest there is no boot image unless -o asks for one.\n";
 
 struct options {
-    const char *output, *report, *manifest, *kernel, *root, *file;
+    const char *output, *report, *manifest, *kernel, *root, *table, *file;
+    bool count;
     bool check;
     struct machine machine;
     struct search search;
@@ -50,6 +52,7 @@ enum option_code {
     OPT_SEARCH,
     OPT_MEMORY,
     OPT_CPUS,
+    OPT_COUNT,
     OPT_HELP,
     OPT_VERSION
 };
@@ -79,6 +82,7 @@ static int read_options(struct options *o, int argc, char **argv)
         {"search", required_argument, NULL, OPT_SEARCH},
         {"machine-memory", required_argument, NULL, OPT_MEMORY},
         {"machine-cpus", required_argument, NULL, OPT_CPUS},
+        {"count-lines", no_argument, NULL, OPT_COUNT},
         {"help", no_argument, NULL, OPT_HELP},
         {"version", no_argument, NULL, OPT_VERSION},
         {NULL, 0, NULL, 0},
@@ -119,6 +123,9 @@ static int read_options(struct options *o, int argc, char **argv)
                 return bad_usage("--machine-cpus takes a number from 1 to 64");
             o->machine.cpus = (unsigned)number;
             break;
+        case OPT_COUNT:
+            o->count = true;
+            break;
         case OPT_HELP:
             fputs(usage, stdout);
             return 0;
@@ -129,6 +136,8 @@ static int read_options(struct options *o, int argc, char **argv)
             return bad_usage("wrong option");
         }
     }
+    if (o->count)
+        return print_lines(argv + optind, stdout) && !fflush(stdout) ? 0 : 2;
     if (optind + 1 != argc)
         return bad_usage("one system file is wanted");
     o->file = argv[optind];
@@ -158,6 +167,7 @@ static void find_home(struct options *o)
     if (!access(arena_print(&o->arena, "%s/nova-env", folder), R_OK)) {
         o->kernel = o->kernel ? o->kernel : arena_print(&o->arena, "%s/kernel/hypervisor", top);
         o->root = o->root ? o->root : arena_print(&o->arena, "%s/root/root", top);
+        o->table = arena_print(&o->arena, "%s/code-lines", folder);
         add_search(o, arena_print(&o->arena, "%s/drivers", top));
         add_search(o, arena_print(&o->arena, "%s/vmm", top));
         return;
@@ -165,6 +175,7 @@ static void find_home(struct options *o)
     top = arena_print(&o->arena, "%s/" RELATIVE_LIBDIR, folder);
     o->kernel = o->kernel ? o->kernel : arena_print(&o->arena, "%s/hypervisor", top);
     o->root = o->root ? o->root : arena_print(&o->arena, "%s/root", top);
+    o->table = arena_print(&o->arena, "%s/code-lines", top);
     add_search(o, top);
 }
 
@@ -180,7 +191,10 @@ static const char *default_output(struct options *o)
 static int write_results(struct system *s, struct options *o)
 {
     if (o->report) {
-        print_report(s, &o->machine, o->report, stdout);
+        struct code code;
+
+        count_code(s, &code, o->kernel, o->root, o->table);
+        print_report(s, &o->machine, &code, o->report, stdout);
         if (fflush(stdout))
             return 2;
     }

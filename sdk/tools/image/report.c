@@ -1,5 +1,5 @@
 /*
- * Reports: who may talk to whom, who holds which resource, what memory goes where.
+ * Reports: who may talk to whom, who holds which resource, what memory goes where, how much code who has to trust.
  *
  *   text   for people
  *   dot    for Graphviz: an arrow from each client to the server
@@ -9,7 +9,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "image.h"
+#include "code.h"
 
 #include <string.h>
 
@@ -105,7 +105,44 @@ static void text_domain(const struct system *s, const struct domain *d, FILE *ou
         fprintf(out, "  holds       keyboard\n");
 }
 
-static void text_report(const struct system *s, const struct machine *machine, FILE *out)
+static void text_lines(uint64_t lines, bool known, FILE *out)
+{
+    if (known)
+        fprintf(out, " %8llu", (unsigned long long)lines);
+    else
+        fprintf(out, " %8s", "?");
+}
+
+/* Domains trust themselves, kernel and root with all they have; how far those that they talk to, is up to them. */
+static void text_code(const struct system *s, const struct code *code, FILE *out)
+{
+    fprintf(out, "\n%-31s %8s %8s %8s %8s %8s %8s  depends on\n", "code lines to trust", "kernel", "root",
+            "libnova", "libc", "own", "all");
+    for (size_t i = 0; i < s->domain_count; i++) {
+        uint64_t lines[PARTS], servers = servers_of(s, i), all = code_lines(code, UINT64_C(1) << i, lines);
+
+        fprintf(out, "%-31s", s->domains[i].name);
+        for (unsigned part = 0; part < PARTS; part++)
+            text_lines(lines[part], all, out);
+        text_lines(all, all, out);
+        fprintf(out, " ");
+        for (size_t j = 0; j < s->domain_count; j++)
+            if (servers >> j & 1)
+                fprintf(out, " %s", s->domains[j].name);
+        if (servers) {
+            uint64_t with = code_lines(code, servers | UINT64_C(1) << i, lines);
+
+            fprintf(out, with ? ": %llu with them" : ": ? with them", (unsigned long long)with);
+        }
+        fprintf(out, "\n");
+    }
+    if (code->missing)
+        fprintf(out, "?: no debug information (nova-cc -g), or its sources are not here: first of all %s\n",
+                code->missing);
+}
+
+static void text_report(const struct system *s, const struct machine *machine, const struct code *code,
+                        FILE *out)
 {
     uint64_t memory = 0, kernel = 0, modules = 0, guests = 0;
 
@@ -137,6 +174,7 @@ static void text_report(const struct system *s, const struct machine *machine, F
     fprintf(out, "%-31s %10u\n", "kernel, root, firmware", RESERVED_MEMORY >> 10);
     fprintf(out, "%-31s %10llu\n", "free",
             (unsigned long long)(machine->memory - RESERVED_MEMORY - memory - guests - modules) >> 10);
+    text_code(s, code, out);
 }
 
 /* --- Graphviz ---------------------------------------- */
@@ -245,7 +283,28 @@ static void json_lists(const struct system *s, const struct domain *d, FILE *out
     fprintf(out, "]}");
 }
 
-static void json_domain(const struct system *s, const struct domain *d, FILE *out)
+static void json_code(const struct system *s, const struct code *code, size_t domain, FILE *out)
+{
+    static const char *const names[PARTS] = {"kernel", "root", "libnova", "libc", "own"};
+    uint64_t lines[PARTS], servers = servers_of(s, domain),
+                           all = code_lines(code, UINT64_C(1) << domain, lines);
+    const char *comma = "";
+
+    fprintf(out, ",\n     \"code_lines\": ");
+    for (unsigned part = 0; all && part < PARTS; part++)
+        fprintf(out, "%s\"%s\": %llu", part ? ", " : "{", names[part], (unsigned long long)lines[part]);
+    fprintf(out, all ? ", \"all\": %llu}" : "null", (unsigned long long)all);
+    fprintf(out, ", \"depends_on\": [");
+    for (size_t j = 0; j < s->domain_count; j++) {
+        if (servers >> j & 1) {
+            fprintf(out, "%s\"%s\"", comma, s->domains[j].name);
+            comma = ", ";
+        }
+    }
+    fprintf(out, "]");
+}
+
+static void json_domain(const struct system *s, const struct code *code, const struct domain *d, FILE *out)
 {
     fprintf(out, "    {\"name\": \"%s\", \"kind\": \"%s\"", d->name, kind_name(d));
     json_member("image", d->image_file->path, out);
@@ -271,17 +330,18 @@ static void json_domain(const struct system *s, const struct domain *d, FILE *ou
         fprintf(out, ", \"guest_memory\": %llu, \"vcpus\": %u", (unsigned long long)d->vm.memory,
                 d->vm.vcpus);
     }
+    json_code(s, code, (size_t)(d - s->domains), out);
     json_lists(s, d, out);
 }
 
-static void json_report(const struct system *s, FILE *out)
+static void json_report(const struct system *s, const struct code *code, FILE *out)
 {
     fprintf(out, "{\"on_exit\": \"%s\"", ends[s->at_exit]);
     json_member("until", s->until, out);
     json_member("console", s->console, out);
     fprintf(out, ",\n \"domains\": [\n");
     for (size_t i = 0; i < s->domain_count; i++) {
-        json_domain(s, &s->domains[i], out);
+        json_domain(s, code, &s->domains[i], out);
         fprintf(out, i + 1 < s->domain_count ? ",\n" : "\n");
     }
     fprintf(out, " ]}\n");
@@ -301,14 +361,15 @@ static void table_report(const struct system *s, FILE *out)
     }
 }
 
-bool print_report(const struct system *s, const struct machine *machine, const char *form, FILE *out)
+bool print_report(const struct system *s, const struct machine *machine, const struct code *code,
+                  const char *form, FILE *out)
 {
     if (!strcmp(form, "text"))
-        text_report(s, machine, out);
+        text_report(s, machine, code, out);
     else if (!strcmp(form, "dot"))
         dot_report(s, out);
     else if (!strcmp(form, "json"))
-        json_report(s, out);
+        json_report(s, code, out);
     else if (!strcmp(form, "table"))
         table_report(s, out);
     else

@@ -6,6 +6,7 @@
 
 #include "parse.h"
 
+#include <nova/pipe.h>
 #include <string.h>
 
 #define MEMORY_MIN (UINT64_C(64) << 20)
@@ -13,7 +14,9 @@
 #define KERNEL_ROOM (UINT64_C(32) << 20) /* for the kernel while it unpacks itself */
 #define CMDLINE_MAX 2047U                /* of Linux on x86 */
 #define CID_MIN 3U
-#define SESSIONS 4U /* that a guest can have with a service at a time */
+#define SESSION_MEMORY NOVA_PIPE_SIZE(NOVA_PIPE_SOCKET)
+#define SERVICES 16U /* at ports of sockets, in the VMM */
+#define SESSIONS 4U  /* that a guest can have with a service at a time */
 
 const char *kind_name(const struct domain *d)
 {
@@ -49,6 +52,8 @@ void set_vsock(struct parser *p, const struct words *words)
         bad_word(p, words->word[0], error ? error : "guests have the numbers (CID) 3 to 4294967294");
         return;
     }
+    if (words->count > 1 + SERVICES)
+        bad(p, "more than 16 services");
     text = arena_print(a, "%llu", (unsigned long long)cid);
     for (size_t i = 1; i < words->count; i++) {
         char *word = words->word[i], *colon = strchr(word, ':');
@@ -67,10 +72,12 @@ void set_vsock(struct parser *p, const struct words *words)
             error = "ports have the numbers 1 to 4294967294";
         for (size_t j = 1; !error && j < i; j++)
             error = port[j] == port[i] ? "there is a service at this port already" : NULL;
-        if (error)
+        if (error) {
             bad_word(p, whole, error);
-        else if (add_connection(p, word, word, sessions))
+        } else if (add_connection(p, word, word, sessions)) {
             text = arena_print(a, "%s %s:%llu", text, word, (unsigned long long)port[i]);
+            p->domain->vm.sessions += sessions;
+        }
     }
     p->domain->vm.cid = (uint32_t)cid;
     p->domain->vm.vsock = text;
@@ -169,6 +176,8 @@ void check_vm(struct system *s, struct domain *d, const struct machine *machine,
     check_files(s, d, search);
     check_guest_memory(s, d, machine);
     check_cid(s, d);
+    if (!d->given[KEY_VMM_MEMORY])
+        d->memory += d->vm.sessions * SESSION_MEMORY;
     add_argument(s, d, "machine", "board");
     add_argument(s, d, "cmdline", d->vm.cmdline);
     add_argument(s, d, "vsock", d->vm.vsock);

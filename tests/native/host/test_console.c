@@ -44,7 +44,7 @@ void console_ring(unsigned client)
 
 static long read_text(unsigned n, const char *name, char *text, size_t size)
 {
-    console_reads(n, 1, name);
+    console_reads(n, 1, name, false);
     return (long)console_read(n, text, size);
 }
 
@@ -185,7 +185,7 @@ static void terminals(void)
            "\r\n[console] Ctrl-] then n: next, p: previous, digit: that one, ?: list, e: echo, Ctrl-D: end\r\n") &&
            !console_command(10),
        "without terminals there are no commands to monitors");
-    console_reads(11, 1, app);
+    console_reads(11, 1, app, false);
     console_closed(11);
 }
 
@@ -217,6 +217,11 @@ static void ends(void)
     type("\035e12\b\r\035e3\r");
     ok(sent("3\r\n"), "without echo nothing is shown");
     ok(read_text(1, in, text, sizeof(text)) == 4 && !memcmp(text, "1\n3\n", 4), "but read");
+    console_reads(1, 1, in, true);
+    type("key\b\r");
+    ok(sent("") && read_text(1, in, text, sizeof(text)) == 3 && !memcmp(text, "ke\n", 3), "a secret is not shown, but read");
+    type("4\b\r");
+    ok(read_text(1, in, text, sizeof(text)) == 1 && sent("4\b \b\r\n"), "what is typed after it is shown");
     rings[1] = rings[2] = 0;
     type("\035ex\035\4");
     ok(rings[1] >= 1 && rings[2] == 1, "the end for good rings all bells");
@@ -349,7 +354,7 @@ static void garbage(void)
             console_closed(n);
             break;
         case 2:
-            console_reads(n, rnd(3), name);
+            console_reads(n, rnd(3), name, i % 2);
             console_read(n, text, rnd(100));
             break;
         case 3:

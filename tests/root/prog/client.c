@@ -60,8 +60,8 @@ static void test_limits(void)
 /* Opens "peer" with these; the result of the request. */
 static long open_with(uint64_t portals, uint64_t bell, uint64_t buffer, uint64_t size)
 {
-    return parent_call(9, (uint64_t)NOVA_PARENT_OPEN, 0x72656570UL, 0UL, 0UL, 0UL, portals, bell, buffer,
-                       size);
+    return parent_call(10, (uint64_t)NOVA_PARENT_OPEN, 0x72656570UL, 0UL, 0UL, 0UL, portals, bell, buffer,
+                       size, own->sel_end - 1);
 }
 
 static void test_arguments(void)

@@ -172,8 +172,8 @@ long session_open(struct session *s, const char *name)
 
     memcpy(text, name, strlen(name));
     for (unsigned tries = 0; tries < 200; tries++) {
-        error = parent_call(9, (uint64_t)NOVA_PARENT_OPEN, text[0], text[1], text[2], text[3], s->portals,
-                            s->bell, (uint64_t)s->buffer, (uint64_t)s->size);
+        error = parent_call(10, (uint64_t)NOVA_PARENT_OPEN, text[0], text[1], text[2], text[3], s->portals,
+                            s->bell, (uint64_t)s->buffer, (uint64_t)s->size, s->bell + 1);
         if (error != NOVA_ERR_ABSENT)
             break;
         sleep_ms(10);

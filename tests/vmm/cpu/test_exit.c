@@ -104,8 +104,16 @@ void machine_triple_fault(unsigned vcpu)
     (void)vcpu;
 }
 
+/* Devices get aligned accesses to where the instruction leads: to the operand's page, or the one behind it. */
+static void check_access(enum bus bus, uint64_t address, unsigned size)
+{
+    if (bus == BUS_MMIO)
+        CHECK(!(address % size) && address - DEVICE < 0x2000);
+}
+
 bool bus_read(enum bus bus, uint64_t address, unsigned size, uint64_t *value)
 {
+    check_access(bus, address, size);
     trace = trace * 31 + address + bus;
     *value = (address * 0x9e3779b97f4a7c15) >> (64 - 8 * size);
     return true;
@@ -113,6 +121,7 @@ bool bus_read(enum bus bus, uint64_t address, unsigned size, uint64_t *value)
 
 bool bus_write(enum bus bus, uint64_t address, unsigned size, uint64_t value)
 {
+    check_access(bus, address, size);
     trace = trace * 31 + (address ^ value) + bus + size;
     return true;
 }
@@ -211,7 +220,7 @@ static void make_state(struct nova_arch_state *s, unsigned event)
                        0xc0000033, any());
     s->gpr[1] =
         ANY_OF(0, 1, 0x1b, 0x277, 0x6e0, 0x80b, 0xc0000080, 0xc0000082, 0xc0000103, 0x4b564d01, any());
-    s->gpr[7] = DEVICE + (any() & 0xff0);
+    s->gpr[7] = DEVICE + (any() & ANY_OF(0xff0, 0xfff));
     s->rflags = 2 | (any() & 0x200) | (any() % 8 ? 0 : 0x100);
     s->rip = CODE;
     s->inst_len = 2;
@@ -235,6 +244,15 @@ static void make_state(struct nova_arch_state *s, unsigned event)
         s->qual[0] = (any() & 0xf30) | ANY_OF(0, 4, 8);
     s->qual[1] = vendor.svm ? CODE + 2 : s->gpr[7];
     s->qual[2] = s->gpr[7];
+    if (event == 0xfc || event == 48) {
+        bool final = any() % 4;
+
+        /* The CPU may also have been at an entry of a page table, which is anywhere. */
+        s->qual[0] = (s->qual[0] & 0xfff & ~0x100UL) | (uint64_t) final << (vendor.svm ? 32 : 8);
+        s->qual[2] = final ? s->gpr[7] : s->gpr[7] + 0x100000;
+    }
+    if (event == 0)
+        s->inj_info = any() % 2 ? 0x80000301 : 0x80000b11;
     if (any() % 16 == 0)
         s->vect_info = 0x80000031;
 }
@@ -318,6 +336,23 @@ static void try(unsigned event)
     CHECK(!one.again || (!one.mtd && !one.trace));
 }
 
+/* The guest gets the exception that has exited; one that nobody has asked for is a reason to stop. */
+static void test_exceptions(void)
+{
+    static const uint32_t infos[] = {0x80000301, 0x80000b11, 0x80000b0e};
+    struct nova_arch_state s;
+
+    vendor = vendor_vmx;
+    for (unsigned i = 0; i < 3; i++) {
+        memset(&v, 0, sizeof(v));
+        died = false;
+        s = (struct nova_arch_state){.inj_info = infos[i], .rflags = 2};
+        CHECK(vendor.exits[0].handle(&v, &s) == (i < 2 ? NOVA_MTD_INJ : 0) && died == (i == 2));
+        CHECK(died || s.inj_info == infos[i]);
+    }
+    ok_checks("VMX: exceptions that exit");
+}
+
 static void test(const struct vendor *which, bool lengths, const char *name)
 {
     unsigned events = 0;
@@ -344,5 +379,6 @@ int main(void)
     test(&vendor_svm, false, "SVM without next RIP");
     test(&vendor_svm, true, "SVM");
     test(&vendor_vmx, true, "VMX");
+    test_exceptions();
     return tap_done();
 }

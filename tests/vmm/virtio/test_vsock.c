@@ -92,6 +92,8 @@ static void end_shutdown(void *its, unsigned how)
     CHECK(its == &end.got[end.connection & 0xff]);
     end.shutdowns++;
     end.how = how;
+    if (how == 3)
+        vsock_reset(end.connection);
 }
 
 static void end_close(void *its)
@@ -438,7 +440,7 @@ static void test_shutdown(void)
     packet.source_port = 52;
     packet.target_port = TEST_PORT;
     send_raw(&packet, 44);
-    CHECK(says(52, TEST_PORT, RST) && end.closes == 3 && end.shutdowns == 3);
+    CHECK(says(52, TEST_PORT, RST) && end.closes == 3 && end.shutdowns == 4);
     /* The host does not receive: what comes is thrown away, and does not block. */
     send(53, TEST_PORT, REQUEST);
     says(53, TEST_PORT, RESPONSE);

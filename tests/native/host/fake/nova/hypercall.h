@@ -7,6 +7,7 @@
 #ifndef FAKE_HYPERCALL_H
 #define FAKE_HYPERCALL_H
 
+#include <nova/error.h>
 #include <nova/abi/cap.h>
 #include <nova/abi/hypercall.h>
 #include <nova/abi/utcb.h>
