@@ -25,7 +25,7 @@
 #include "x86/fpu.h"
 
 #define INIT_WAIT_MS 10
-#define START_WAIT_MS 200
+#define START_WAIT_MS 1000
 
 /* boot/start.S: the code to copy, and where it leads. */
 extern char ap_code[], ap_code_end[];

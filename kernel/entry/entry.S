@@ -16,26 +16,6 @@
 #define ECF(field) (EC_FRAME + (field))
 #define ENDF(field) (ECF(field) - EC_END)
 
-/* R_rax and so on: places in the frame, in the order of the UTCB. */
-        .set    i, 0
-        .irp    reg, rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
-        .set    R_\reg, i * 8
-        .set    i, i + 1
-        .endr
-
-/* Saves registers in, and loads them from, the frame that begins at `base` + `offset`. */
-        .macro  SAVE offset, base, regs:vararg
-        .irp    reg, \regs
-        mov     %\reg, \offset + R_\reg(\base)
-        .endr
-        .endm
-
-        .macro  LOAD offset, base, regs:vararg
-        .irp    reg, \regs
-        mov     \offset + R_\reg(\base), %\reg
-        .endr
-        .endm
-
 /* The registers that C functions preserve. */
 #define PRESERVED rbx, rbp, r12, r13, r14, r15
 #define ALL rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15

@@ -1,5 +1,5 @@
 /*
- * Registers of an EC in the kernel, and the offsets that assembly code needs.
+ * Registers of an EC in the kernel, and the offsets and macros that assembly code needs.
  *
  * The general-purpose registers are in the order of the UTCB. The part from `vector` on is what the CPU and the
  * entry stubs push; TSS.RSP0 points behind `ss` of the EC that runs.
@@ -97,6 +97,28 @@ _Static_assert(offsetof(struct frame, vector) == F_VECTOR && offsetof(struct fra
                    sizeof(struct frame) == F_SIZE,
                "offsets");
 _Static_assert(EC_END % 16 == 0, "alignment");
+
+#else
+
+/* R_rax and so on: places in the frame, in the order of the UTCB. */
+        .set    i, 0
+        .irp    reg, rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
+        .set    R_\reg, i * 8
+        .set    i, i + 1
+        .endr
+
+/* Saves registers in, and loads them from, the frame that begins at `base` + `offset`. */
+        .macro  SAVE offset, base, regs:vararg
+        .irp    reg, \regs
+        mov     %\reg, \offset + R_\reg(\base)
+        .endr
+        .endm
+
+        .macro  LOAD offset, base, regs:vararg
+        .irp    reg, \regs
+        mov     \offset + R_\reg(\base), %\reg
+        .endr
+        .endm
 
 #endif
 

@@ -38,6 +38,35 @@
                 NOVA_MTD_QUAL | NOVA_MTD_INJ | NOVA_MTD_XSAVE | NOVA_MTD_TSC | NOVA_MTD_TLB |                \
                 NOVA_MTD_SPACES)
 
+/* Of that, what is transferred as it is: where it is in the UTCB and in the VMCB. */
+struct place {
+    uint32_t mtd;
+    uint16_t utcb, vmcb;
+};
+#define PLACE(bit, name)                                                                                     \
+    {                                                                                                        \
+        NOVA_MTD_##bit, offsetof(struct nova_arch_state, name), offsetof(struct vmcb, name)                  \
+    }
+
+static const struct place segments[] = {
+    PLACE(DS_ES, ds), PLACE(DS_ES, es),  PLACE(FS_GS, fs),  PLACE(FS_GS, gs),
+    PLACE(TR, tr),    PLACE(LDTR, ldtr), PLACE(GDTR, gdtr), PLACE(IDTR, idtr),
+};
+static const struct place registers[] = {
+    PLACE(DR, dr7),
+    PLACE(SYSCALL, star),
+    PLACE(SYSCALL, lstar),
+    PLACE(SYSCALL, fmask),
+    PLACE(SYSENTER, sysenter_cs),
+    PLACE(SYSENTER, sysenter_esp),
+    PLACE(SYSENTER, sysenter_eip),
+    PLACE(PAT, pat),
+    PLACE(KERNEL_GS, kernel_gs_base),
+};
+#define MTD_PLACES                                                                                           \
+    (NOVA_MTD_DS_ES | NOVA_MTD_FS_GS | NOVA_MTD_TR | NOVA_MTD_LDTR | NOVA_MTD_GDTR | NOVA_MTD_IDTR |         \
+     NOVA_MTD_DR | NOVA_MTD_SYSCALL | NOVA_MTD_SYSENTER | NOVA_MTD_PAT | NOVA_MTD_KERNEL_GS)
+
 static bool has_next_rip;
 
 _Noreturn void svm_enter(struct vcpu *vcpu, uint64_t vmcb, uint64_t host);
@@ -72,8 +101,8 @@ static void intercept(struct vcpu *vcpu, struct vmcb *vmcb, uint32_t pri, uint32
     vmcb->misc2 = sec | MISC2_FORCED;
     vmcb->misc3 = ter;
     vcpu->exceptions = exceptions;
-    vmcb->exceptions =
-        exceptions | 1U << VECTOR_DB | 1U << VECTOR_AC | 1U << VECTOR_MC | (vcpu->ec.fpu ? 0 : 1U << VECTOR_NM);
+    vmcb->exceptions = exceptions | 1U << VECTOR_DB | 1U << VECTOR_AC | 1U << VECTOR_MC |
+                       (vcpu->ec.fpu ? 0 : 1U << VECTOR_NM);
 }
 
 static void create(struct vcpu *vcpu)
@@ -117,11 +146,15 @@ static void flush(struct vcpu *vcpu, bool space, bool all)
     vmcb->tlb_control = all ? TLB_FLUSH_ALL : 0;
 }
 
-static void segment_out(struct nova_segment *to, const struct nova_segment *from)
+/* Of GDTR and IDTR (`table`), VMMs see limit and base only. */
+static void segment_out(struct nova_segment *to, const struct nova_segment *from, bool table)
 {
-    *to = *from;
-    if (!(from->ar & SEGMENT_P))
-        to->ar |= SEGMENT_UNUSABLE;
+    to->limit = from->limit;
+    to->base = from->base;
+    if (!table) {
+        to->sel = from->sel;
+        to->ar = (uint16_t)(from->ar | (from->ar & SEGMENT_P ? 0 : SEGMENT_UNUSABLE));
+    }
 }
 
 static void segment_in(struct nova_segment *to, const struct nova_segment *from)
@@ -130,12 +163,6 @@ static void segment_in(struct nova_segment *to, const struct nova_segment *from)
 
     to->sel = from->sel;
     to->ar = ar & SEGMENT_UNUSABLE ? 0 : ar & 0xfff;
-    to->limit = from->limit;
-    to->base = from->base;
-}
-
-static void table_out(struct nova_segment *to, const struct nova_segment *from)
-{
     to->limit = from->limit;
     to->base = from->base;
 }
@@ -155,33 +182,26 @@ static uint32_t instruction_length(const struct vmcb *vmcb)
     return next && length <= 15 ? length : 0;
 }
 
+static void places_out(const struct vmcb *vmcb, struct nova_arch_state *s, uint32_t mtd)
+{
+    for (const struct place *p = segments; p < segments + ARRAY_SIZE(segments); p++)
+        if (mtd & p->mtd)
+            segment_out((void *)((char *)s + p->utcb), (const void *)((const char *)vmcb + p->vmcb),
+                        p->mtd & (NOVA_MTD_GDTR | NOVA_MTD_IDTR));
+    for (const struct place *p = registers; p < registers + ARRAY_SIZE(registers); p++)
+        if (mtd & p->mtd)
+            *(uint64_t *)((char *)s + p->utcb) = *(const uint64_t *)((const char *)vmcb + p->vmcb);
+}
+
 /* The parts of the state that few events need. */
 static __attribute__((noinline)) void rest_out(const struct vcpu *vcpu, const struct vmcb *vmcb,
                                                struct nova_arch_state *s, uint32_t mtd)
 {
     if (mtd & NOVA_MTD_CS_SS) {
-        segment_out(&s->cs, &vmcb->cs);
-        segment_out(&s->ss, &vmcb->ss);
+        segment_out(&s->cs, &vmcb->cs, false);
+        segment_out(&s->ss, &vmcb->ss, false);
         s->ss.ar = (uint16_t)((s->ss.ar & ~SEGMENT_DPL(3)) | SEGMENT_DPL(vmcb->cpl)); /* as VMX has it */
     }
-    if (mtd & NOVA_MTD_DS_ES) {
-        segment_out(&s->ds, &vmcb->ds);
-        segment_out(&s->es, &vmcb->es);
-    }
-    if (mtd & NOVA_MTD_FS_GS) {
-        segment_out(&s->fs, &vmcb->fs);
-        segment_out(&s->gs, &vmcb->gs);
-    }
-    if (mtd & NOVA_MTD_TR)
-        segment_out(&s->tr, &vmcb->tr);
-    if (mtd & NOVA_MTD_LDTR)
-        segment_out(&s->ldtr, &vmcb->ldtr);
-    if (mtd & NOVA_MTD_GDTR)
-        table_out(&s->gdtr, &vmcb->gdtr);
-    if (mtd & NOVA_MTD_IDTR)
-        table_out(&s->idtr, &vmcb->idtr);
-    if (mtd & NOVA_MTD_PDPTE) /* the CPU reads them from memory each time (15.25.10) */
-        memset(s->pdpte, 0, sizeof(s->pdpte));
     if (mtd & NOVA_MTD_CR) {
         s->cr0 = vmcb->cr0 | vcpu->cr0_hidden;
         s->cr2 = vmcb->cr2;
@@ -189,26 +209,14 @@ static __attribute__((noinline)) void rest_out(const struct vcpu *vcpu, const st
         s->cr4 = vmcb->cr4;
         s->cr8 = vmcb->virq & VIRQ_TPR;
     }
-    if (mtd & NOVA_MTD_DR)
-        s->dr7 = vmcb->dr7;
-    if (mtd & NOVA_MTD_SGX)
-        memset(s->sgx_hash, 0, sizeof(s->sgx_hash));
-    if (mtd & NOVA_MTD_SYSCALL) {
-        s->star = vmcb->star;
-        s->lstar = vmcb->lstar;
-        s->fmask = vmcb->fmask;
-    }
-    if (mtd & NOVA_MTD_SYSENTER) {
-        s->sysenter_cs = vmcb->sysenter_cs;
-        s->sysenter_esp = vmcb->sysenter_esp;
-        s->sysenter_eip = vmcb->sysenter_eip;
-    }
-    if (mtd & NOVA_MTD_PAT)
-        s->pat = vmcb->pat;
     if (mtd & NOVA_MTD_EFER)
         s->efer = vcpu->efer;
-    if (mtd & NOVA_MTD_KERNEL_GS)
-        s->kernel_gs_base = vmcb->kernel_gs_base;
+    if (mtd & NOVA_MTD_PDPTE) /* the CPU reads them from memory each time (15.25.10) */
+        memset(s->pdpte, 0, sizeof(s->pdpte));
+    if (mtd & NOVA_MTD_SGX)
+        memset(s->sgx_hash, 0, sizeof(s->sgx_hash));
+    if (mtd & MTD_PLACES)
+        places_out(vmcb, s, mtd);
 }
 
 static void state_out(struct vcpu *vcpu, struct nova_arch_state *s, uint32_t mtd)
@@ -244,10 +252,14 @@ static void state_out(struct vcpu *vcpu, struct nova_arch_state *s, uint32_t mtd
         rest_out(vcpu, vmcb, s, mtd);
 }
 
-/* 15.5.1: CPL is a field of its own, and that of the stack segment counts for nothing. */
-static void set_cpl(struct vmcb *vmcb)
+static void places_in(struct vmcb *vmcb, const struct nova_arch_state *s, uint32_t mtd)
 {
-    vmcb->cpl = !(vmcb->cr0 & CR0_PE) ? 0 : vmcb->rflags & RFLAGS_VM ? 3 : vmcb->ss.ar >> 5 & 3;
+    for (const struct place *p = segments; p < segments + ARRAY_SIZE(segments); p++)
+        if (mtd & p->mtd)
+            segment_in((void *)((char *)vmcb + p->vmcb), (const void *)((const char *)s + p->utcb));
+    for (const struct place *p = registers; p < registers + ARRAY_SIZE(registers); p++)
+        if (mtd & p->mtd)
+            *(uint64_t *)((char *)vmcb + p->vmcb) = *(const uint64_t *)((const char *)s + p->utcb);
 }
 
 static __attribute__((noinline)) void rest_in(struct vcpu *vcpu, struct vmcb *vmcb,
@@ -255,36 +267,22 @@ static __attribute__((noinline)) void rest_in(struct vcpu *vcpu, struct vmcb *vm
 {
     if (mtd & NOVA_MTD_CTRL) {
         uint64_t cr0 = READ_ONCE(s->cr0_intercepts);
-        intercept(vcpu, vmcb, READ_ONCE(s->ctrl_pri), READ_ONCE(s->ctrl_sec), (uint32_t)READ_ONCE(s->ctrl_ter),
-                  READ_ONCE(s->exc_intercepts));
+        intercept(vcpu, vmcb, READ_ONCE(s->ctrl_pri), READ_ONCE(s->ctrl_sec),
+                  (uint32_t)READ_ONCE(s->ctrl_ter), READ_ONCE(s->exc_intercepts));
         /* All changes of CR0 but of TS and MP exit anyway. */
-        vmcb->cr_write = (uint16_t)((vmcb->cr_write & 1U << 8) | (READ_ONCE(s->cr4_intercepts) ? 1U << 4 : 0) |
-                                    (cr0 & (CR0_TS | CR0_MP) || !vcpu->ec.fpu ? 1U : 0));
+        vmcb->cr_write =
+            (uint16_t)((vmcb->cr_write & 1U << 8) | (READ_ONCE(s->cr4_intercepts) ? 1U << 4 : 0) |
+                       (cr0 & (CR0_TS | CR0_MP) || !vcpu->ec.fpu ? 1U : 0));
     }
     if (mtd & NOVA_MTD_TPR)
-        vmcb->cr_write = (uint16_t)((vmcb->cr_write & ~(1U << 8)) | (READ_ONCE(s->tpr_threshold) ? 1U << 8 : 0));
+        vmcb->cr_write =
+            (uint16_t)((vmcb->cr_write & ~(1U << 8)) | (READ_ONCE(s->tpr_threshold) ? 1U << 8 : 0));
     if (mtd & NOVA_MTD_CS_SS) {
         segment_in(&vmcb->cs, &s->cs);
         segment_in(&vmcb->ss, &s->ss);
         if (vmcb->ss.ar == 0 && s->ss.ar & SEGMENT_UNUSABLE)
             vmcb->ss.ar = s->ss.ar & SEGMENT_DPL(3);
     }
-    if (mtd & NOVA_MTD_DS_ES) {
-        segment_in(&vmcb->ds, &s->ds);
-        segment_in(&vmcb->es, &s->es);
-    }
-    if (mtd & NOVA_MTD_FS_GS) {
-        segment_in(&vmcb->fs, &s->fs);
-        segment_in(&vmcb->gs, &s->gs);
-    }
-    if (mtd & NOVA_MTD_TR)
-        segment_in(&vmcb->tr, &s->tr);
-    if (mtd & NOVA_MTD_LDTR)
-        segment_in(&vmcb->ldtr, &s->ldtr);
-    if (mtd & NOVA_MTD_GDTR)
-        segment_in(&vmcb->gdtr, &s->gdtr);
-    if (mtd & NOVA_MTD_IDTR)
-        segment_in(&vmcb->idtr, &s->idtr);
     if (mtd & NOVA_MTD_CR) {
         uint64_t cr0 = READ_ONCE(s->cr0);
         vcpu->cr0_hidden = cr0 & (CR0_CD | CR0_NW);
@@ -295,43 +293,27 @@ static __attribute__((noinline)) void rest_in(struct vcpu *vcpu, struct vmcb *vm
         vmcb->cr4 = s->cr4;
         vmcb->virq = (vmcb->virq & ~VIRQ_TPR) | (s->cr8 & VIRQ_TPR);
     }
-    if (mtd & NOVA_MTD_DR)
-        vmcb->dr7 = s->dr7;
-    if (mtd & NOVA_MTD_SYSCALL) {
-        vmcb->star = s->star;
-        vmcb->lstar = s->lstar;
-        vmcb->fmask = s->fmask;
-    }
-    if (mtd & NOVA_MTD_SYSENTER) {
-        vmcb->sysenter_cs = s->sysenter_cs;
-        vmcb->sysenter_esp = s->sysenter_esp;
-        vmcb->sysenter_eip = s->sysenter_eip;
-    }
-    if (mtd & NOVA_MTD_PAT)
-        vmcb->pat = s->pat;
     if (mtd & NOVA_MTD_EFER)
         vcpu->efer = s->efer & ~EFER_SVME;
-    if (mtd & NOVA_MTD_KERNEL_GS)
-        vmcb->kernel_gs_base = s->kernel_gs_base;
+    if (mtd & MTD_PLACES)
+        places_in(vmcb, s, mtd);
 }
 
 /*
- * LME means nothing without paging, so the CPU is not told of it then: if a guest has LME but not CR4.PAE, emulators
- * do not switch the host's paging on again after an exit. Changes of CR0.PG by the guest exit.
+ * 15.5.1: CPL is a field of its own, and that of the stack segment counts for nothing. LME means nothing without paging,
+ * so the CPU is not told of it then: if a guest has LME but not CR4.PAE, emulators do not switch the host's paging on again
+ * after an exit. Nor do they survive all modes that they take. Changes of CR0.PG by the guest exit.
  */
-static void set_efer(struct vcpu *vcpu, struct vmcb *vmcb)
+static __attribute__((noinline)) void mode_in(struct vcpu *vcpu, struct vmcb *vmcb)
 {
-    vmcb->efer = EFER_SVME | (vmcb->cr0 & CR0_PG ? vcpu->efer : vcpu->efer & ~EFER_LME);
-}
+    bool protected = vmcb->cr0 & CR0_PE, paging = vmcb->cr0 & CR0_PG, lma = vcpu->efer & EFER_LMA;
 
-/* 15.5.1, as far as it is about modes: emulators do not survive all that they take. */
-static bool is_valid_mode(const struct vmcb *vmcb)
-{
-    bool protected = vmcb->cr0 & CR0_PE, paging = vmcb->cr0 & CR0_PG, lma = vmcb->efer & EFER_LMA;
-
-    return lma == (paging && vmcb->efer & EFER_LME) && (protected || !paging) && !(vmcb->cr0 >> 32) &&
-           !(lma && (!(vmcb->cr4 & CR4_PAE) || vmcb->rflags & RFLAGS_VM ||
-                     (vmcb->cs.ar & (SEGMENT_L | SEGMENT_DB)) == (SEGMENT_L | SEGMENT_DB)));
+    vmcb->cpl = !protected ? 0 : vmcb->rflags & RFLAGS_VM ? 3 : vmcb->ss.ar >> 5 & 3;
+    vmcb->efer = EFER_SVME | (paging ? vcpu->efer : vcpu->efer & ~EFER_LME);
+    vcpu->wrong_mode = lma != (paging && vcpu->efer & EFER_LME) || (paging && !protected) ||
+                       vmcb->cr0 >> 32 ||
+                       (lma && (!(vmcb->cr4 & CR4_PAE) || vmcb->rflags & RFLAGS_VM ||
+                                (vmcb->cs.ar & (SEGMENT_L | SEGMENT_DB)) == (SEGMENT_L | SEGMENT_DB)));
 }
 
 static bool state_in(struct vcpu *vcpu, const struct nova_arch_state *s, uint32_t mtd)
@@ -356,11 +338,8 @@ static bool state_in(struct vcpu *vcpu, const struct nova_arch_state *s, uint32_
     }
     if (mtd & MTD_REST)
         rest_in(vcpu, vmcb, s, mtd);
-    if (mtd & (NOVA_MTD_RFLAGS | NOVA_MTD_CS_SS | NOVA_MTD_CR | NOVA_MTD_EFER)) {
-        set_cpl(vmcb);
-        set_efer(vcpu, vmcb);
-        vcpu->wrong_mode = !is_valid_mode(vmcb);
-    }
+    if (mtd & (NOVA_MTD_RFLAGS | NOVA_MTD_CS_SS | NOVA_MTD_CR | NOVA_MTD_EFER))
+        mode_in(vcpu, vmcb);
     return valid && !vcpu->wrong_mode;
 }
 
@@ -378,10 +357,8 @@ static bool inject(struct vcpu *vcpu, struct vmcb *vmcb)
     if (type == 1 || type == 7 || (type == INJ_TYPE_NMI && vector != 2) ||
         (type == INJ_TYPE_EXCEPTION && (vector > 31 || vector == 2)))
         return false;
-    if (type == INJ_TYPE_NMI) {
+    if (type == INJ_TYPE_NMI)
         vcpu->nmi_blocked = true;
-        vcpu->iret_rip = NO_IRET;
-    }
     vmcb->inject = INJ_VALID | (info & INJ_ERROR) | type << 8 | vector | (uint64_t)vcpu->inj_error << 32;
     return true;
 }

@@ -9,8 +9,8 @@
 
 #include "entry/frame.h"
 
-#define GPR(number) (EC_FRAME + (number) * 8)
-
+/* RAX and RSP are in the VMCB. */
+#define ALL_BUT_RDI rcx, rdx, rbx, rbp, rsi, r8, r9, r10, r11, r12, r13, r14, r15
 
         .text
 
@@ -22,40 +22,15 @@ svm_enter:
         push    %rdi
         push    %rdx
         mov     %rsi, %rax
-        mov     GPR(1)(%rdi), %rcx
-        mov     GPR(2)(%rdi), %rdx
-        mov     GPR(3)(%rdi), %rbx
-        mov     GPR(5)(%rdi), %rbp
-        mov     GPR(6)(%rdi), %rsi
-        mov     GPR(8)(%rdi), %r8
-        mov     GPR(9)(%rdi), %r9
-        mov     GPR(10)(%rdi), %r10
-        mov     GPR(11)(%rdi), %r11
-        mov     GPR(12)(%rdi), %r12
-        mov     GPR(13)(%rdi), %r13
-        mov     GPR(14)(%rdi), %r14
-        mov     GPR(15)(%rdi), %r15
-        mov     GPR(7)(%rdi), %rdi
+        LOAD    EC_FRAME, %rdi, ALL_BUT_RDI
+        LOAD    EC_FRAME, %rdi, rdi
         vmload  %rax
         vmrun   %rax
         vmsave  %rax
         pop     %rax
         vmload  %rax
         pop     %rax
-        mov     %rcx, GPR(1)(%rax)
-        mov     %rdx, GPR(2)(%rax)
-        mov     %rbx, GPR(3)(%rax)
-        mov     %rbp, GPR(5)(%rax)
-        mov     %rsi, GPR(6)(%rax)
-        mov     %rdi, GPR(7)(%rax)
-        mov     %r8, GPR(8)(%rax)
-        mov     %r9, GPR(9)(%rax)
-        mov     %r10, GPR(10)(%rax)
-        mov     %r11, GPR(11)(%rax)
-        mov     %r12, GPR(12)(%rax)
-        mov     %r13, GPR(13)(%rax)
-        mov     %r14, GPR(14)(%rax)
-        mov     %r15, GPR(15)(%rax)
+        SAVE    EC_FRAME, %rax, ALL_BUT_RDI, rdi
         cli
         stgi
         mov     %rax, %rdi

@@ -9,12 +9,6 @@
 
 #include "entry/frame.h"
 
-        .set    i, 0
-        .irp    reg, rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
-        .set    R_\reg, i * 8
-        .set    i, i + 1
-        .endr
-
 #define ALL_BUT_RDI rax, rcx, rdx, rbx, rbp, rsi, r8, r9, r10, r11, r12, r13, r14, r15
 
         .text
@@ -24,10 +18,8 @@
 vmx_enter:
         mov     EC_CPU(%rdi), %rsp
         test    %esi, %esi
-        .irp    reg, ALL_BUT_RDI
-        mov     EC_FRAME + R_\reg(%rdi), %\reg
-        .endr
-        mov     EC_FRAME + R_rdi(%rdi), %rdi
+        LOAD    EC_FRAME, %rdi, ALL_BUT_RDI
+        LOAD    EC_FRAME, %rdi, rdi
         jz      1f
         vmresume
         jmp     2f
@@ -42,10 +34,7 @@ vmx_enter:
         .globl  vmx_exit
         .balign 64
 vmx_exit:
-        .irp    reg, ALL_BUT_RDI
-        mov     %\reg, R_\reg(%rsp)
-        .endr
-        mov     %rdi, R_rdi(%rsp)
+        SAVE    0, %rsp, ALL_BUT_RDI, rdi
         lea     -EC_FRAME(%rsp), %rdi
         mov     EC_CPU(%rdi), %rsp
         call    vmx_exited

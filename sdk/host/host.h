@@ -31,6 +31,7 @@
 
 #define PAGE 4096UL
 #define SELECTORS 65536U
+#define HOST_RECALL SIGUSR1 /* to a thread that is recalled */
 
 enum type { EC, SC, PT, SM };
 
@@ -47,7 +48,8 @@ struct object {
     struct object *ec, *bell;
     uint64_t *utcb;
     unsigned cpu;
-    bool local, fpu;
+    bool local, fpu, started;
+    pthread_t thread; /* once it has started */
     uint64_t sp, ip;
     clockid_t clock;
     /* a call of a local EC */
@@ -91,6 +93,8 @@ void kernel_set(uint64_t selector, struct object *object);
 struct object *kernel_get(uint64_t selector, enum type type);
 void kernel_up(struct object *semaphore);
 int kernel_map(uint64_t from, uint64_t to, uint64_t pages, unsigned rights);
+/* The event RECALL of the calling thread, which the program's portal may send elsewhere. */
+void kernel_recalled(greg_t *registers, uint64_t fs);
 /* Waits until a local EC is called; then continues there. */
 void kernel_wait_call(struct object *ec, greg_t *registers);
 

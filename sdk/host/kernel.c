@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "host.h"
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -109,6 +110,21 @@ static unsigned control_semaphore(uint64_t selector, unsigned flags, uint64_t de
     return NOVA_SUCCESS;
 }
 
+/* Has a local EC serve a portal, until it replies or dies. */
+static void run(const struct object *pt, uint32_t mtd)
+{
+    struct object *ec = pt->ec;
+
+    ec->called = true;
+    ec->replied = false;
+    ec->call_ip = pt->ip;
+    ec->call_id = pt->id;
+    ec->call_mtd = mtd;
+    pthread_cond_broadcast(&host.ipc);
+    while (!ec->replied && !ec->dead)
+        pthread_cond_wait(&host.ipc, &host.lock);
+}
+
 /* A call. Requests to root and to the console are served here and now. */
 static unsigned call(uint64_t selector, unsigned flags, uint64_t *mtd)
 {
@@ -140,15 +156,9 @@ static unsigned call(uint64_t selector, unsigned flags, uint64_t *mtd)
         kernel_put(ec);
         return status;
     }
-    ec->busy = ec->called = true;
-    ec->replied = false;
-    ec->call_ip = pt->ip;
-    ec->call_id = pt->id;
-    ec->call_mtd = (uint32_t)*mtd;
+    ec->busy = true;
     memcpy(ec->utcb, host_self->utcb, words * sizeof(uint64_t));
-    pthread_cond_broadcast(&host.ipc);
-    while (!ec->replied && !ec->dead)
-        pthread_cond_wait(&host.ipc, &host.lock);
+    run(pt, (uint32_t)*mtd);
     if (ec->replied) {
         *mtd = ec->call_mtd;
         memcpy(host_self->utcb, ec->utcb, (*mtd % NOVA_UTCB_WORDS + 1) * sizeof(uint64_t));
@@ -157,6 +167,35 @@ static unsigned call(uint64_t selector, unsigned flags, uint64_t *mtd)
     pthread_cond_broadcast(&host.ipc);
     kernel_put(ec);
     return ec->replied ? NOVA_SUCCESS : NOVA_ABORTED;
+}
+
+void kernel_recalled(greg_t *r, uint64_t fs)
+{
+    uint64_t before = host.info->cpus & ((1UL << host_self->cpu) - 1);
+    struct object *pt = kernel_get(NOVA_SEL_RECALL + 64UL * (unsigned)__builtin_popcountl(before), PT);
+    struct object *ec = pt ? pt->ec : NULL;
+    struct nova_arch_state state = {.rip = (uint64_t)r[REG_RIP], .fs.base = fs};
+
+    if (!ec)
+        return;
+    ec->references++;
+    while (ec->busy && !ec->dead)
+        pthread_cond_wait(&host.ipc, &host.lock);
+    if (!ec->dead) {
+        __asm__ volatile("rdgsbase %0" : "=r"(state.gs.base));
+        state.gpr[4] = (uint64_t)r[REG_RSP];
+        ec->busy = true;
+        memcpy(ec->utcb, &state, sizeof(state));
+        run(pt, 0);
+        memcpy(&state, ec->utcb, sizeof(state));
+        if (ec->replied && ec->call_mtd & NOVA_MTD_GPR_0_7)
+            r[REG_RSP] = (greg_t)state.gpr[4];
+        if (ec->replied && ec->call_mtd & NOVA_MTD_RIP)
+            r[REG_RIP] = (greg_t)state.rip;
+        ec->busy = false;
+        pthread_cond_broadcast(&host.ipc);
+    }
+    kernel_put(ec);
 }
 
 void kernel_wait_call(struct object *ec, greg_t *r)
@@ -244,6 +283,15 @@ static unsigned control_portal(uint64_t selector, uint64_t id)
     return o ? NOVA_SUCCESS : NOVA_BAD_CAP;
 }
 
+static unsigned recall(uint64_t selector)
+{
+    struct object *o = kernel_get(selector, EC);
+
+    if (o && o->started)
+        pthread_kill(o->thread, HOST_RECALL);
+    return o ? NOVA_SUCCESS : NOVA_BAD_CAP;
+}
+
 static unsigned control_time(uint64_t selector, greg_t *ticks)
 {
     struct object *o = kernel_get(selector, SC);
@@ -279,6 +327,9 @@ void kernel_call(greg_t *r)
         break;
     case NOVA_CREATE_SM:
         status = create_semaphore(selector, (uint64_t)r[REG_RDX]);
+        break;
+    case NOVA_CTRL_EC:
+        status = recall(selector);
         break;
     case NOVA_CTRL_SC:
         status = control_time(selector, &r[REG_RSI]);

@@ -63,6 +63,23 @@ static void on_syscall(int signal, siginfo_t *info, void *context)
     write_fs(fs);
 }
 
+/* Not during hypercalls: comes when they return. In code of the host there is nothing to interrupt yet. */
+static void on_recall(int signal, siginfo_t *info, void *context)
+{
+    greg_t *r = ((ucontext_t *)context)->uc_mcontext.gregs;
+    uint64_t fs;
+
+    (void)signal;
+    (void)info;
+    if (r[REG_RIP] < (greg_t)NOVA_IMAGE_ADDR || r[REG_RIP] >= (greg_t)NOVA_IMAGE_END)
+        return;
+    fs = leave_program();
+    pthread_mutex_lock(&host.lock);
+    kernel_recalled(r, fs);
+    pthread_mutex_unlock(&host.lock);
+    write_fs(fs);
+}
+
 static const char *cause_of(int signal, const siginfo_t *info)
 {
     if (signal == SIGSEGV)
@@ -150,14 +167,21 @@ static void *live(void *argument)
     struct object *ec = argument;
     greg_t r[NGREG] = {[REG_RIP] = (greg_t)ec->ip, [REG_RSP] = (greg_t)ec->sp};
     void *volatile area = alternate_new();
+    sigset_t recall;
 
     host_self = ec;
     pthread_mutex_lock(&host.lock);
+    ec->thread = pthread_self();
+    ec->started = true;
     pthread_getcpuclockid(pthread_self(), &ec->clock);
     if (!sigsetjmp(end_of_thread, 1)) {
         if (ec->local)
             kernel_wait_call(ec, r);
         pthread_mutex_unlock(&host.lock);
+        /* Inherited from the hypercall that has made it. */
+        sigemptyset(&recall);
+        sigaddset(&recall, HOST_RECALL);
+        pthread_sigmask(SIG_UNBLOCK, &recall, NULL);
         catch_hypercalls();
         jump((uint64_t)r[REG_RIP], (uint64_t)r[REG_RSP], (uint64_t)r[REG_RDI], (uint64_t)r[REG_RSI]);
     }
@@ -184,10 +208,13 @@ static void handle_signals(void)
 {
     static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
 
-    sigaction(
-        SIGSYS,
-        &(struct sigaction){.sa_sigaction = on_syscall, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER},
-        NULL);
+    struct sigaction hypercall = {.sa_sigaction = on_syscall,
+                                  .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+    struct sigaction recall = {.sa_sigaction = on_recall, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+
+    sigaddset(&hypercall.sa_mask, HOST_RECALL);
+    sigaction(SIGSYS, &hypercall, NULL);
+    sigaction(HOST_RECALL, &recall, NULL);
     for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++)
         sigaction(
             crashes[i],
@@ -205,6 +232,8 @@ void host_enter(uint64_t ip, uint64_t sp)
     }
     alternate_new();
     handle_signals();
+    host_self->thread = pthread_self();
+    host_self->started = true;
     catch_hypercalls();
     jump(ip, sp, 0, 0);
 }

@@ -128,7 +128,7 @@ SYSCALL(mkdir)
 
 SYSCALL(linkat)
 {
-    struct place place;
+    struct place place = {0};
     struct node *node;
     long result;
 

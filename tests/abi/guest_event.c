@@ -261,6 +261,11 @@ static void interrupted_iret(void)
     is(guest_run(&v, v.mtd), GUEST_MEMORY, "IRET");
     tap_is(v.state.rip, GUEST_CODE, "IRET: not executed");
     tap_ok(v.state.intr_state & 8, "IRET: NMIs are still blocked");
+    v.state.rip = GUEST_CODE + 2;
+    is(guest_run(&v, NOVA_MTD_RIP | NOVA_MTD_STA), GUEST_HLT, "IRET, skipped");
+    tap_ok(v.state.intr_state & 8, "IRET, skipped: NMIs are still blocked");
+    v.state.rip = GUEST_CODE;
+    is(guest_run(&v, NOVA_MTD_RIP | NOVA_MTD_STA), GUEST_MEMORY, "IRET once more");
     frame[0] = GUEST_CODE + 2;
     frame[1] = GUEST_CS;
     frame[2] = 2;

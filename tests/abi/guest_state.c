@@ -439,6 +439,19 @@ static void sanitised(void)
     tap_is((uint64_t)guest_run(&v, 0), GUEST_CPUID, "invalid: the guest goes on");
 }
 
+/* On the way to long mode: LME, but not PAE. The host, in long mode itself, survives the exit. */
+static void prepared(void)
+{
+    GUEST_LOAD(&g, cpuids);
+    guest_real(&v, GUEST_CODE);
+    v.state.efer = 0x100;
+    v.state.cr4 = 0;
+    tap_is((uint64_t)guest_run(&v, v.mtd), GUEST_CPUID, "EFER.LME without CR4.PAE");
+    tap_is(v.state.efer, 0x100, "the VMM sees EFER.LME");
+    tap_is((uint64_t)guest_skip(&v, 2, 0), GUEST_CPUID, "EFER.LME stays");
+    tap_is(v.state.efer, 0x100, "the VMM still sees EFER.LME");
+}
+
 void image_main(const struct nova_hip *hip, uint64_t magic, uint64_t mbi)
 {
     (void)hip;
@@ -456,6 +469,7 @@ void image_main(const struct nova_hip *hip, uint64_t magic, uint64_t mbi)
     stores();
     loads();
     sanitised();
+    prepared();
     guest_cpu_destroy(&v);
     guest_destroy(&g);
 }

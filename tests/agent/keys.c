@@ -82,3 +82,13 @@ bool key_marked(struct bytes passphrase, const uint8_t mark[KEY_MARK])
     key_mark(passphrase, other);
     return !memcmp(mark, other, KEY_MARK);
 }
+
+bool key_sealed(unsigned key)
+{
+    return sealed[key];
+}
+
+void key_wipe(void *secret, size_t size)
+{
+    memset(secret, 0, size);
+}

@@ -275,7 +275,8 @@ static void test_ends(void)
     finish("it is over");
     tap_ok(open('t') && wait_for(0) == RST, "a service that throws us out: reset");
     tap_ok(open('h') && wait_for(0) == RST, "a service that ruins the buffer: reset");
-    tap_ok(open('c') && wait_for(0) == RST, "a service that crashes: reset");
+    tap_ok(open('c') && wait_for(0) == RST && c.got >= MIB / 4,
+           "a service that crashes in the midst of a stream: reset");
     tap_ok(open('e'), "it is back");
     finish("back");
     before = rdtsc();

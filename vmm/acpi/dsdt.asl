@@ -1,5 +1,5 @@
 /*
- * What cannot be enumerated on the board machine: PCI root bus, ECAM, UART, RTC, power button.
+ * What cannot be enumerated on the board machine: CPUs, PCI root bus, ECAM, UART, RTC, power button.
  *
  * Addresses are those of dev/pci.h, dev/irq.h and acpi.h; tests/vmm/test_acpi.c compares them.
  *
@@ -12,6 +12,38 @@ DefinitionBlock ("", "DSDT", 2, "NOVA", "BOARD", 1)
 
     Scope (\_SB)
     {
+        /*
+         * CPUs. Those that the MADT lists are there: it is looked at, as its length depends on the machine. Their idle state is HLT,
+         * which Linux would use anyway; but without a driver for idle states it waits for one more tick each time.
+         */
+        OperationRegion (MADT, SystemMemory, 0xE0190, 8)
+        Field (MADT, DWordAcc, NoLock, Preserve)
+        {
+            Offset (4),
+            MLEN, 32
+        }
+        Method (HAVE, 1)
+        {
+            If (LLess (Add (56, Multiply (Arg0, 8)), MLEN))
+            {
+                Return (0x0F)
+            }
+            Return (0)
+        }
+        Name (IDLE, Package ()
+        {
+            1,
+            Package () { ResourceTemplate () { Register (FFixedHW, 0, 0, 0) }, 1, 1, 0 }
+        })
+        Device (CPU0) { Name (_HID, "ACPI0007") Name (_UID, 0) Alias (IDLE, _CST) Method (_STA) { Return (HAVE (0)) } }
+        Device (CPU1) { Name (_HID, "ACPI0007") Name (_UID, 1) Alias (IDLE, _CST) Method (_STA) { Return (HAVE (1)) } }
+        Device (CPU2) { Name (_HID, "ACPI0007") Name (_UID, 2) Alias (IDLE, _CST) Method (_STA) { Return (HAVE (2)) } }
+        Device (CPU3) { Name (_HID, "ACPI0007") Name (_UID, 3) Alias (IDLE, _CST) Method (_STA) { Return (HAVE (3)) } }
+        Device (CPU4) { Name (_HID, "ACPI0007") Name (_UID, 4) Alias (IDLE, _CST) Method (_STA) { Return (HAVE (4)) } }
+        Device (CPU5) { Name (_HID, "ACPI0007") Name (_UID, 5) Alias (IDLE, _CST) Method (_STA) { Return (HAVE (5)) } }
+        Device (CPU6) { Name (_HID, "ACPI0007") Name (_UID, 6) Alias (IDLE, _CST) Method (_STA) { Return (HAVE (6)) } }
+        Device (CPU7) { Name (_HID, "ACPI0007") Name (_UID, 7) Alias (IDLE, _CST) Method (_STA) { Return (HAVE (7)) } }
+
         Device (PCI0)
         {
             Name (_HID, EisaId ("PNP0A08"))

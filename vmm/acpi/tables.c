@@ -114,6 +114,10 @@ struct tables {
     _Alignas(16) uint8_t dsdt[];
 };
 
+_Static_assert(ACPI_TABLES + offsetof(struct tables, madt) == 0xe0190 && offsetof(struct madt, cpu) == 56 &&
+                   sizeof(struct madt_lapic) == 8 && VCPU_MAX == 8,
+               "the DSDT looks at the length of the MADT");
+
 /* FADT (5.2.9, tables 5.10 and 5.11). */
 enum {
     BOOT_NO_VGA = 1 << 2,

@@ -154,8 +154,19 @@ static bool is_final(const struct nova_arch_state *s)
     return s->qual[0] >> (vendor.svm ? 32 : 8) & 1;
 }
 
-/* A nested page fault or EPT violation. SVM: error code as of a page fault; VMX: bit 1 is a write, too. */
-uint32_t exit_memory(struct vcpu *v, struct nova_arch_state *s)
+/* Such a move that has exited before, in the short message; null: there is more to do. */
+static const struct emu_insn *known_move(const struct vcpu *v, const struct nova_arch_state *s)
+{
+    bool quick = !v->complete && is_final(s) && !(s->vect_info & INJ_VALID) && !(s->rflags & RFLAGS_TF) &&
+                 emu_mode(s) == 8;
+    const struct emu_cached *known = quick ? emu_known(&v->cache, s) : NULL;
+    const struct emu_insn *i = known ? &known->insn : NULL;
+
+    return i && i->segment < 4 && is_move(i) && is_whole(s, i, s->qual[2]) ? i : NULL;
+}
+
+/* All others. SVM: error code as of a page fault; VMX: bit 1 is a write, too. */
+static uint32_t access_memory(struct vcpu *v, struct nova_arch_state *s)
 {
     enum emu_hint access = s->qual[0] & 2 ? EMU_HINT_WRITE : EMU_HINT_READ;
     struct emu emu = {.state = s,
@@ -171,10 +182,15 @@ uint32_t exit_memory(struct vcpu *v, struct nova_arch_state *s)
     result = emu_identify(&emu);
     if (!v->complete && (result != EMU_DONE || !emu.hint || !is_simple(s, &emu.insn)))
         return vcpu_again(v);
-    if (!v->complete && !(s->rflags & RFLAGS_TF) && is_move(&emu.insn) &&
-        is_whole(s, &emu.insn, emu.hint_gpa))
-        return move(v, s, &emu.insn, emu.hint_gpa);
     return finish(v, s, result == EMU_DONE ? emu_execute(&emu) : result, &emu);
+}
+
+/* A nested page fault or EPT violation. */
+uint32_t exit_memory(struct vcpu *v, struct nova_arch_state *s)
+{
+    const struct emu_insn *insn = known_move(v, s);
+
+    return insn ? move(v, s, insn, s->qual[2]) : access_memory(v, s);
 }
 
 uint32_t access_port(struct vcpu *v, struct nova_arch_state *s, uint16_t port, unsigned size, bool in,

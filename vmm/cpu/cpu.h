@@ -53,6 +53,7 @@ struct vcpu {
     /* State that is not in messages. */
     uint64_t clock_page;         /* guest-physical address of the paravirtual clock | 1, or 0 */
     uint64_t cr8;                /* as the guest reads it (SVM) */
+    uint64_t xcr0;               /* each write exits */
     uint64_t eoi_word;           /* the same for the paravirtual EOI */
     bool eoi_armed;              /* the guest may end the interrupt in service by that word */
     uint64_t stored[MSR_STORED]; /* cpu/msr.c */

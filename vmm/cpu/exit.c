@@ -30,16 +30,14 @@ uint32_t exit_cpuid(struct vcpu *v, struct nova_arch_state *s)
 {
     uint32_t leaf = (uint32_t)s->gpr[0], subleaf = (uint32_t)s->gpr[1];
     unsigned length = insn_length(v, s);
-    struct cpuid_vcpu self = {.number = v->number};
+    struct cpuid_vcpu self = {.number = v->number, .xcr0 = v->xcr0};
     struct cpuid out;
 
     if (!length)
         return 0;
-    if (!v->complete && (leaf == 0xd || (leaf == 1 && vendor.lengths)))
-        return vcpu_again(v); /* for XCR0, CR4 */
-    if (leaf == 0xd)
-        self.xcr0 = s->xcr0;
-    else if (leaf == 1)
+    if (!v->complete && leaf == 1 && vendor.lengths)
+        return vcpu_again(v); /* for CR4 */
+    if (leaf == 1)
         self.osxsave = s->cr4 & CR4_OSXSAVE;
     cpuid_answer(leaf, subleaf, &self, &out);
     s->gpr[0] = out.eax;
@@ -99,7 +97,7 @@ uint32_t exit_xsetbv(struct vcpu *v, struct nova_arch_state *s)
         return exit_fault(v, s);
     if (!length)
         return vcpu_resume(v, s, 0);
-    s->xcr0 = value;
+    s->xcr0 = v->xcr0 = value;
     return vcpu_resume(v, s, NOVA_MTD_XSAVE | insn_skip(s, s->rip + length));
 }
 

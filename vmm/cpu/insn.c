@@ -9,10 +9,14 @@
 
 unsigned insn_length(struct vcpu *v, const struct nova_arch_state *s)
 {
+    const struct emu_cached *known;
     struct emu emu;
 
     if (vendor.lengths)
         return s->inst_len;
+    known = emu_mode(s) == 8 ? emu_known(&v->cache, s) : NULL;
+    if (known)
+        return known->insn.length;
     emu = (struct emu){
         .state = (struct nova_arch_state *)s, .ops = &access_ops, .context = v, .cache = &v->cache};
     return emu_length(&emu);

@@ -40,14 +40,22 @@ const struct emu_cached *emu_find(const struct emu_cache *cache, uint64_t rip)
     return cached;
 }
 
-bool emu_recall(struct emu *emu)
+const struct emu_cached *emu_known(const struct emu_cache *cache, const struct nova_arch_state *state)
 {
-    const struct nova_arch_state *state = emu->state;
-    const struct emu_cached *cached = emu_find(emu->cache, state->rip);
+    const struct emu_cached *cached = emu_find(cache, state->rip);
 
     /* All else that decides on a fetch (4.6.1). */
     if (!cached || (cached->cr3 ^ state->cr3) | (cached->cr4 ^ state->cr4) | (cached->efer ^ state->efer) |
                        (cached->ss_ar ^ state->ss.ar))
+        return NULL;
+    return cached;
+}
+
+bool emu_recall(struct emu *emu)
+{
+    const struct emu_cached *cached = emu_known(emu->cache, emu->state);
+
+    if (!cached)
         return false;
     __builtin_memcpy(emu->bytes, cached->half, EMU_INSN_MAX);
     emu->available = cached->insn.length;

@@ -294,6 +294,11 @@ enum emu_result emu_run(struct emu *emu);
 const struct emu_cached *emu_find(const struct emu_cache *cache, uint64_t rip);
 
 /**
+ * The same, if it is what 64-bit code in this state would execute now.
+ */
+const struct emu_cached *emu_known(const struct emu_cache *cache, const struct nova_arch_state *state);
+
+/**
  * Length of the instruction at CS:RIP, for exits of SVM that do not say it: CPUID, HLT, RDMSR, WRMSR, IN,
  * OUT, INS, OUTS, MOV to and from control and debug registers, CLTS, LMSW, VMMCALL and the other SVM
  * instructions, INVD, WBINVD, INVLPG, XSETBV, RDTSC(P), RDPMC, PAUSE, MONITOR, MWAIT and so on, with any

@@ -132,6 +132,8 @@ static void check_cpus(struct system *s, uint32_t index, const struct machine *m
 
     if (console && !d->given[KEY_THREADS])
         d->threads += machine->cpus;
+    if (d->kind == KIND_VM && !d->given[KEY_THREADS] && d->threads < 8 + 2 * d->vm.vcpus)
+        d->threads = 8 + 2 * d->vm.vcpus;
     if (d->kind == KIND_VM && !d->given[KEY_CPUS])
         d->cpus = (UINT64_C(1) << d->vm.vcpus) - 1;
     if (d->all_cpus || (console && !d->given[KEY_CPUS])) {

@@ -140,7 +140,7 @@ struct vm {
     const char *kernel, *initrd; /* as written, or NULL */
     const char *cmdline, *vsock; /* as the VMM gets them, or NULL */
     struct file *kernel_file, *initrd_file;
-    uint64_t memory; /* bytes, of the guest */
+    uint64_t memory;               /* bytes, of the guest */
     uint32_t vcpus, cid, sessions; /* sessions: of its sockets */
     uint16_t on_triple_fault, machine;
 };

@@ -67,11 +67,14 @@ static _Noreturn void die(const char *what)
 
 static void append(struct text *text, const char *data, size_t size)
 {
-    if (text->room - text->size < size) {
-        text->room = 2 * (text->room + size);
-        text->data = realloc(text->data, text->room);
-        if (!text->data)
+    if (!text->data || text->room - text->size < size) {
+        size_t room = 2 * (text->room + size) + 1;
+        char *larger = realloc(text->data, room);
+
+        if (!larger)
             die("memory");
+        text->data = larger;
+        text->room = room;
     }
     memcpy(text->data + text->size, data, size);
     text->size += size;
