@@ -49,6 +49,19 @@ static int op_drop(struct domain *d, uint64_t *word)
     return NOVA_OK;
 }
 
+static int op_copy(struct domain *d, uint64_t *word)
+{
+    uint64_t from = word[1], to = word[2], count = word[3];
+    unsigned status = NOVA_SUCCESS;
+
+    if (count > NOVA_DROP_MAX || !domain_selectors(d, from, 1) || !domain_selectors(d, to, count) ||
+        from - to < count)
+        return NOVA_ERR_INVAL;
+    for (; count && !status; count--)
+        status = nova_hc_ctrl_pd(DOMAIN_OBJ(d), DOMAIN_OBJ(d), from, to++, 0, NOVA_PERM_ALL, 0);
+    return nova_hc_error(status);
+}
+
 /* Only memory that is the domain's own: what was mapped for a session cannot be kept this way. */
 static int op_map(struct domain *d, uint64_t *word)
 {
@@ -105,6 +118,7 @@ static const struct {
     [NOVA_PARENT_VCPU] = {vm_vcpu, 4, 1},
     [NOVA_PARENT_DROP] = {op_drop, 3, 1},
     [NOVA_PARENT_MAP] = {op_map, 6, 1},
+    [NOVA_PARENT_COPY] = {op_copy, 4, 1},
 };
 
 unsigned parent_request(struct domain *d, uint64_t *word, unsigned words)

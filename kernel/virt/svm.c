@@ -346,6 +346,9 @@ static bool state_in(struct vcpu *vcpu, const struct nova_arch_state *s, uint32_
 /*
  * An event to be injected (15.20). The types are those of VMX, except that exceptions of INT3, INTO and ICEBP are
  * exceptions here. What the CPU would refuse is refused here, for emulators do not all notice.
+ *
+ * An interrupt that is taken at once, without a window behind it, goes as a virtual one (15.21.4): QEMU may deliver injected
+ * ones a second time, in the midst of the handler.
  */
 static bool inject(struct vcpu *vcpu, struct vmcb *vmcb)
 {
@@ -359,7 +362,10 @@ static bool inject(struct vcpu *vcpu, struct vmcb *vmcb)
         return false;
     if (type == INJ_TYPE_NMI)
         vcpu->nmi_blocked = true;
-    vmcb->inject = INJ_VALID | (info & INJ_ERROR) | type << 8 | vector | (uint64_t)vcpu->inj_error << 32;
+    if (type == INJ_TYPE_INTR && !vcpu->inj_info && vmcb->rflags & RFLAGS_IF && !(vmcb->shadow & 1))
+        vmcb->virq |= VIRQ_WANTED | (uint64_t)vector << VIRQ_VECTOR;
+    else
+        vmcb->inject = INJ_VALID | (info & INJ_ERROR) | type << 8 | vector | (uint64_t)vcpu->inj_error << 32;
     return true;
 }
 
@@ -382,7 +388,6 @@ static void arm(struct cpu *cpu, struct vcpu *vcpu, struct vmcb *vmcb)
         vcpu_event(cpu, vcpu, EXIT_VINTR);
     }
     vmcb->misc1 &= ~(MISC1_VINTR | MISC1_IRET);
-    vmcb->virq &= ~VIRQ_WANTED;
     if (intr) {
         vmcb->misc1 |= MISC1_VINTR;
         vmcb->virq |= VIRQ_WANTED;
@@ -393,7 +398,7 @@ static void arm(struct cpu *cpu, struct vcpu *vcpu, struct vmcb *vmcb)
         vcpu->nmi_step = true;
         vmcb->rflags |= RFLAGS_TF;
     }
-    vcpu->armed = intr || nmi || vcpu->nmi_blocked;
+    vcpu->armed = nmi || vcpu->nmi_blocked || vmcb->virq & VIRQ_PENDING;
 }
 
 static __attribute__((noreturn)) void run(struct vcpu *vcpu)
@@ -402,6 +407,7 @@ static __attribute__((noreturn)) void run(struct vcpu *vcpu)
     struct vmcb *vmcb = vcpu->hw;
 
     if (UNLIKELY(vcpu->inj_info || vcpu->armed || vcpu->nmi_blocked)) {
+        vmcb->virq &= VIRQ_TPR | VIRQ_MASKING;
         if (vcpu->inj_info & INJ_VALID && !inject(vcpu, vmcb))
             vcpu_event(cpu, vcpu, EVENT_INVALID);
         arm(cpu, vcpu, vmcb);
@@ -410,6 +416,13 @@ static __attribute__((noreturn)) void run(struct vcpu *vcpu)
     vmcb->virq |= VIRQ_MASKING; /* some of which clear this when VMRUN fails */
     vcpu_enter(cpu, vcpu);
     svm_enter(vcpu, vcpu->hw_phys, cpu->virt_host);
+}
+
+/* A virtual interrupt that was not taken, or whose delivery failed: QEMU keeps it, and calls it an exception in exit_int. */
+static void withdraw(struct vmcb *vmcb)
+{
+    if (vmcb->virq & VIRQ_PENDING && !(vmcb->misc1 & MISC1_VINTR))
+        vmcb->exit_int = INJ_VALID | (uint8_t)(vmcb->virq >> VIRQ_VECTOR);
 }
 
 /* Events that were being delivered when something else ended the run come next. */
@@ -486,6 +499,7 @@ _Noreturn void svm_exit(struct vcpu *vcpu)
     vmcb->tlb_control = 0;
     if (LIKELY(is_plain(vmcb->exit_code) && !vcpu->armed))
         vcpu_event(cpu, vcpu, (unsigned)vmcb->exit_code);
+    withdraw(vmcb);
     if (vcpu->iret_rip != NO_IRET && vmcb->rip != vcpu->iret_rip) {
         vcpu->iret_rip = NO_IRET;
         vcpu->nmi_blocked = false;

@@ -76,8 +76,10 @@ _Static_assert(offsetof(struct vmcb, iopm) == 0x40 && offsetof(struct vmcb, virq
 #define MISC2_FORCED 0x00007e7fU
 
 #define VIRQ_TPR 0xfULL
-#define VIRQ_WANTED (BIT(8) | 0xfULL << 16 | BIT(20)) /* V_IRQ of the highest priority, whatever the TPR */
-#define VIRQ_MASKING BIT(24)                          /* RFLAGS.IF of the host masks interrupts, not the guest's */
+#define VIRQ_PENDING BIT(8)                                 /* V_IRQ */
+#define VIRQ_WANTED (VIRQ_PENDING | 0xfULL << 16 | BIT(20)) /* of the highest priority, whatever the TPR */
+#define VIRQ_VECTOR 32                                      /* lowest bit of 8 */
+#define VIRQ_MASKING BIT(24) /* RFLAGS.IF of the host masks interrupts, not the guest's */
 
 #define TLB_FLUSH_ALL 1U
 

@@ -53,6 +53,7 @@
 /* Interruption information (specification, 8.7.3.2), which is also the format of VMX and, but for the windows, of SVM. */
 #define INJ_VECTOR 0xffU
 #define INJ_TYPE(info) ((info) >> 8 & 7)
+#define INJ_TYPE_INTR 0U
 #define INJ_TYPE_NMI 2U
 #define INJ_TYPE_EXCEPTION 3U
 #define INJ_TYPE_PRIVILEGED 5U

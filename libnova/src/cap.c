@@ -36,3 +36,8 @@ void nova_cap_free(uint64_t first, unsigned count)
     nova_bits_set(taken, first, count, false);
     nova_mutex_unlock(&lock);
 }
+
+int nova_cap_copy(uint64_t from, uint64_t first, unsigned count)
+{
+    return nova_parent(NOVA_PARENT_COPY, from, first, count);
+}

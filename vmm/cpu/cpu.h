@@ -22,6 +22,10 @@
 #include <nova/abi/cap.h>
 #include <nova/vm.h>
 
+/* Events, and one behind them that stands for those without a handler. */
+#define EVENT_OTHER NOVA_VM_EVENTS
+#define EVENTS (EVENT_OTHER + 1)
+
 /* Where a vCPU is in its life; changed by the owner. */
 enum vcpu_state {
     VCPU_OFF,       /* until the machine starts */
@@ -53,14 +57,13 @@ struct vcpu {
     /* State that is not in messages. */
     uint64_t clock_page;         /* guest-physical address of the paravirtual clock | 1, or 0 */
     uint64_t cr8;                /* as the guest reads it (SVM) */
-    uint64_t xcr0;               /* each write exits */
     uint64_t eoi_word;           /* the same for the paravirtual EOI */
     bool eoi_armed;              /* the guest may end the interrupt in service by that word */
     uint64_t stored[MSR_STORED]; /* cpu/msr.c */
 
     struct lapic lapic;
     struct emu_cache cache; /* of instructions */
-    uint32_t exits[NOVA_VM_EVENTS];
+    uint32_t exits[EVENTS];
     struct nova_arch_state registers; /* when they were last asked for, or at the end */
 } __attribute__((aligned(1024)));
 
@@ -190,7 +193,7 @@ uint32_t exit_wrmsr(struct vcpu *vcpu, struct nova_arch_state *state);
 
 /* What these need in the message; messages of exits that are listed nowhere have all. */
 #define OUT_SKIP (NOVA_MTD_RIP | MTD_EVENTS)
-#define OUT_CPUID (NOVA_MTD_GPR_0_7 | OUT_SKIP)
+#define OUT_CPUID (NOVA_MTD_GPR_0_7 | NOVA_MTD_XSAVE | OUT_SKIP) /* leaf 0xd tells of XCR0 */
 #define OUT_MSR (NOVA_MTD_GPR_0_7 | NOVA_MTD_QUAL | OUT_SKIP)
 #define OUT_PORT (NOVA_MTD_GPR_0_7 | NOVA_MTD_QUAL | MTD_EVENTS)
 #define OUT_XSETBV (NOVA_MTD_GPR_0_7 | NOVA_MTD_RIP | NOVA_MTD_CS_SS | NOVA_MTD_XSAVE | MTD_EVENTS)

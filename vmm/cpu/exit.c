@@ -30,7 +30,7 @@ uint32_t exit_cpuid(struct vcpu *v, struct nova_arch_state *s)
 {
     uint32_t leaf = (uint32_t)s->gpr[0], subleaf = (uint32_t)s->gpr[1];
     unsigned length = insn_length(v, s);
-    struct cpuid_vcpu self = {.number = v->number, .xcr0 = v->xcr0};
+    struct cpuid_vcpu self = {.number = v->number, .xcr0 = s->xcr0};
     struct cpuid out;
 
     if (!length)
@@ -97,7 +97,7 @@ uint32_t exit_xsetbv(struct vcpu *v, struct nova_arch_state *s)
         return exit_fault(v, s);
     if (!length)
         return vcpu_resume(v, s, 0);
-    s->xcr0 = v->xcr0 = value;
+    s->xcr0 = value;
     return vcpu_resume(v, s, NOVA_MTD_XSAVE | insn_skip(s, s->rip + length));
 }
 

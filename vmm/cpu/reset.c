@@ -32,7 +32,7 @@ static uint32_t power_on(struct vcpu *v, struct nova_arch_state *s)
     s->gdtr.limit = s->idtr.limit = 0xffff;
     s->cr0 = 0x10; /* ET */
     s->dr7 = 0x400;
-    s->xcr0 = v->xcr0 = 1;
+    s->xcr0 = 1;
     s->pat = 0x0007040600070406;
     s->sel_gst = NOVA_SEL_GST;
     s->sel_pio = NOVA_SEL_PIO;

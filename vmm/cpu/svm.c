@@ -90,7 +90,7 @@ static uint32_t exit_ac(struct vcpu *v, struct nova_arch_state *s)
     return vcpu_resume(v, s, vcpu_exception(s, VECTOR_AC, true, 0));
 }
 
-static const struct exit exits_svm[NOVA_VM_EVENTS] = {
+static const struct exit exits_svm[EVENTS] = {
     [0x00] = {"CR0 read", exit_cr0_read, MTD_EMULATE, MTD_EMULATED},
     [0x10] = {"CR0", exit_cr, MTD_EMULATE, NOVA_MTD_RIP | NOVA_MTD_STA | NOVA_MTD_CR | NOVA_MTD_EFER},
     [0x14] = {"CR4", exit_cr, MTD_EMULATE, NOVA_MTD_RIP | NOVA_MTD_STA | NOVA_MTD_CR},

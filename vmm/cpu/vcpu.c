@@ -21,7 +21,7 @@
 
 #define EVENT_BITS 10
 
-_Static_assert(NOVA_VM_EVENTS <= 1 << EVENT_BITS && _Alignof(struct vcpu) == 1 << EVENT_BITS, "portal ids");
+_Static_assert(EVENTS <= 1 << EVENT_BITS && _Alignof(struct vcpu) == 1 << EVENT_BITS, "portal ids");
 
 struct vcpu vcpus[VCPU_MAX];
 unsigned vcpu_count;
@@ -65,6 +65,44 @@ static uint32_t portal_mtd(unsigned event)
     return e->out & NOVA_MTD_RIP && !vendor.lengths ? e->out | MTD_CODE : e->out;
 }
 
+static int make_portal(const struct vcpu *v, uint64_t sel, unsigned event)
+{
+    return nova_vm_portal(sel, v->handler->sel, portal_id(v, event), portal_mtd(event));
+}
+
+/* A portal for each event that has a handler, and one for all others, as each takes memory of the kernel. */
+static int make_portals(const struct vcpu *v)
+{
+    int error = make_portal(v, v->events + EVENT_OTHER, EVENT_OTHER);
+
+    for (unsigned i = 0, n; !error && i < NOVA_VM_EVENTS; i += n) {
+        for (n = 0; i + n < NOVA_VM_EVENTS && !vendor.exits[i + n].handle; n++) {
+        }
+        error =
+            n ? nova_cap_copy(v->events + EVENT_OTHER, v->events + i, n) : make_portal(v, v->events + i, i);
+        n += !n;
+    }
+    return error;
+}
+
+/* Portals of their own for the others as well, to know which it is. */
+static bool tell_apart(const struct vcpu *v)
+{
+    int error = NOVA_OK;
+
+    for (unsigned i = 0; !error && i < NOVA_VM_EVENTS; i++) {
+        uint64_t sel = vendor.exits[i].handle ? NOVA_CAP_NONE : nova_cap_alloc(1, 1);
+
+        if (vendor.exits[i].handle)
+            continue;
+        error = sel ? make_portal(v, sel, i) : NOVA_ERR_LIMIT;
+        if (!error)
+            error = nova_cap_copy(sel, v->events + i, 1);
+        nova_cap_free(sel, 1);
+    }
+    return !error;
+}
+
 int vcpu_create(unsigned number, unsigned cpu)
 {
     struct vcpu *v = &vcpus[number];
@@ -72,15 +110,15 @@ int vcpu_create(unsigned number, unsigned cpu)
 
     v->number = number;
     v->word = WORD_HANDLER; /* its first event is STARTUP */
-    v->events = nova_cap_alloc(NOVA_VM_EVENTS, 1);
+    v->events = nova_cap_alloc(EVENTS, 1);
     v->sel = nova_cap_alloc(2, 2);
     if (!v->events || !v->sel)
         return NOVA_ERR_LIMIT;
     error = nova_sm_create(&v->wake, 0);
     if (!error)
         error = nova_vm_handler(&v->handler, cpu, 0);
-    for (unsigned i = 0; !error && i < NOVA_VM_EVENTS; i++)
-        error = nova_vm_portal(v->events + i, v->handler->sel, portal_id(v, i), portal_mtd(i));
+    if (!error)
+        error = make_portals(v);
     if (!error)
         error = timer_create(v, cpu);
     return error ? error : nova_vcpu_create(cpu, v->events, v->sel);
@@ -111,6 +149,13 @@ uint32_t vcpu_again(struct vcpu *v)
     return 0;
 }
 
+/* It comes once more if its number is still to be found out. */
+static uint32_t unexpected(struct vcpu *v, const struct nova_arch_state *s)
+{
+    v->complete = true;
+    return v->event == EVENT_OTHER && tell_apart(v) ? 0 : vcpu_die(v, s, "unexpected exit");
+}
+
 /* All exits come here. */
 uint32_t nova_vm_event(uint64_t pid, struct nova_arch_state *state)
 {
@@ -123,11 +168,7 @@ uint32_t nova_vm_event(uint64_t pid, struct nova_arch_state *state)
     v->complete = false;
     if (__builtin_expect(v->full_event, 0))
         full_end(v);
-    if (__builtin_expect(!e->handle, 0)) {
-        v->complete = true;
-        return vcpu_die(v, state, "unexpected exit");
-    }
-    return e->handle(v, state);
+    return __builtin_expect(!e->handle, 0) ? unexpected(v, state) : e->handle(v, state);
 }
 
 /* Waits until something is asked; or, halted, until the LAPIC's deadline. */

@@ -66,7 +66,7 @@ static uint32_t exit_exception(struct vcpu *v, struct nova_arch_state *s)
     return vcpu_resume(v, s, 0);
 }
 
-static const struct exit exits_vmx[NOVA_VM_EVENTS] = {
+static const struct exit exits_vmx[EVENTS] = {
     [0] = {"exception", exit_exception, NOVA_MTD_QUAL | MTD_EVENTS, 0},
     [2] = {"triple fault", exit_shutdown, MTD_ALL, 0},
     [7] = {"interrupt window", exit_recall, MTD_EVENTS, 0},

@@ -21,6 +21,7 @@
  * | VCPU | cpu, event base, selector | |
  * | DROP | selector, count | |
  * | MAP | space, from, to, pages, rights | |
+ * | COPY | selector, first, count | |
  *
  * SPDX-License-Identifier: MIT
  */
@@ -95,9 +96,14 @@ enum nova_parent_op {
      * space from #NOVA_IMAGE_ADDR on. MEMORY: only part of it may be mapped.
      */
     NOVA_PARENT_MAP = 12,
+    /**
+     * Copies a capability, with its permissions, over what is at other selectors. Word 1: its selector; 2: the first of the
+     * others, none below nova_info::sel_free; 3: how many, up to #NOVA_DROP_MAX. MEMORY: only some of them may have it.
+     */
+    NOVA_PARENT_COPY = 13,
 };
 
-#define NOVA_DROP_MAX 512U /**< Selectors of a #NOVA_PARENT_DROP. */
+#define NOVA_DROP_MAX 512U /**< Selectors of a #NOVA_PARENT_DROP, or #NOVA_PARENT_COPY. */
 #define NOVA_MAP_MAX 512U  /**< Pages of a #NOVA_PARENT_MAP. */
 
 /** Flags of #NOVA_PARENT_THREAD. */

@@ -74,7 +74,7 @@ static struct domain fresh_domain(enum kind kind, const char *name, unsigned lin
         .restarts = 5,
         .backoff_ms = 100,
         .policy = NOVA_POLICY_STOP,
-        .fpu = true,
+        .fpu = kind != KIND_VM,
         .keyboard = kind == KIND_VM,
     };
 }

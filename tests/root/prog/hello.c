@@ -65,7 +65,7 @@ static void test_map(void)
 
 static void test_capabilities(void)
 {
-    uint64_t sm = sm_new(1);
+    uint64_t sm = sm_new(1), copies = own->sel_end - 8;
     unsigned held = 0;
 
     for (uint64_t sel = 0; sel < own->sel_free; sel++)
@@ -76,9 +76,21 @@ static void test_capabilities(void)
            parent_call(3, (uint64_t)NOVA_PARENT_DROP, own->sel_free, NOVA_DROP_MAX + 1UL) == NOVA_ERR_INVAL &&
            parent_call(3, (uint64_t)NOVA_PARENT_DROP, own->sel_end - 1, 2UL) == NOVA_ERR_INVAL,
        "what root has put there cannot be dropped");
-    ok(sm_up(sm) == NOVA_SUCCESS && parent_call(3, (uint64_t)NOVA_PARENT_DROP, sm, 1UL) == 0 &&
-           sm_up(sm) == NOVA_BAD_CAP,
-       "its own can");
+    ok(parent_call(4, (uint64_t)NOVA_PARENT_COPY, own->sel_free - 1, copies, 2UL) == NOVA_ERR_INVAL &&
+           parent_call(4, (uint64_t)NOVA_PARENT_COPY, sm, own->sel_free - 1, 2UL) == NOVA_ERR_INVAL &&
+           parent_call(4, (uint64_t)NOVA_PARENT_COPY, sm, own->sel_end - 1, 2UL) == NOVA_ERR_INVAL &&
+           parent_call(4, (uint64_t)NOVA_PARENT_COPY, sm, sm, 1UL) == NOVA_ERR_INVAL &&
+           parent_call(4, (uint64_t)NOVA_PARENT_COPY, sm, copies, NOVA_DROP_MAX + 1UL) == NOVA_ERR_INVAL &&
+           sm_up(copies) == NOVA_BAD_CAP,
+       "nor copied, and nothing can be copied over it");
+    ok(parent_call(4, (uint64_t)NOVA_PARENT_COPY, sm, copies, 2UL) == 0 &&
+           sm_up(copies + 1) == NOVA_SUCCESS && sm_up(copies + 2) == NOVA_BAD_CAP &&
+           sm_up(sm) == NOVA_SUCCESS,
+       "its own can be copied");
+    ok(parent_call(3, (uint64_t)NOVA_PARENT_DROP, sm, 1UL) == 0 && sm_up(sm) == NOVA_BAD_CAP &&
+           sm_up(copies) == NOVA_SUCCESS && parent_call(3, (uint64_t)NOVA_PARENT_DROP, copies, 2UL) == 0 &&
+           sm_up(copies) == NOVA_BAD_CAP,
+       "and dropped");
 }
 
 int test_main(int argc, char **argv)

@@ -319,7 +319,6 @@ static void try(unsigned event)
     memset(&start, 0, sizeof(start));
     start.event = (uint16_t)event;
     start.complete = any() % 4 == 0;
-    start.xcr0 = ANY_OF(1, 3, 7);
     start.lapic.base = LAPIC_BASE | LAPIC_BASE_ENABLE | (any() & LAPIC_BASE_X2APIC);
     if (any() % 4 == 0)
         start.lapic.irr[3] = 2;
