@@ -347,8 +347,8 @@ static bool state_in(struct vcpu *vcpu, const struct nova_arch_state *s, uint32_
  * An event to be injected (15.20). The types are those of VMX, except that exceptions of INT3, INTO and ICEBP are
  * exceptions here. What the CPU would refuse is refused here, for emulators do not all notice.
  *
- * An interrupt that is taken at once, without a window behind it, goes as a virtual one (15.21.4): QEMU may deliver injected
- * ones a second time, in the midst of the handler.
+ * QEMU may deliver injected interrupts a second time, in the midst of the handler. It is known by the next RIP that it does not
+ * have, and gets what is taken at once, without a window behind it, as a virtual interrupt (15.21.4). Bochs hangs with these.
  */
 static bool inject(struct vcpu *vcpu, struct vmcb *vmcb)
 {
@@ -362,7 +362,8 @@ static bool inject(struct vcpu *vcpu, struct vmcb *vmcb)
         return false;
     if (type == INJ_TYPE_NMI)
         vcpu->nmi_blocked = true;
-    if (type == INJ_TYPE_INTR && !vcpu->inj_info && vmcb->rflags & RFLAGS_IF && !(vmcb->shadow & 1))
+    if (type == INJ_TYPE_INTR && !has_next_rip && !vcpu->inj_info && vmcb->rflags & RFLAGS_IF &&
+        !(vmcb->shadow & 1))
         vmcb->virq |= VIRQ_WANTED | (uint64_t)vector << VIRQ_VECTOR;
     else
         vmcb->inject = INJ_VALID | (info & INJ_ERROR) | type << 8 | vector | (uint64_t)vcpu->inj_error << 32;
