@@ -29,7 +29,7 @@ static bool right(uint64_t op, uint64_t size, unsigned words, int got)
 {
     const uint64_t *word = nova_message();
     bool write = op == NOVA_LOG_WRITE && words >= 2 && size && size <= 4000 && words >= 2 + (size + 7) / 8;
-    bool read = op == NOVA_LOG_READ && words == 2 && size;
+    bool read = (op == NOVA_LOG_READ || op == NOVA_LOG_READ_SECRET) && words == 2 && size;
     bool terminal = (op == NOVA_LOG_TERMINAL || op == NOVA_LOG_COMMAND) && words == 1;
 
     if (!write)
