@@ -2,7 +2,7 @@
  * Loaders: what a good image finds in guest memory and registers, the error for every kind of bad one, and damaged images at
  * random.
  *
- * Sources: boot/linux.c boot/load.c boot/multiboot.c
+ * Sources: boot/linux.c boot/load.c boot/multiboot.c ../libnova/src/format.c
  *
  * SPDX-License-Identifier: MIT
  */

@@ -8,7 +8,7 @@
 
 #include <stdarg.h>
 #include <stdbool.h>
-#include <stdio.h>
+#include <nova/format.h>
 #include <string.h>
 
 #include "acpi/acpi.h"
@@ -43,7 +43,7 @@ const char *boot_error(const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    nova_format_args(text, sizeof text, format, args);
     va_end(args);
     return text;
 }
