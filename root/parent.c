@@ -49,6 +49,7 @@ static int op_drop(struct domain *d, uint64_t *word)
     return NOVA_OK;
 }
 
+/* Nothing but the right to raise events: what root revokes later must not survive in a copy. */
 static int op_copy(struct domain *d, uint64_t *word)
 {
     uint64_t from = word[1], to = word[2], count = word[3];
@@ -58,7 +59,7 @@ static int op_copy(struct domain *d, uint64_t *word)
         from - to < count)
         return NOVA_ERR_INVAL;
     for (; count && !status; count--)
-        status = nova_hc_ctrl_pd(DOMAIN_OBJ(d), DOMAIN_OBJ(d), from, to++, 0, NOVA_PERM_ALL, 0);
+        status = nova_hc_ctrl_pd(DOMAIN_OBJ(d), DOMAIN_OBJ(d), from, to++, 0, NOVA_PT_EVENT, 0);
     return nova_hc_error(status);
 }
 

@@ -37,9 +37,10 @@ uint64_t nova_cap_alloc(unsigned count, unsigned align);
 void nova_cap_free(uint64_t first, unsigned count);
 
 /**
- * Copies the capability at `from`, with its permissions, to `count` (up to #NOVA_DROP_MAX) adjacent selectors that
- * nova_cap_alloc() has given out, over what is there: the same object has several selectors then, and takes no more memory.
- * Returns 0, #NOVA_ERR_INVAL, or #NOVA_ERR_MEMORY: then some of them may have it. Thread-safe. Example: one portal for many events.
+ * Puts the portal at `from` at `count` (up to #NOVA_DROP_MAX) adjacent selectors, too, that nova_cap_alloc() has given out, over
+ * what is there, for events: one portal then serves many of them, and takes memory once. It cannot be called there, and of
+ * other capabilities nothing is copied: these selectors are empty then. Returns 0, #NOVA_ERR_INVAL, or #NOVA_ERR_MEMORY: then
+ * some of them may have it. Thread-safe. Example: `error = nova_cap_copy(portal, events, 64);`
  */
 int nova_cap_copy(uint64_t from, uint64_t first, unsigned count);
 

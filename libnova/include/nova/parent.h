@@ -97,8 +97,9 @@ enum nova_parent_op {
      */
     NOVA_PARENT_MAP = 12,
     /**
-     * Copies a capability, with its permissions, over what is at other selectors. Word 1: its selector; 2: the first of the
-     * others, none below nova_info::sel_free; 3: how many, up to #NOVA_DROP_MAX. MEMORY: only some of them may have it.
+     * Puts a portal at other selectors too, over what is there, to be called by events (#NOVA_PT_EVENT). No other right goes
+     * along, so of other capabilities, and of portals of sessions, nothing is left there. Word 1: its selector; 2: the first
+     * of the others, none below nova_info::sel_free; 3: how many, up to #NOVA_DROP_MAX. MEMORY: only some of them may have it.
      */
     NOVA_PARENT_COPY = 13,
 };

@@ -92,7 +92,7 @@ static void test_arguments(void)
 
 static void test_life(void)
 {
-    struct session s, other;
+    struct session s, other, copy;
     volatile uint64_t *p;
     uint64_t word = SERVER_ECHO, pid, wait;
 
@@ -124,6 +124,14 @@ static void test_life(void)
     ok(session_new(&other, "peer", 4) == 0 && (ask(&other, SERVER_PLACE, 0) & 0xff) != (pid & 0xff),
        "a second session has another place");
 
+    copy = other;
+    copy.portals = selectors(64);
+    copy.server_bell = selectors(1);
+    parent_call(4, (uint64_t)NOVA_PARENT_COPY, other.portals + own->cpu, copy.portals, 64UL);
+    parent_call(4, (uint64_t)NOVA_PARENT_COPY, other.server_bell, copy.server_bell, 1UL);
+    ok(ask(&other, SERVER_ECHO, 1) == 2 && session_call(&copy, &word) == NOVA_BAD_CAP &&
+           sm_up(copy.server_bell) == NOVA_BAD_CAP,
+       "its portal and doorbell cannot be copied");
     for (unsigned i = 0; i < 4; i++)
         ((volatile uint64_t *)other.buffer)[i * 512 + 1] = SECRET;
     ok(close_session(&other) == 0 && client_table[other.number].phase == NOVA_SESSION_FREE, "it closes");

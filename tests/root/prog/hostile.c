@@ -57,8 +57,8 @@ static void test_random(void)
 
     for (unsigned i = 0; i < ROUNDS; i++) {
         union nova_utcb *u = utcb_of(0);
-        uint64_t op = 2 + random_word() % 11;
-        static const uint8_t usual[] = {2, 9, 2, 8, 10, 2, 2, 3, 1, 4, 3, 6};
+        uint64_t op = 2 + random_word() % 12;
+        static const uint8_t usual[] = {2, 9, 2, 8, 10, 2, 2, 3, 1, 4, 3, 6, 4};
         unsigned words = random_word() % 4 ? usual[op - 1] : 1 + (unsigned)(random_word() % NOVA_UTCB_WORDS);
         long error;
 
@@ -91,7 +91,7 @@ static void test_lengths(void)
 
     for (uint64_t op = 0; op < 16; op++)
         for (unsigned words = 1; words <= NOVA_UTCB_WORDS; words += words < 16 ? 1 : 31) {
-            static const uint8_t usual[] = {0, 2, 9, 2, 255, 10, 2, 2, 255, 1, 4, 3, 6, 0, 0, 0};
+            static const uint8_t usual[] = {0, 2, 9, 2, 255, 10, 2, 2, 255, 1, 4, 3, 6, 4, 0, 0};
 
             if (usual[op] == words)
                 continue;
