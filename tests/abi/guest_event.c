@@ -162,6 +162,14 @@ static void windows(void)
     v.state.inj_info = WINDOW;
     is(guest_skip(&v, 2, NOVA_MTD_INJ), GUEST_HLT, "STI, HLT: no window between");
 
+    /* What an interrupt of the host behind the STI leaves to be resumed. */
+    LOAD(halts, 0);
+    guest_run(&v, v.mtd);
+    v.state.rflags |= IF;
+    v.state.intr_state = 1;
+    v.state.inj_info = WINDOW;
+    is(guest_skip(&v, 3, NOVA_MTD_RFLAGS | NOVA_MTD_STA | NOVA_MTD_INJ), GUEST_HLT, "HLT in the shadow of STI: no window");
+
     /* An interrupt that is injected while a window is wanted: the next window is behind its handler. */
     LOAD(enabled, IF);
     guest_idt(&v, false);
