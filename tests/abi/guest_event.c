@@ -213,8 +213,10 @@ static void nmi_windows(void)
     /* Without a wish for a window, the IRET ends the blocking as well. */
     v.state.inj_info = 0;
     v.state.rip++;
+    *counter() = 0;
     guest_reply(&v, NOVA_MTD_INJ | NOVA_MTD_RIP);
-    sleep_us(20000);
+    for (unsigned i = 0; i < 1000 && !*(volatile uint64_t *)counter(); i++)
+        sleep_us(20000);
     ctrl_ec(v.ec, 0);
     is(guest_wait(&v, 10000), GUEST_RECALL, "after the second NMI");
     tap_is(v.state.intr_state & 8, 0, "NMIs are not blocked any more");
