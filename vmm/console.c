@@ -1,7 +1,7 @@
 /*
  * The terminal. What the guest writes is collected: the first byte wakes the thread, which waits a moment before it sends all
  * that has come. One thread sends, reads and takes commands; it waits for one bell only, which the console server and
- * the back end of the port ring.
+ * the back end of the port ring. At the end the main thread sends, too.
  *
  * Two ports of the guest share it, the serial one and that of virtio: what is typed goes to the one that wrote last.
  *
@@ -35,8 +35,8 @@ static uint64_t bell; /* semaphore */
 
 enum port { SERIAL, VIRTIO, PORTS };
 
-/* The guest writes at `head`, with the lock; the thread takes at `tail`. Both atomic. */
-static struct nova_mutex lock;
+/* The guest writes at `head`, with `lock`; who sends takes at `tail`, with `sending`. Both atomic. */
+static struct nova_mutex lock, sending;
 static uint8_t ring[RING];
 static uint32_t head, tail;
 static uint32_t full;    /* atomic: bits of ports that have more to write */
@@ -122,8 +122,8 @@ static void output_room(uint32_t ports)
         virtio_console_output_room();
 }
 
-/* What is in the ring, as far as the server takes it; false if it does not take all now. */
-static bool flush(void)
+/* What is in the ring, as far as the server takes it; false if it does not take all now. With `sending`. */
+static bool send(void)
 {
     static uint8_t text[CHUNK];
 
@@ -148,6 +148,16 @@ static bool flush(void)
         if (!taken)
             return false;
     }
+}
+
+static bool flush(void)
+{
+    bool all;
+
+    nova_mutex_lock(&sending);
+    all = send();
+    nova_mutex_unlock(&sending);
+    return all;
 }
 
 /* What was typed, as far as the port takes it. */

@@ -69,7 +69,7 @@ static const struct place registers[] = {
 
 static bool has_next_rip;
 
-_Noreturn void svm_enter(struct vcpu *vcpu, uint64_t vmcb, uint64_t host);
+_Noreturn void svm_enter(struct vcpu *vcpu, uint64_t vmcb, uint64_t host, uint64_t shadow);
 
 /* 15.4: CPUID 0x80000001 ECX[2], 0x8000000a; not switched off by the firmware. */
 unsigned svm_probe(void)
@@ -416,7 +416,7 @@ static __attribute__((noreturn)) void run(struct vcpu *vcpu)
     write_cr2(vmcb->cr2);       /* VMRUN loads it, but not that of all emulators, */
     vmcb->virq |= VIRQ_MASKING; /* some of which clear this when VMRUN fails */
     vcpu_enter(cpu, vcpu);
-    svm_enter(vcpu, vcpu->hw_phys, cpu->virt_host);
+    svm_enter(vcpu, vcpu->hw_phys, cpu->virt_host, vmcb->shadow);
 }
 
 /* A virtual interrupt that was not taken, or whose delivery failed: QEMU keeps it, and calls it an exception in exit_int. */

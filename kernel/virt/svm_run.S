@@ -4,6 +4,9 @@
  * GIF is 0 from before the guest's state is loaded until the host's is back, so neither interrupts nor NMIs
  * come in between. RFLAGS.IF is 1 meanwhile: that is what lets interrupts end the run.
  *
+ * QEMU's VMRUN does not load the guest's interrupt shadow (15.21.5), but leaves that of the host as it is: so if the guest
+ * has one, an STI puts VMRUN into one. Without it, an interrupt could come between STI and HLT, and the guest sleep on.
+ *
  * SPDX-License-Identifier: MIT
  */
 
@@ -14,7 +17,7 @@
 
         .text
 
-/* RDI: vCPU, RSI: physical address of its VMCB, RDX: that of the host's FS, GS, TR, SYSCALL state. */
+/* RDI: vCPU, RSI: physical address of its VMCB, RDX: that of the host's FS, GS, TR, SYSCALL state, RCX: guest's shadow. */
         .globl  svm_enter
 svm_enter:
         clgi
@@ -22,10 +25,14 @@ svm_enter:
         push    %rdi
         push    %rdx
         mov     %rsi, %rax
+        test    $1, %cl
         LOAD    EC_FRAME, %rdi, ALL_BUT_RDI
         LOAD    EC_FRAME, %rdi, rdi
         vmload  %rax
-        vmrun   %rax
+        jz      1f
+        cli                             /* without it, STI has no shadow */
+        sti
+1:      vmrun   %rax
         vmsave  %rax
         pop     %rax
         vmload  %rax

@@ -162,6 +162,15 @@ static void windows(void)
     v.state.inj_info = WINDOW;
     is(guest_skip(&v, 2, NOVA_MTD_INJ), GUEST_HLT, "STI, HLT: no window between");
 
+    /* What an interrupt of the host behind the STI leaves to be resumed. */
+    LOAD(halts, 0);
+    guest_run(&v, v.mtd);
+    v.state.rflags |= IF;
+    v.state.intr_state = 1;
+    v.state.inj_info = WINDOW;
+    is(guest_skip(&v, 3, NOVA_MTD_RFLAGS | NOVA_MTD_STA | NOVA_MTD_INJ), GUEST_HLT,
+       "HLT in the shadow of STI: no window");
+
     /* An interrupt that is injected while a window is wanted: the next window is behind its handler. */
     LOAD(enabled, IF);
     guest_idt(&v, false);
@@ -204,8 +213,10 @@ static void nmi_windows(void)
     /* Without a wish for a window, the IRET ends the blocking as well. */
     v.state.inj_info = 0;
     v.state.rip++;
+    *counter() = 0;
     guest_reply(&v, NOVA_MTD_INJ | NOVA_MTD_RIP);
-    sleep_us(20000);
+    for (unsigned i = 0; i < 1000 && !*(volatile uint64_t *)counter(); i++)
+        sleep_us(20000);
     ctrl_ec(v.ec, 0);
     is(guest_wait(&v, 10000), GUEST_RECALL, "after the second NMI");
     tap_is(v.state.intr_state & 8, 0, "NMIs are not blocked any more");

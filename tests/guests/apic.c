@@ -61,11 +61,19 @@ static void open(void)
     interrupts(false);
 }
 
-static void open_until_later(void)
+/*
+ * The timer was set at `start`, to end after `ticks` at the earliest, and has just been stopped: does no interrupt come? One may, if
+ * the host let us sleep for so long that it was not stopped in time.
+ */
+static bool stopped(uint64_t start, uint64_t ticks)
 {
+    bool in_time = rdtsc() - start < ticks;
+
+    clear();
     interrupts(true);
     wait_until_later();
     interrupts(false);
+    return seen[0x71] == 0 || !in_time;
 }
 
 static void test_registers(const char *mode)
@@ -197,11 +205,10 @@ static void test_timer(const char *mode)
     open();
     tap_ok(seen[0x71] == 1 && apic_read(APIC_CURRENT) == 0, "%s: timer: and no more", mode);
 
-    clear();
-    apic_write(APIC_INITIAL, LATER);
+    start = rdtsc();
+    apic_write(APIC_INITIAL, LATER / 4); /* the TSC is faster, but not by more than that */
     apic_write(APIC_INITIAL, 0);
-    open_until_later();
-    tap_is(seen[0x71], 0, "%s: timer: stopped before it ends", mode);
+    tap_ok(stopped(start, LATER / 4), "%s: timer: stopped before it ends", mode);
 
     clear();
     apic_write(APIC_TIMER, LVT_MASKED | 0x71);
@@ -228,7 +235,7 @@ static void test_timer(const char *mode)
 static void test_deadline(const char *mode)
 {
     uint32_t out[4];
-    uint64_t deadline;
+    uint64_t deadline, read;
 
     cpuid(1, 0, out);
     if (!(out[2] & 1 << 24)) {
@@ -239,23 +246,26 @@ static void test_deadline(const char *mode)
     apic_write(APIC_TIMER, TIMER_DEADLINE | 0x71);
     deadline = rdtsc() + LATER / 4;
     try_wrmsr(MSR_DEADLINE, deadline);
-    tap_is(rdmsr(MSR_DEADLINE), deadline, "%s: TSC deadline reads as written", mode);
+    read = rdmsr(MSR_DEADLINE);
+    tap_ok(read == deadline || (read == 0 && rdtsc() >= deadline),
+           "%s: TSC deadline reads as written, or is over", mode);
     __asm__ volatile("sti; hlt; cli" : : : "memory");
     tap_ok(seen[0x71] == 1 && seen_time >= deadline, "%s: TSC deadline: not before its time", mode);
     tap_is(rdmsr(MSR_DEADLINE), 0, "%s: TSC deadline is 0 after it", mode);
     try_wrmsr(MSR_DEADLINE, 1);
     open();
     tap_is(seen[0x71], 2, "%s: TSC deadline in the past", mode);
-    try_wrmsr(MSR_DEADLINE, rdtsc() + LATER);
+    deadline = rdtsc() + LATER;
+    try_wrmsr(MSR_DEADLINE, deadline);
     try_wrmsr(MSR_DEADLINE, 0);
-    open_until_later();
-    tap_is(seen[0x71], 2, "%s: TSC deadline taken back", mode);
-    try_wrmsr(MSR_DEADLINE, rdtsc() + LATER);
+    tap_ok(stopped(deadline - LATER, LATER), "%s: TSC deadline taken back", mode);
+    deadline = rdtsc() + LATER;
+    try_wrmsr(MSR_DEADLINE, deadline);
     apic_write(APIC_TIMER, 0x71);
-    open_until_later();
-    tap_is(seen[0x71], 2, "%s: TSC deadline, then another mode", mode);
+    tap_ok(stopped(deadline - LATER, LATER), "%s: TSC deadline, then another mode", mode);
+    clear();
     apic_write(APIC_INITIAL, 1000);
-    tap_ok(WAIT_FOR(seen[0x71] == 3), "%s: one-shot again", mode);
+    tap_ok(WAIT_FOR(seen[0x71] == 1), "%s: one-shot again", mode);
     apic_write(APIC_TIMER, LVT_MASKED);
 }
 
