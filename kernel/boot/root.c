@@ -172,12 +172,8 @@ void root_create(void)
     obj = create_space(OBJECT_OBJ);
     hst = create_space(OBJECT_HST);
     pio = create_space(OBJECT_PIO);
-    if (ec_create(&(struct ec_config){.pd = pd_root,
-                                      .cpu = cpu_bsp,
-                                      .utcb_page = UTCB_ADDR >> PAGE_BITS,
-                                      .sp = HIP_ADDR,
-                                      .fpu = true},
-                  &ec) != NOVA_SUCCESS ||
+    if (ec_create(pd_root, NOVA_EC_GLOBAL | NOVA_EC_FPU, UTCB_ADDR | cpu_bsp, HIP_ADDR, 0, &ec) !=
+            NOVA_SUCCESS ||
         sc_create(pd_root, ec, NOVA_SCD((uint64_t)NOVA_PRIO_MAX, ROOT_BUDGET_MS), &sc) != NOVA_SUCCESS ||
         !hst_map_kernel(hst, HIP_ADDR >> PAGE_BITS, hip, NOVA_MEM_R))
         panic("no memory for the root PD");

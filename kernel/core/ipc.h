@@ -18,6 +18,15 @@ _Noreturn void ipc_reply(struct cpu *cpu, struct ec *ec, uint64_t mtd);
 /* Repeats a call that had to wait, see CONT_CALL. */
 _Noreturn void ipc_retry(struct cpu *cpu, struct ec *ec);
 
+/* The portal of an event of an EC; null if there is none. */
+static inline const struct pt *ipc_event_portal(const struct ec *ec, unsigned event)
+{
+    return ec_object(ec, ec->evt + event, RIGHT(PT, NOVA_PT_EVENT));
+}
+
+/* Kills the EC, and goes on with another one. */
+_Noreturn void ipc_die(struct cpu *cpu, struct ec *ec, const char *why);
+
 /* Sends an event of the current EC to its portal, or kills the EC if there is none. */
 _Noreturn void ipc_event(struct cpu *cpu, struct ec *ec, unsigned event);
 

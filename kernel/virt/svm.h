@@ -94,9 +94,4 @@ _Static_assert(offsetof(struct vmcb, iopm) == 0x40 && offsetof(struct vmcb, virq
 #define EXIT_IOIO 0x7b
 #define EXIT_NPF 0x400
 
-#define VECTOR_DB 1
-#define VECTOR_NM 7
-#define VECTOR_AC 17
-#define VECTOR_MC 18
-
 #endif

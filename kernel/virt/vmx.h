@@ -9,13 +9,13 @@
 
 #include "virt/virt.h"
 
-/* Execution controls of the VMM's choice, and those that the kernel insists on. */
-struct vmx_controls {
-    uint32_t primary_free, primary_forced, secondary_free, secondary_forced;
-    uint32_t entry; /* without ENTRY_GUEST_64 */
-};
+/* A field of controls: what the kernel insists on, and with it what it takes if it is there; what VMMs may choose. */
+extern struct vmx_control {
+    uint32_t msr; /* that tells what the CPU allows */
+    uint32_t forced, wished, free;
+} vmx_controls[];
 
-extern struct vmx_controls vmx_controls;
+enum { VMX_PIN, VMX_PRIMARY, VMX_SECONDARY, VMX_EXIT, VMX_ENTRY }; /* without ENTRY_GUEST_64 */
 
 /*
  * CR0 and CR4. Guests own some bits, unless their VMM intercepts them. The others have a fixed value; what the guest
@@ -37,9 +37,6 @@ static inline void vmx_load(struct vcpu *v)
 }
 
 void vmx_set_primary(struct vcpu *v, uint32_t primary);
-
-/* Exceptions that always exit. */
-uint32_t vmx_exceptions(const struct vcpu *v);
 
 /* Keeps the pending debug exceptions as VM entry demands them. */
 void vmx_pending_debug(void);

@@ -83,16 +83,8 @@ void descriptors_load(struct cpu *cpu)
     struct pointer idtr = {sizeof(idt) - 1, (uintptr_t)idt};
     descriptors_reload(cpu);
     /* CS and SS stay: boot/start.S has loaded the same selectors and, as to what counts, descriptors. */
-    __asm__ volatile("lidt %0\n\t"
-                     "xor %%eax, %%eax\n\t"
-                     "mov %%eax, %%ds\n\t"
-                     "mov %%eax, %%es\n\t"
-                     "mov %%eax, %%fs\n\t"
-                     "mov %%eax, %%gs\n\t"
-                     "lldt %%ax"
-                     :
-                     : "m"(idtr)
-                     : "rax", "memory");
+    __asm__ volatile("lidt %0; lldt %w1" : : "m"(idtr), "r"(0) : "memory");
+    clear_selectors();
 }
 
 void descriptors_reload(struct cpu *cpu)

@@ -189,7 +189,7 @@ struct ec *machine_thread(unsigned cpu, unsigned prio, unsigned budget_ms, struc
 {
     struct ec *ec;
 
-    if (ec_create(&(struct ec_config){.pd = machine_root, .cpu = cpu}, &ec) != NOVA_SUCCESS) {
+    if (ec_create(machine_root, NOVA_EC_GLOBAL, cpu, 0, 0, &ec) != NOVA_SUCCESS) {
         abort();
     }
     ec->cont = CONT_SYSRET;
