@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "boot/multiboot.h"
-
+#include "boot/boot.h"
 #include "x86/device.h"
 
 #define TAG_HEAD 8 /* bytes: type and size */
@@ -35,7 +34,7 @@ struct memory {
     uint32_t type, reserved;
 };
 
-struct boot_info boot_info = {.rsdp = UINT64_MAX, .uefi_map = UINT64_MAX};
+struct boot_info boot_info;
 
 static void parse_memory_map(const struct tag *tag)
 {
@@ -55,9 +54,9 @@ static void parse_tag(const struct tag *tag, uint64_t phys)
 {
     switch (tag->type) {
     case TAG_MODULE:
-        if (!boot_info.root_end) {
-            boot_info.root_start = tag->module_start;
-            boot_info.root_end = tag->module_end;
+        if (!hip->root_end) {
+            hip->root_start = tag->module_start;
+            hip->root_end = tag->module_end;
         }
         break;
     case TAG_MEMORY_MAP:
@@ -65,14 +64,14 @@ static void parse_tag(const struct tag *tag, uint64_t phys)
         break;
     case TAG_RSDP_OLD:
     case TAG_RSDP_NEW:
-        if (tag->type == TAG_RSDP_NEW || boot_info.rsdp == UINT64_MAX)
-            boot_info.rsdp = phys + TAG_HEAD;
+        if (tag->type == TAG_RSDP_NEW || hip->acpi_rsdp == NOVA_HIP_ABSENT)
+            hip->acpi_rsdp = phys + TAG_HEAD;
         break;
     case TAG_UEFI_MAP:
-        boot_info.uefi_map = phys + sizeof(*tag);
-        boot_info.uefi_map_size = tag->size - (uint32_t)sizeof(*tag);
-        boot_info.uefi_desc_size = tag->desc_size;
-        boot_info.uefi_desc_version = tag->desc_version;
+        hip->uefi_map = phys + sizeof(*tag);
+        hip->uefi_map_size = tag->size - (uint32_t)sizeof(*tag);
+        hip->uefi_desc_size = (uint16_t)tag->desc_size;
+        hip->uefi_desc_version = (uint16_t)tag->desc_version;
     }
 }
 
@@ -87,7 +86,6 @@ bool multiboot_parse(uint32_t magic, uint64_t info)
     if (magic != MULTIBOOT2_MAGIC || !head)
         return false;
     size = head[0];
-    boot_info.info_end = info + size;
     base = boot_window(info, size);
     if (!base)
         return false;

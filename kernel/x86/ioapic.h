@@ -19,7 +19,7 @@
 void ioapic_init(void);
 
 /* Number of global system interrupts: one more than the highest one that has a pin; at most 65535. */
-unsigned ioapic_pins(void);
+extern unsigned ioapic_pins;
 
 /* Does the global system interrupt have a pin? */
 bool ioapic_has(unsigned gsi);

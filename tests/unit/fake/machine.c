@@ -326,11 +326,6 @@ void fpu_initial(void *state)
     (void)state;
 }
 
-void paging_map(uint64_t address, uint64_t phys, uint64_t bits)
-{
-    (void)address, (void)phys, (void)bits;
-}
-
 uint64_t *paging_entry(uint64_t address)
 {
     static uint64_t entries[2];
