@@ -18,15 +18,10 @@
 #define MEMORY_AVAILABLE 1
 #define LOW_MEMORY_END 0xa0000UL
 
-/* With the first two words of its contents. */
+/* With the first two words of its contents: start and end of a module, or size and version of what a map consists of. */
 struct tag {
     uint32_t type, size;
-    union {
-        uint32_t module_start, entry_size, desc_size;
-    };
-    union {
-        uint32_t module_end, entry_version, desc_version;
-    };
+    uint32_t first, second;
 };
 
 struct memory {
@@ -40,9 +35,9 @@ static void parse_memory_map(const struct tag *tag)
 {
     const char *entry = (const char *)(tag + 1), *end = (const char *)tag + tag->size;
 
-    if (tag->entry_size < sizeof(struct memory) || tag->entry_size % 8)
+    if (tag->first < sizeof(struct memory) || tag->first % 8)
         return;
-    for (; entry + tag->entry_size <= end; entry += tag->entry_size) {
+    for (; entry + tag->first <= end; entry += tag->first) {
         const struct memory *m = (const struct memory *)entry;
         uint64_t top = min_u64(m->base + m->size, LOW_MEMORY_END) & ~(PAGE_SIZE - 1);
         if (m->type == MEMORY_AVAILABLE && m->base + PAGE_SIZE <= top)
@@ -55,8 +50,8 @@ static void parse_tag(const struct tag *tag, uint64_t phys)
     switch (tag->type) {
     case TAG_MODULE:
         if (!hip->root_end) {
-            hip->root_start = tag->module_start;
-            hip->root_end = tag->module_end;
+            hip->root_start = tag->first;
+            hip->root_end = tag->second;
         }
         break;
     case TAG_MEMORY_MAP:
@@ -70,8 +65,8 @@ static void parse_tag(const struct tag *tag, uint64_t phys)
     case TAG_UEFI_MAP:
         hip->uefi_map = phys + sizeof(*tag);
         hip->uefi_map_size = tag->size - (uint32_t)sizeof(*tag);
-        hip->uefi_desc_size = (uint16_t)tag->desc_size;
-        hip->uefi_desc_version = (uint16_t)tag->desc_version;
+        hip->uefi_desc_size = (uint16_t)tag->first;
+        hip->uefi_desc_version = (uint16_t)tag->second;
     }
 }
 

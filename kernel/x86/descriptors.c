@@ -10,20 +10,13 @@
 #include "x86/asm.h"
 #include "x86/cpu.h"
 
-/* Interrupt descriptor (Intel SDM volume 3, figure 6-8). */
-struct gate {
-    uint16_t offset0;
-    uint16_t selector;
-    uint8_t ist;
-    uint8_t type;
-    uint16_t offset1;
-    uint32_t offset2;
-    uint32_t reserved;
-};
-
-_Static_assert(sizeof(struct gate) == 16, "gate layout");
-
-static struct gate idt[256] __attribute__((aligned(16)));
+/*
+ * Interrupt descriptors (Intel SDM volume 3, figure 6-8), the high word first:
+ *
+ *   | 0                                                           | offset 63:32           |
+ *   | offset 31:16 | type 47:40 | IST 34:32                       | selector | offset 15:0 |
+ */
+static uint64_t idt[256][2] __attribute__((aligned(16)));
 
 extern char vector_stubs[], syscall_stubs[];
 #define VECTOR_STUB 16
@@ -52,14 +45,11 @@ void descriptors_init(void)
 
     for (unsigned i = 0; i < 256; i++) {
         uint64_t stub = (uintptr_t)vector_stubs + i * VECTOR_STUB;
-        idt[i] = (struct gate){
-            .offset0 = (uint16_t)stub,
-            .offset1 = (uint16_t)(stub >> 16),
-            .offset2 = (uint32_t)(stub >> 32),
-            .selector = SEL_KERNEL_CODE,
-            .type = i == 3 || i == 4 ? GATE_USER : GATE_KERNEL, /* INT3, INTO */
-            .ist = i < ARRAY_SIZE(ist) ? ist[i] : 0,
-        };
+        uint64_t type = i == 3 || i == 4 ? GATE_USER : GATE_KERNEL; /* INT3, INTO */
+        uint64_t stack = i < ARRAY_SIZE(ist) ? ist[i] : 0;
+        idt[i][0] =
+            (stub & 0xffff) | SEL_KERNEL_CODE << 16 | stack << 32 | type << 40 | (stub >> 16 & 0xffff) << 48;
+        idt[i][1] = stub >> 32;
     }
 }
 
