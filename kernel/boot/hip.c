@@ -6,9 +6,7 @@
 
 #include "boot/boot.h"
 #include "core/interrupt.h"
-#include "core/space.h"
 #include "lib/console.h"
-#include "nova/abi/cap.h"
 #include "virt/virt.h"
 #include "x86/clock.h"
 

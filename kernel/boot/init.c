@@ -13,7 +13,6 @@
 #include "virt/virt.h"
 #include "x86/acpi.h"
 #include "x86/apic.h"
-#include "x86/asm.h"
 #include "x86/clock.h"
 #include "x86/cpu.h"
 #include "x86/device.h"

@@ -12,8 +12,6 @@
 #include "lib/console.h"
 #include "lib/panic.h"
 #include "lib/string.h"
-#include "nova/abi/cap.h"
-#include "nova/abi/hypercall.h"
 #include "virt/virt.h"
 #include "x86/acpi.h"
 #include "x86/cpu.h"

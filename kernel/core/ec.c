@@ -6,15 +6,11 @@
 
 #include "core/ec.h"
 
-#include "core/cpu.h"
 #include "core/sm.h"
 #include "core/switch.h"
 #include "lib/console.h"
-#include "nova/abi/hypercall.h"
-#include "nova/abi/cap.h"
 #include "virt/virt.h"
 #include "x86/cpu.h"
-#include "x86/fpu.h"
 
 _Static_assert(sizeof(struct ec) <= PD_LARGE, "slab size");
 

@@ -11,12 +11,8 @@
 #ifndef CORE_EC_H
 #define CORE_EC_H
 
-#include "core/object.h"
 #include "core/space.h"
 #include "core/timeout.h"
-#include "entry/frame.h"
-#include "lib/list.h"
-#include "nova/abi/cap.h"
 #include "nova/abi/utcb.h"
 
 struct cpu;

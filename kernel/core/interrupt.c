@@ -8,8 +8,6 @@
 #include "core/interrupt.h"
 
 #include "core/cpu.h"
-#include "nova/abi/cap.h"
-#include "nova/abi/hypercall.h"
 #include "x86/apic.h"
 #include "x86/ioapic.h"
 

@@ -16,10 +16,7 @@
 #include "core/ipc.h"
 
 #include "core/switch.h"
-#include "entry/exit.h"
 #include "lib/string.h"
-#include "nova/abi/cap.h"
-#include "nova/abi/hypercall.h"
 #include "virt/virt.h"
 
 /* RFLAGS that a reply may set: CF, PF, AF, ZF, SF, DF, OF. */

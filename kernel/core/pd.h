@@ -13,7 +13,6 @@
 #define CORE_PD_H
 
 #include "core/object.h"
-#include "mem/pool.h"
 #include "mem/slab.h"
 
 struct space;

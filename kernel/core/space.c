@@ -6,7 +6,6 @@
 
 #include "core/space.h"
 
-#include "nova/abi/hypercall.h"
 
 struct space_obj nova_obj;
 struct space_hst nova_hst;

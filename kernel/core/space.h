@@ -7,10 +7,8 @@
 #ifndef CORE_SPACE_H
 #define CORE_SPACE_H
 
-#include "core/object.h"
 #include "core/pd.h"
 #include "entry/frame.h"
-#include "lib/spinlock.h"
 #include "mem/layout.h"
 #include "mem/ptab.h"
 

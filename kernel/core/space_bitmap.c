@@ -6,11 +6,8 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "core/space.h"
 #include "core/switch.h"
 #include "lib/string.h"
-#include "nova/abi/cap.h"
-#include "nova/abi/hypercall.h"
 
 struct bitmap_layout bitmap_layout = {2, 1, 2, 0x2000, 1, 0x4000}; /* as VMX wants it */
 const struct bitmap_layout bitmap_layout_svm = {3, 2, 3, 0x4000, 2, 1};

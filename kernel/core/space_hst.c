@@ -7,11 +7,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "core/cpu.h"
-#include "core/space.h"
 #include "mem/tlb.h"
-#include "nova/abi/cap.h"
-#include "nova/abi/hypercall.h"
 #include "virt/virt.h"
 #include "x86/cpu.h"
 

@@ -5,8 +5,6 @@
  */
 
 #include "core/space.h"
-#include "nova/abi/cap.h"
-#include "nova/abi/hypercall.h"
 
 const cap obj_null[OBJ_SLOTS];
 

@@ -8,7 +8,6 @@
 
 #include "boot/paging.h"
 #include "mem/tlb.h"
-#include "x86/asm.h"
 #include "x86/cpu.h"
 
 /* A CPU that has once mapped a bitmap keeps it mapped until it needs another one or the last EC dies. */

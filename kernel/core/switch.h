@@ -7,7 +7,6 @@
 #ifndef CORE_SWITCH_H
 #define CORE_SWITCH_H
 
-#include "core/cpu.h"
 #include "entry/exit.h"
 #include "x86/fpu.h"
 

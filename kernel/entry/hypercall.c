@@ -7,12 +7,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "core/cpu.h"
 #include "core/interrupt.h"
-#include "core/ipc.h"
-#include "core/sm.h"
-#include "nova/abi/cap.h"
-#include "nova/abi/hypercall.h"
 #include "virt/virt.h"
 #include "x86/power.h"
 

@@ -11,7 +11,6 @@
 
 #include "core/sm.h"
 #include "lib/format.h"
-#include "lib/spinlock.h"
 #include "nova/abi/hip.h"
 #include "x86/asm.h"
 

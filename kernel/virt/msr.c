@@ -6,7 +6,6 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "nova/abi/cap.h"
 #include "nova/abi/hip.h"
 #include "virt/virt.h"
 

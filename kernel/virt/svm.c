@@ -11,10 +11,8 @@
 
 #include "lib/panic.h"
 #include "lib/string.h"
-#include "mem/ptab.h"
 #include "nova/abi/hip.h"
 #include "virt/virt.h"
-#include "x86/asm.h"
 #include "x86/cpu.h"
 
 #define EVENT_INVALID 0xfd

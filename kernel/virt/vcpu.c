@@ -6,13 +6,8 @@
 
 #include "core/ipc.h"
 #include "core/switch.h"
-#include "entry/exit.h"
-#include "lib/console.h"
 #include "lib/string.h"
-#include "nova/abi/cap.h"
-#include "nova/abi/hypercall.h"
 #include "virt/virt.h"
-#include "x86/asm.h"
 #include "x86/cpu.h"
 
 const struct virt_ops *virt;

@@ -47,8 +47,6 @@
 #define VIRT_VIRT_H
 
 #include "core/cpu.h"
-#include "core/space.h"
-#include "nova/abi/utcb.h"
 
 /* Interruption information (specification, 8.7.3.2), which is also the format of VMX and, but for the windows, of SVM. */
 #define INJ_VECTOR 0xffU

@@ -14,13 +14,10 @@
 #include "virt/vmx.h"
 
 #include "lib/panic.h"
-#include "nova/abi/cap.h"
 #include "nova/abi/hip.h"
 #include "virt/vmcs.h"
-#include "x86/asm.h"
 #include "x86/clock.h"
 #include "x86/cpu.h"
-#include "x86/descriptors.h"
 
 /*
  * Controls (Intel SDM volume 3, 25.6 to 25.8).

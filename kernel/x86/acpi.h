@@ -15,7 +15,6 @@
 #include "mem/layout.h"
 
 #define ACPI_IOAPIC_MAX 8
-#define ACPI_ISA_IRQS 16
 
 /* Generic address structure (5.2.3.2), reduced to what is used. width 0: absent or of no use. */
 struct acpi_register {
@@ -29,27 +28,18 @@ struct acpi_ioapic {
     uint32_t gsi; /* first global system interrupt */
 };
 
-struct acpi_isa {
-    uint32_t gsi;
-    bool level, low; /* trigger mode and polarity */
-};
-
 struct acpi {
     uint64_t lapic_addr;
     uint32_t apic_id[CPU_MAX]; /* of the enabled CPUs, as listed */
     unsigned cpus;             /* entries in apic_id; 0: not known, there is the one that runs */
     struct acpi_ioapic ioapic[ACPI_IOAPIC_MAX];
     unsigned ioapics;
-    struct acpi_isa isa[ACPI_ISA_IRQS]; /* identity, edge, high unless overridden */
-    bool hw_reduced;
     bool timer_32bit;
-    struct acpi_register pm1a_cnt, pm1b_cnt, pm2_cnt, pm_timer; /* absent if hw_reduced */
+    struct acpi_register pm1a_cnt, pm1b_cnt, pm2_cnt, pm_timer; /* absent on hardware-reduced platforms */
     struct acpi_register reset, sleep;
     uint8_t reset_value;
-    uint16_t smi_cmd;    /* port, or 0 */
-    uint64_t hpet;       /* physical address, or 0 */
-    uint64_t mcfg;       /* physical address of PCI segment 0, bus 0, or 0 */
-    uint64_t dmar, ivrs; /* physical addresses of the tables, or 0: for the IOMMUs */
+    uint16_t smi_cmd; /* port, or 0 */
+    uint64_t hpet;    /* physical address, or 0 */
 };
 
 extern struct acpi acpi;

@@ -6,7 +6,6 @@
 
 #include "x86/cpu.h"
 
-#include "x86/asm.h"
 
 bool cpu_has_fsgsbase, cpu_has_xsave, cpu_has_pcid, cpu_has_ibpb, cpu_has_smap, cpu_has_1g, cpu_has_tsc_aux;
 bool cpu_has_tags_or_ibpb;

@@ -9,7 +9,7 @@
 #ifndef X86_CPU_H
 #define X86_CPU_H
 
-#include "lib/util.h"
+#include "x86/asm.h"
 
 #define MSR_PRED_CMD 0x49
 #define PRED_CMD_IBPB 1

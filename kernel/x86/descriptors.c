@@ -7,7 +7,6 @@
 #include "x86/descriptors.h"
 
 #include "core/cpu.h"
-#include "x86/asm.h"
 #include "x86/cpu.h"
 
 /*

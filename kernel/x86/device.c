@@ -9,7 +9,6 @@
 #include "boot/paging.h"
 #include "lib/panic.h"
 #include "mem/layout.h"
-#include "x86/asm.h"
 #include "x86/cpu.h"
 
 /* Slots of the window: 1 MiB at any offset. The low page and device pages lie behind. */

@@ -10,9 +10,7 @@
 
 #include "x86/fpu.h"
 
-#include "lib/string.h"
 #include "virt/virt.h"
-#include "x86/asm.h"
 #include "x86/cpu.h"
 
 /* x87, SSE, AVX, MPX, AVX-512, PKRU: all that user land and guests may use, 2,696 bytes at most. Hosts do
