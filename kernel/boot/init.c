@@ -17,7 +17,6 @@
 #include "x86/cpu.h"
 #include "x86/device.h"
 #include "x86/fpu.h"
-#include "x86/ioapic.h"
 
 uint64_t kernel_delta;
 

@@ -9,7 +9,6 @@
 
 #include "core/cpu.h"
 #include "x86/apic.h"
-#include "x86/ioapic.h"
 
 #define MSI_BASE 0xfee00000U
 

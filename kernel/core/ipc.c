@@ -35,13 +35,6 @@ static inline void copy_words(union nova_utcb *dst, const union nova_utcb *src, 
     }
 }
 
-static inline void link_call(struct ec *caller, struct ec *callee)
-{
-    caller->callee = callee;
-    callee->caller = caller;
-    callee->hazard.busy = true;
-}
-
 /* The receiver of a call starts at the portal's entry. */
 static _Noreturn void enter(struct cpu *cpu, struct ec *callee, const struct pt *pt, uint64_t mtd)
 {
@@ -106,7 +99,7 @@ unsigned ipc_call(struct cpu *cpu, struct ec *ec, uint64_t id, uint64_t mtd)
         return NOVA_ABORTED;
     if (!callee->hazard.busy) {
         ec->cont = CONT_SYSRET;
-        link_call(ec, callee);
+        ipc_link(ec, callee);
         copy_words(callee->utcb, ec->utcb, mtd);
         enter(cpu, callee, pt, mtd);
     }
@@ -216,7 +209,7 @@ _Noreturn void ipc_event(struct cpu *cpu, struct ec *ec, unsigned event)
         vcpu_state_out(vcpu_of(ec), &callee->utcb->arch, mtd);
     else
         state_out(cpu, ec, &callee->utcb->arch, mtd);
-    link_call(ec, callee);
+    ipc_link(ec, callee);
     ec->cont = ec_is_guest(ec) ? CONT_GUEST : CONT_IRET;
     ec->hazard.arch = true;
     enter(cpu, callee, pt, mtd);
@@ -234,7 +227,7 @@ _Noreturn void ipc_exception(struct cpu *cpu, struct ec *ec, unsigned vector)
     callee->utcb->arch.rip = ec->frame.rip;
     ec->event = (uint16_t)vector;
     ec->hazard.arch = true;
-    link_call(ec, callee);
+    ipc_link(ec, callee);
     switch_quick(cpu, ec, callee);
     exit_with(callee, NOVA_MTD_RIP, pt->pid, pt->ip);
 }

@@ -33,6 +33,14 @@ _Noreturn void ipc_event(struct cpu *cpu, struct ec *ec, unsigned event);
 /* The same for an exception that has just happened in user mode. */
 _Noreturn void ipc_exception(struct cpu *cpu, struct ec *ec, unsigned vector);
 
+/* The callee, which is ready to receive, gets a call. */
+static inline void ipc_link(struct ec *caller, struct ec *callee)
+{
+    caller->callee = callee;
+    callee->caller = caller;
+    callee->hazard.busy = true;
+}
+
 /* The last EC of the call chain that starts here: the one that can run. */
 static inline struct ec *ipc_chain_end(struct ec *ec)
 {

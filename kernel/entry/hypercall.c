@@ -9,7 +9,7 @@
 
 #include "core/interrupt.h"
 #include "virt/virt.h"
-#include "x86/power.h"
+#include "x86/acpi.h"
 
 /* Defined bits of a memory attribute descriptor: no key identifiers, so all values above NOVA_MAD_WP are invalid. */
 #define MAD_MASK 0x3ffffU
@@ -36,7 +36,8 @@ static unsigned create_pd(struct pd *pd, unsigned op, uint64_t limit, union any_
                    "operations are in the order of types");
 
     if (op == NOVA_PD_PD || op == NOVA_PD_LIMITED) {
-        created->pd = pd_create(pd, op == NOVA_PD_PD ? pd_default_limit(pd) : limit);
+        uint64_t used = min_u64(READ_ONCE(pd->account.used), pd->account.limit);
+        created->pd = pd_create(pd, op == NOVA_PD_PD ? (pd->account.limit - used) / 2 : limit);
         return created->pd ? NOVA_SUCCESS : NOVA_MEM_OBJ;
     }
     if (op > NOVA_PD_MSR)

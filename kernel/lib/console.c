@@ -10,7 +10,6 @@
 #include "lib/console.h"
 
 #include "core/sm.h"
-#include "lib/format.h"
 #include "nova/abi/hip.h"
 #include "x86/asm.h"
 

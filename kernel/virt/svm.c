@@ -117,11 +117,6 @@ static void create(struct vcpu *vcpu)
     vmcb->pat = 0x0007040600070406;
 }
 
-static void destroy(struct vcpu *vcpu)
-{
-    (void)vcpu; /* the CPU keeps nothing of a VMCB but translations, whose ASID is not used again */
-}
-
 static void assign(struct vcpu *vcpu)
 {
     struct vmcb *vmcb = vcpu->hw;
@@ -509,7 +504,7 @@ const struct virt_ops svm_ops = {
     .invalid = EVENT_INVALID,
     .enable = enable,
     .create = create,
-    .destroy = destroy,
+    .destroy = 0, /* the CPU keeps nothing of a VMCB but translations, whose ASID is not used again */
     .state_out = state_out,
     .state_in = state_in,
     .assign = assign,

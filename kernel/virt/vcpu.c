@@ -78,7 +78,8 @@ void vcpu_forget(struct cpu *cpu, struct vcpu *vcpu)
 {
     if (cpu->debug_owner == vcpu)
         cpu->debug_owner = 0;
-    virt->destroy(vcpu);
+    if (virt->destroy)
+        virt->destroy(vcpu);
 }
 
 /* A new tag, if the old one is used up or has translations of a space that has been changed. */
@@ -276,10 +277,8 @@ _Noreturn void vcpu_event(struct cpu *cpu, struct vcpu *vcpu, unsigned event)
     mtd = READ_ONCE(pt->mtd);
     ec->event = (uint16_t)event;
     vcpu_state_out(vcpu, &handler->utcb->arch, mtd);
-    ec->callee = handler;
     ec->hazard.arch = true;
-    handler->caller = ec;
-    handler->hazard.busy = true;
+    ipc_link(ec, handler);
     bases_load(handler);
     cpu_set_ec(cpu, handler);
     cpu->fpu_owner = ec;

@@ -65,7 +65,6 @@
 /* Interruptibility state (Intel SDM volume 3, table 25-3). */
 #define STA_STI 1U
 #define STA_MOV_SS 2U
-#define STA_SMI 4U
 #define STA_NMI 8U
 
 #define RFLAGS_TF BIT(8)
@@ -147,7 +146,7 @@ struct virt_ops {
      */
     void (*create)(struct vcpu *vcpu);
 
-    /* The vCPU dies: nothing of it may stay loaded or cached. Common code frees hw. */
+    /* The vCPU dies: nothing of it may stay loaded or cached. Common code frees hw. Null: there is nothing to do. */
     void (*destroy)(struct vcpu *vcpu);
 
     /*

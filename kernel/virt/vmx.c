@@ -15,7 +15,6 @@
 
 #include "lib/panic.h"
 #include "nova/abi/hip.h"
-#include "virt/vmcs.h"
 #include "x86/clock.h"
 #include "x86/cpu.h"
 
@@ -45,7 +44,7 @@ struct vmx_control vmx_controls[] = {
 
 #define BASIC_32_BIT BIT(48)                    /* addresses of regions */
 #define BASIC_TYPE(basic) ((basic) >> 50 & 0xf) /* of memory for them; 6: write-back */
-#define BASIC_TRUE BIT(55)                      /* controls have the MSRs of vmcs.h */
+#define BASIC_TRUE BIT(55)                      /* controls have MSRs 0x48d to 0x490 */
 
 /*
  * CR0, guest: PG 31, AM 18, WP 16, TS 3, EM 2, MP 1, PE 0; fixed: NE 5, ET 4; virtual: CD 30, NW 29 as well.
@@ -152,20 +151,10 @@ static void write_fields(unsigned field, const uint64_t *values, unsigned count)
 static void prepare_host(struct vcpu *v)
 {
     extern char vmx_exit[];
-    struct cpu *cpu = v->ec.cpu;
+    uint64_t cr0 = CPU_CR0 | (v->ec.fpu ? 0 : CR0_TS), tss = (uintptr_t)&v->ec.cpu->tss;
+    uint64_t gdt = (uintptr_t)v->ec.cpu->gdt, stack = (uintptr_t)&v->ec.frame, rip = (uintptr_t)vmx_exit;
     /* CR0, CR3, CR4; bases of FS, GS, TR, GDTR, IDTR; SYSENTER_ESP, SYSENTER_EIP; RSP, RIP */
-    const uint64_t host[] = {CPU_CR0 | (v->ec.fpu ? 0 : CR0_TS),
-                             0,
-                             read_cr4(),
-                             0,
-                             0,
-                             (uintptr_t)&cpu->tss,
-                             (uintptr_t)cpu->gdt,
-                             descriptors_idt(),
-                             0,
-                             0,
-                             (uintptr_t)&v->ec.frame,
-                             (uintptr_t)vmx_exit};
+    const uint64_t host[] = {cr0, 0, read_cr4(), 0, 0, tss, gdt, (uintptr_t)idt, 0, 0, stack, rip};
     /* ES, CS, SS, DS, FS, GS, TR */
     static const uint64_t selectors[] = {0, SEL_KERNEL_CODE, 0, 0, 0, 0, SEL_TSS};
 

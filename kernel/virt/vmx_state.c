@@ -10,7 +10,6 @@
 
 #include "virt/vmx.h"
 
-#include "virt/vmcs.h"
 #include "x86/cpu.h"
 
 #define PENDING_STEP BIT(14)

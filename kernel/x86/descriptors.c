@@ -15,7 +15,7 @@
  *   | 0                                                           | offset 63:32           |
  *   | offset 31:16 | type 47:40 | IST 34:32                       | selector | offset 15:0 |
  */
-static uint64_t idt[256][2] __attribute__((aligned(16)));
+uint64_t idt[256][2] __attribute__((aligned(16)));
 
 extern char vector_stubs[], syscall_stubs[];
 #define VECTOR_STUB 16
@@ -87,9 +87,4 @@ void descriptors_reload(struct cpu *cpu)
     wrmsr(MSR_STAR, (uint64_t)(SEL_USER_CODE - 16) << 48 | (uint64_t)SEL_KERNEL_CODE << 32);
     wrmsr(MSR_LSTAR, (uintptr_t)syscall_stubs + cpu->id * SYSCALL_STUB);
     wrmsr(MSR_FMASK, FMASK_ALL);
-}
-
-uint64_t descriptors_idt(void)
-{
-    return (uintptr_t)idt;
 }

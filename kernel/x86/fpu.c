@@ -56,7 +56,7 @@ void fpu_init(struct cpu *cpu)
     load(initial);
     write_cr0(CPU_CR0 | CR0_TS);
     cpu->fpu_owner = 0;
-    cpu->switch_slow = cpu_has_tags_or_ibpb;
+    cpu->switch_slow = cpu_has_pcid || cpu_has_ibpb; /* then switching spaces takes more than a new CR3 */
 }
 
 /* Layout of the FXSAVE area: Intel SDM volume 1, table 10-2. */
@@ -96,7 +96,7 @@ void fpu_switch(struct cpu *cpu, struct ec *from, struct ec *to)
         }
         write_cr0(CPU_CR0 | CR0_TS);
     }
-    cpu->switch_slow = cpu_has_tags_or_ibpb || (!to->fpu && cpu->fpu_owner);
+    cpu->switch_slow = cpu_has_pcid || cpu_has_ibpb || (!to->fpu && cpu->fpu_owner);
 }
 
 void fpu_forget(struct cpu *cpu, const struct ec *ec)

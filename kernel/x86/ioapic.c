@@ -8,7 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "x86/ioapic.h"
+#include "x86/apic.h"
 #include "lib/console.h"
 #include "lib/spinlock.h"
 #include "x86/acpi.h"

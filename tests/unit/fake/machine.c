@@ -11,7 +11,6 @@
 #include "core/interrupt.h"
 #include "core/ipc.h"
 #include "core/switch.h"
-#include "entry/exit.h"
 #include "lib/console.h"
 #include "lib/panic.h"
 #include "low.h"
