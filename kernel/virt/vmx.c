@@ -247,13 +247,10 @@ _Noreturn void vmx_enter(struct vcpu *v, bool launched);
 
 static __attribute__((noinline)) void inject(struct vcpu *v)
 {
-    uint32_t primary = v->primary & ~(uint32_t)PRIMARY_WINDOWS;
+    uint32_t intr = v->inj_info & INJ_WINDOW_INTR ? PRIMARY_INTERRUPT_WINDOW : 0;
+    uint32_t nmi = v->inj_info & INJ_WINDOW_NMI ? PRIMARY_NMI_WINDOW : 0;
 
-    if (v->inj_info & INJ_WINDOW_INTR)
-        primary |= PRIMARY_INTERRUPT_WINDOW;
-    if (v->inj_info & INJ_WINDOW_NMI)
-        primary |= PRIMARY_NMI_WINDOW;
-    vmx_set_primary(v, primary);
+    vmx_set_primary(v, (v->primary & ~(uint32_t)PRIMARY_WINDOWS) | intr | nmi);
     if (v->inj_info & INJ_VALID) {
         if (INJ_TYPE(v->inj_info) == INJ_TYPE_OTHER)
             refused(v);

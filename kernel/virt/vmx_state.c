@@ -156,23 +156,6 @@ static uint8_t *apic_page(const struct vcpu *v)
     return (uint8_t *)v->ec.utcb;
 }
 
-static void registers_out(const struct vcpu *v, struct nova_arch_state *s)
-{
-    s->cr0 = control_out(v, 0);
-    s->cr2 = v->cr2;
-    s->cr4 = control_out(v, 1);
-    s->cr8 = apic_page(v)[VAPIC_TPR] >> 4;
-}
-
-static bool registers_in(struct vcpu *v, const struct nova_arch_state *s)
-{
-    bool ok = control_in(v, 0, s->cr0);
-
-    v->cr2 = s->cr2;
-    apic_page(v)[VAPIC_TPR] = (uint8_t)(s->cr8 << 4);
-    return control_in(v, 1, s->cr4) && ok;
-}
-
 static __attribute__((noinline)) void rare_out(const struct vcpu *v, struct nova_arch_state *s, uint32_t mtd)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(segments); i++)
@@ -181,8 +164,12 @@ static __attribute__((noinline)) void rare_out(const struct vcpu *v, struct nova
     for (unsigned i = 0; i < ARRAY_SIZE(plain); i++)
         if (mtd & plain[i].mtd)
             *(uint64_t *)((char *)s + plain[i].at) = vmread(plain[i].field);
-    if (mtd & NOVA_MTD_CR)
-        registers_out(v, s);
+    if (mtd & NOVA_MTD_CR) {
+        s->cr0 = control_out(v, 0);
+        s->cr2 = v->cr2;
+        s->cr4 = control_out(v, 1);
+        s->cr8 = apic_page(v)[VAPIC_TPR] >> 4;
+    }
     if (mtd & NOVA_MTD_SYSCALL) {
         s->star = v->star;
         s->lstar = v->lstar;
@@ -293,8 +280,12 @@ static __attribute__((noinline)) bool rare_in(struct vcpu *v, const struct nova_
         controls_in(v, s);
     if (mtd & NOVA_MTD_TPR)
         vmwrite(VMCS_TPR_THRESHOLD, s->tpr_threshold);
-    if (mtd & NOVA_MTD_CR)
-        ok = registers_in(v, s);
+    if (mtd & NOVA_MTD_CR) {
+        ok = control_in(v, 0, s->cr0);
+        ok &= control_in(v, 1, s->cr4);
+        v->cr2 = s->cr2;
+        apic_page(v)[VAPIC_TPR] = (uint8_t)(s->cr8 << 4);
+    }
     if (mtd & (NOVA_MTD_CR | NOVA_MTD_EFER))
         mode_in();
     if (mtd & NOVA_MTD_SYSCALL)
