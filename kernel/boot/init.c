@@ -4,29 +4,23 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "boot/hip.h"
-#include "boot/multiboot.h"
+#include "boot/boot.h"
 #include "boot/paging.h"
-#include "boot/root.h"
-#include "boot/smp.h"
-#include "core/cpu.h"
 #include "core/interrupt.h"
 #include "lib/console.h"
 #include "lib/panic.h"
-#include "mem/ptab.h"
+#include "lib/string.h"
 #include "virt/virt.h"
 #include "x86/acpi.h"
 #include "x86/apic.h"
-#include "x86/asm.h"
 #include "x86/clock.h"
 #include "x86/cpu.h"
-#include "x86/descriptors.h"
 #include "x86/device.h"
 #include "x86/fpu.h"
-#include "x86/ioapic.h"
 
 uint64_t kernel_delta;
 
+extern uint64_t boot_root[512]; /* boot/start.S */
 extern char image_start[], pool_start[], image_end[];
 
 /* On the stack of the first CPU. */
@@ -36,7 +30,7 @@ static void boot_on_stack(struct cpu *cpu)
     descriptors_load(cpu);
     fpu_init(cpu);
     virt_enable(cpu);
-    acpi_parse(boot_info.rsdp);
+    acpi_parse(hip->acpi_rsdp);
     apic_init();
     apic_enable();
     cpu->apic_id = apic_id();
@@ -55,7 +49,7 @@ static void boot_on_stack(struct cpu *cpu)
     root_create();
     print("%lu of %lu KiB of kernel memory left for the root PD\n", pool_free() * 4, pool_size() * 4);
     boot_window_close();
-    paging_boot_end();
+    memset(boot_root, 0, sizeof(boot_root)); /* no CPU uses it any more */
     console_serial_off();
     smp_release();
     schedule(cpu);

@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "boot/multiboot.h"
-
+#include "boot/boot.h"
 #include "x86/device.h"
 
 #define TAG_HEAD 8 /* bytes: type and size */
@@ -19,15 +18,10 @@
 #define MEMORY_AVAILABLE 1
 #define LOW_MEMORY_END 0xa0000UL
 
-/* With the first two words of its contents. */
+/* With the first two words of its contents: start and end of a module, or size and version of what a map consists of. */
 struct tag {
     uint32_t type, size;
-    union {
-        uint32_t module_start, entry_size, desc_size;
-    };
-    union {
-        uint32_t module_end, entry_version, desc_version;
-    };
+    uint32_t first, second;
 };
 
 struct memory {
@@ -35,15 +29,15 @@ struct memory {
     uint32_t type, reserved;
 };
 
-struct boot_info boot_info = {.rsdp = UINT64_MAX, .uefi_map = UINT64_MAX};
+struct boot_info boot_info;
 
 static void parse_memory_map(const struct tag *tag)
 {
     const char *entry = (const char *)(tag + 1), *end = (const char *)tag + tag->size;
 
-    if (tag->entry_size < sizeof(struct memory) || tag->entry_size % 8)
+    if (tag->first < sizeof(struct memory) || tag->first % 8)
         return;
-    for (; entry + tag->entry_size <= end; entry += tag->entry_size) {
+    for (; entry + tag->first <= end; entry += tag->first) {
         const struct memory *m = (const struct memory *)entry;
         uint64_t top = min_u64(m->base + m->size, LOW_MEMORY_END) & ~(PAGE_SIZE - 1);
         if (m->type == MEMORY_AVAILABLE && m->base + PAGE_SIZE <= top)
@@ -55,9 +49,9 @@ static void parse_tag(const struct tag *tag, uint64_t phys)
 {
     switch (tag->type) {
     case TAG_MODULE:
-        if (!boot_info.root_end) {
-            boot_info.root_start = tag->module_start;
-            boot_info.root_end = tag->module_end;
+        if (!hip->root_end) {
+            hip->root_start = tag->first;
+            hip->root_end = tag->second;
         }
         break;
     case TAG_MEMORY_MAP:
@@ -65,14 +59,14 @@ static void parse_tag(const struct tag *tag, uint64_t phys)
         break;
     case TAG_RSDP_OLD:
     case TAG_RSDP_NEW:
-        if (tag->type == TAG_RSDP_NEW || boot_info.rsdp == UINT64_MAX)
-            boot_info.rsdp = phys + TAG_HEAD;
+        if (tag->type == TAG_RSDP_NEW || hip->acpi_rsdp == NOVA_HIP_ABSENT)
+            hip->acpi_rsdp = phys + TAG_HEAD;
         break;
     case TAG_UEFI_MAP:
-        boot_info.uefi_map = phys + sizeof(*tag);
-        boot_info.uefi_map_size = tag->size - (uint32_t)sizeof(*tag);
-        boot_info.uefi_desc_size = tag->desc_size;
-        boot_info.uefi_desc_version = tag->desc_version;
+        hip->uefi_map = phys + sizeof(*tag);
+        hip->uefi_map_size = tag->size - (uint32_t)sizeof(*tag);
+        hip->uefi_desc_size = (uint16_t)tag->first;
+        hip->uefi_desc_version = (uint16_t)tag->second;
     }
 }
 
@@ -87,7 +81,6 @@ bool multiboot_parse(uint32_t magic, uint64_t info)
     if (magic != MULTIBOOT2_MAGIC || !head)
         return false;
     size = head[0];
-    boot_info.info_end = info + size;
     base = boot_window(info, size);
     if (!base)
         return false;

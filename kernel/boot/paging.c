@@ -11,10 +11,8 @@
 #include "boot/paging.h"
 
 #include "lib/panic.h"
-#include "lib/string.h"
 #include "mem/layout.h"
 #include "mem/pool.h"
-#include "x86/asm.h"
 
 #define TABLE __attribute__((aligned(PAGE_SIZE)))
 #define LARGE_SIZE 0x200000UL
@@ -24,7 +22,6 @@ uint64_t paging_device[512] TABLE;
 static uint64_t pdpt[512] TABLE, image[512] TABLE, high[512] TABLE;
 static uint64_t small[2][512] TABLE; /* image below the pool: at most 4 MiB */
 
-extern uint64_t boot_root[512]; /* boot/start.S */
 extern char image_start[], text_end[], rodata_end[], pool_start[], console_buffer_end[];
 
 static unsigned index_of(uint64_t virt, unsigned level)
@@ -62,19 +59,6 @@ void paging_init(void)
     }
 }
 
-void *paging_low(uint64_t phys)
-{
-    paging_device[511] = phys | PTE_DATA;
-    return (void *)(uintptr_t)(DEVICE_BASE + 511 * PAGE_SIZE);
-}
-
-void paging_boot_end(void)
-{
-    paging_device[511] = 0;
-    invlpg((void *)(uintptr_t)(DEVICE_BASE + 511 * PAGE_SIZE));
-    memset(boot_root, 0, PAGE_SIZE);
-}
-
 uint64_t *paging_entry(uint64_t virt)
 {
     uint64_t *entry = &high[index_of(virt, 2)];
@@ -86,9 +70,4 @@ uint64_t *paging_entry(uint64_t virt)
         *entry = phys_of(table) | PTE_TABLE;
     }
     return (uint64_t *)virt_of(*entry & 0xffffffffff000) + index_of(virt, 1);
-}
-
-void paging_map(uint64_t virt, uint64_t phys, uint64_t bits)
-{
-    *paging_entry(virt) = phys | bits;
 }

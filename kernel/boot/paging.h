@@ -33,16 +33,7 @@ extern uint64_t paging_device[512]; /* maps DEVICE_BASE (x86/device.c) */
 /* Builds the tables; the pool need not exist yet. */
 void paging_init(void);
 
-/* Maps one page of low memory for the time of booting, in the last slot of paging_device. */
-void *paging_low(uint64_t phys);
-
-/* Takes back the low page, and erases the boot page tables. No CPU uses them any more. */
-void paging_boot_end(void);
-
 /* Entry for a page above CPU_BASE; tables come from the pool. */
 uint64_t *paging_entry(uint64_t virt);
-
-/* Maps one page above CPU_BASE. */
-void paging_map(uint64_t virt, uint64_t phys, uint64_t bits);
 
 #endif

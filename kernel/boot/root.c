@@ -4,19 +4,14 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "boot/root.h"
+#include "boot/boot.h"
 
 #include <elf.h>
 
-#include "boot/hip.h"
-#include "boot/multiboot.h"
-#include "core/cpu.h"
 #include "core/sm.h"
 #include "lib/console.h"
 #include "lib/panic.h"
 #include "lib/string.h"
-#include "nova/abi/cap.h"
-#include "nova/abi/hypercall.h"
 #include "virt/virt.h"
 #include "x86/acpi.h"
 #include "x86/cpu.h"
@@ -43,12 +38,11 @@ static void protect_runtime_services(void)
         uint32_t type, pad;
         uint64_t phys, virt, pages, attribute;
     } * desc;
-    const char *map = boot_window(boot_info.uefi_map, boot_info.uefi_map_size);
+    const char *map = boot_window(hip->uefi_map, hip->uefi_map_size);
 
-    if (!map || boot_info.uefi_desc_size < sizeof(*desc))
+    if (!map || hip->uefi_desc_size < sizeof(*desc))
         return;
-    for (uint32_t at = 0; at + boot_info.uefi_desc_size <= boot_info.uefi_map_size;
-         at += boot_info.uefi_desc_size) {
+    for (uint32_t at = 0; at + hip->uefi_desc_size <= hip->uefi_map_size; at += hip->uefi_desc_size) {
         desc = (const void *)(map + at);
         if (desc->type == 5 || desc->type == 6)
             hst_protect(desc->phys, desc->phys + desc->pages * PAGE_SIZE);
@@ -64,7 +58,7 @@ static void protect_memory(void)
     hst_protect(0xfee00000, 0xfef00000); /* MSI */
     for (unsigned i = 0; i < acpi.ioapics; i++)
         hst_protect(acpi.ioapic[i].addr, acpi.ioapic[i].addr + PAGE_SIZE);
-    if (boot_info.uefi_map != UINT64_MAX)
+    if (hip->uefi_map != NOVA_HIP_ABSENT)
         protect_runtime_services();
 }
 
@@ -113,14 +107,14 @@ void nova_spaces_init(void)
 /* Maps one loadable segment of the root image in place. */
 static void map_segment(struct space_hst *hst, const Elf64_Phdr *p)
 {
-    uint64_t start = p->p_vaddr & ~(PAGE_SIZE - 1), phys = boot_info.root_start + p->p_offset;
+    uint64_t start = p->p_vaddr & ~(PAGE_SIZE - 1), phys = hip->root_start + p->p_offset;
     unsigned perm = (p->p_flags & PF_R ? NOVA_MEM_R : 0) | (p->p_flags & PF_W ? NOVA_MEM_W : 0) |
                     (p->p_flags & PF_X ? NOVA_MEM_XU : 0);
 
     if (p->p_filesz != p->p_memsz || (p->p_vaddr - phys) % PAGE_SIZE ||
         p->p_vaddr + p->p_memsz < p->p_vaddr || p->p_vaddr + p->p_memsz > UTCB_ADDR ||
-        p->p_offset > boot_info.root_end - boot_info.root_start ||
-        p->p_filesz > boot_info.root_end - boot_info.root_start - p->p_offset)
+        p->p_offset > hip->root_end - hip->root_start ||
+        p->p_filesz > hip->root_end - hip->root_start - p->p_offset)
         panic("root image: segment at %#lx cannot be mapped", p->p_vaddr);
     phys &= ~(PAGE_SIZE - 1);
     for (uint64_t v = start; v < p->p_vaddr + p->p_memsz; v += PAGE_SIZE, phys += PAGE_SIZE)
@@ -132,11 +126,11 @@ static void map_segment(struct space_hst *hst, const Elf64_Phdr *p)
 /* Maps the root image; returns its entry point. */
 static uint64_t map_image(struct space_hst *hst)
 {
-    uint64_t size = boot_info.root_end - boot_info.root_start;
-    const Elf64_Ehdr *e = boot_window(boot_info.root_start, min_u64(size, 4 * PAGE_SIZE));
+    uint64_t size = hip->root_end - hip->root_start;
+    const Elf64_Ehdr *e = boot_window(hip->root_start, min_u64(size, 4 * PAGE_SIZE));
     const Elf64_Phdr *p;
 
-    if (!boot_info.root_end || size < sizeof(*e) || memcmp(e->e_ident, ELFMAG, SELFMAG) != 0 ||
+    if (!hip->root_end || size < sizeof(*e) || memcmp(e->e_ident, ELFMAG, SELFMAG) != 0 ||
         e->e_ident[EI_CLASS] != ELFCLASS64 || e->e_type != ET_EXEC || e->e_machine != EM_X86_64 ||
         e->e_phentsize != sizeof(*p) || e->e_entry >= USER_END || e->e_phoff % 8 ||
         e->e_phoff > min_u64(size, 4 * PAGE_SIZE) ||
@@ -172,12 +166,8 @@ void root_create(void)
     obj = create_space(OBJECT_OBJ);
     hst = create_space(OBJECT_HST);
     pio = create_space(OBJECT_PIO);
-    if (ec_create(&(struct ec_config){.pd = pd_root,
-                                      .cpu = cpu_bsp,
-                                      .utcb_page = UTCB_ADDR >> PAGE_BITS,
-                                      .sp = HIP_ADDR,
-                                      .fpu = true},
-                  &ec) != NOVA_SUCCESS ||
+    if (ec_create(pd_root, NOVA_EC_GLOBAL | NOVA_EC_FPU, UTCB_ADDR | cpu_bsp, HIP_ADDR, 0, &ec) !=
+            NOVA_SUCCESS ||
         sc_create(pd_root, ec, NOVA_SCD((uint64_t)NOVA_PRIO_MAX, ROOT_BUDGET_MS), &sc) != NOVA_SUCCESS ||
         !hst_map_kernel(hst, HIP_ADDR >> PAGE_BITS, hip, NOVA_MEM_R))
         panic("no memory for the root PD");

@@ -7,21 +7,17 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "boot/smp.h"
-
-#include "boot/multiboot.h"
+#include "boot/boot.h"
 #include "boot/paging.h"
-#include "core/cpu.h"
 #include "lib/console.h"
 #include "lib/panic.h"
 #include "lib/string.h"
 #include "virt/virt.h"
 #include "x86/acpi.h"
 #include "x86/apic.h"
-#include "x86/asm.h"
 #include "x86/clock.h"
 #include "x86/cpu.h"
-#include "x86/descriptors.h"
+#include "x86/device.h"
 #include "x86/fpu.h"
 
 #define INIT_WAIT_MS 10
@@ -77,7 +73,7 @@ void smp_start(void)
 
     if (!page)
         return;
-    low = paging_low(page);
+    low = boot_low_page(page);
     memcpy(saved, low, PAGE_SIZE);
     memcpy(low, ap_code, (uintptr_t)ap_code_end - (uintptr_t)ap_code);
     boot_next = boot_ap;

@@ -33,11 +33,11 @@ void cpu_area_create(unsigned id, uint32_t apic)
             void *page = page_alloc(0, 0);
             if (!page)
                 panic("no memory for CPU %u", id);
-            paging_map(area + i * PAGE_SIZE, phys_of(page), PTE_DATA);
+            *paging_entry(area + i * PAGE_SIZE) = phys_of(page) | PTE_DATA;
         }
     }
     cpu->io_entries = paging_entry(area + CPU_IO_BITMAP);
-    paging_map(area + CPU_IO_BITMAP_END, phys_of(io_bitmap_end), PTE_RODATA);
+    *paging_entry(area + CPU_IO_BITMAP_END) = phys_of(io_bitmap_end) | PTE_RODATA;
     cpu->id = id;
     cpu->apic_id = apic;
     list_init(&cpu->wake);

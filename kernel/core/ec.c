@@ -6,15 +6,11 @@
 
 #include "core/ec.h"
 
-#include "core/cpu.h"
 #include "core/sm.h"
 #include "core/switch.h"
 #include "lib/console.h"
-#include "nova/abi/hypercall.h"
-#include "nova/abi/cap.h"
 #include "virt/virt.h"
 #include "x86/cpu.h"
-#include "x86/fpu.h"
 
 _Static_assert(sizeof(struct ec) <= PD_LARGE, "slab size");
 
@@ -45,50 +41,51 @@ static void release(struct ec *ec, struct pd *pd)
         slab_free(ec);
 }
 
-unsigned ec_create(const struct ec_config *config, struct ec **result)
+unsigned ec_create(struct pd *pd, unsigned flags, uint64_t place, uint64_t sp, uint64_t evt,
+                   struct ec **result)
 {
-    struct pd *pd = config->pd;
-    unsigned status = NOVA_SUCCESS;
+    bool guest = flags & NOVA_EC_GUEST, local = !(flags & (NOVA_EC_GUEST | NOVA_EC_GLOBAL));
+    bool fpu = flags & NOVA_EC_FPU, page; /* a UTCB or a vAPIC page */
+    unsigned cpu = place % PAGE_SIZE, status = NOVA_SUCCESS;
     struct ec *ec;
-    bool page; /* a UTCB or a vAPIC page */
 
-    if (config->cpu >= cpu_count)
+    if (cpu >= cpu_count)
         return NOVA_BAD_CPU;
-    if (config->guest && !virt)
+    if (guest && !virt)
         return NOVA_BAD_FTR;
-    page = !config->guest || virt->apic_page;
-    if (page && config->utcb_page >= HST_SELECTORS)
+    page = !guest || virt->apic_page;
+    if (page && place >= USER_END)
         return NOVA_BAD_PAR;
-    ec = config->guest ? vcpu_alloc(pd) : slab_alloc(&pd->large);
+    ec = guest ? vcpu_alloc(pd) : slab_alloc(&pd->large);
     if (!ec)
         return NOVA_MEM_OBJ;
     ec->utcb = page ? page_alloc(&pd->account, 0) : 0;
-    ec->fpu = config->fpu ? page_alloc(&pd->account, fpu_order) : 0;
+    ec->fpu = fpu ? page_alloc(&pd->account, fpu_order) : 0;
     ec->obj = bind(pd, OBJECT_OBJ);
     ec->hst = bind(pd, OBJECT_HST);
     ec->pio = bind(pd, OBJECT_PIO);
-    if ((page && !ec->utcb) || (config->fpu && !ec->fpu))
+    if ((page && !ec->utcb) || (fpu && !ec->fpu))
         status = NOVA_MEM_OBJ;
-    else if (!ec->obj || !ec->hst || (!ec->pio && !config->guest))
+    else if (!ec->obj || !ec->hst || (!ec->pio && !guest))
         status = NOVA_ABORTED;
-    else if (page && !hst_map_kernel(ec->hst, config->utcb_page, ec->utcb, NOVA_MEM_R | NOVA_MEM_W))
+    else if (page && !hst_map_kernel(ec->hst, place >> PAGE_BITS, ec->utcb, NOVA_MEM_R | NOVA_MEM_W))
         status = NOVA_MEM_OBJ;
     if (status != NOVA_SUCCESS) {
         release(ec, pd);
         return status;
     }
     ec->caps = ec->obj->tables;
-    ec->cpu = cpu_of(config->cpu);
+    ec->cpu = cpu_of(cpu);
     ec->frame.cs = SEL_USER_CODE;
     ec->frame.ss = SEL_USER_DATA;
     ec->frame.rflags = RFLAGS_USER;
-    ec->frame.rsp = config->sp;
-    ec->context = (uintptr_t)ec->hst + config->fpu;
-    ec->evt = config->evt;
-    ec->utcb_page = config->utcb_page;
-    ec->local = config->local;
-    ec->cont = config->local ? CONT_SYSRET : CONT_STARTUP;
-    ec->hazard.busy = !config->local;
+    ec->frame.rsp = sp;
+    ec->context = (uintptr_t)ec->hst + fpu;
+    ec->evt = evt;
+    ec->utcb_page = place >> PAGE_BITS;
+    ec->local = local;
+    ec->cont = local ? CONT_SYSRET : CONT_STARTUP;
+    ec->hazard.busy = !local;
     ec->hazard.slow |= cpu_has_fsgsbase && cpu_has_xsave ? 0 : SLOW_CPU;
     if (ec->fpu)
         fpu_initial(ec->fpu);
@@ -96,8 +93,8 @@ unsigned ec_create(const struct ec_config *config, struct ec **result)
     list_init(&ec->queue);
     list_init(&ec->timeout.link);
     object_init(&ec->object, OBJECT_EC, pd);
-    if (config->guest)
-        vcpu_init(vcpu_of(ec), config->offset);
+    if (guest)
+        vcpu_init(vcpu_of(ec), flags & NOVA_EC_OFFSET);
     *result = ec;
     return NOVA_SUCCESS;
 }

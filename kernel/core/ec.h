@@ -11,12 +11,8 @@
 #ifndef CORE_EC_H
 #define CORE_EC_H
 
-#include "core/object.h"
 #include "core/space.h"
 #include "core/timeout.h"
-#include "entry/frame.h"
-#include "lib/list.h"
-#include "nova/abi/cap.h"
 #include "nova/abi/utcb.h"
 
 struct cpu;
@@ -66,7 +62,7 @@ struct ec {
     union hazards hazard;
     uint8_t cont; /* enum continuation */
     bool local;
-    bool blocked;  /* on `sm` */
+    bool blocked;   /* on `sm` */
     bool queued;    /* in the queue of `sm`; under its lock */
     uint16_t event; /* the last one: for CONT_EVENT, guests, and kill messages */
     struct space_hst *hst;
@@ -120,18 +116,18 @@ _Static_assert(offsetof(struct pt, ec) == PT_EC && offsetof(struct pt, ip) == PT
                "entry/frame.h");
 _Static_assert(RIGHT(PT, NOVA_PT_CALL) == 1U << CAP_RIGHT_CALL, "entry/frame.h");
 
-struct ec_config {
-    struct pd *pd;
-    unsigned cpu;
-    uint64_t utcb_page;
-    uint64_t sp;
-    uint64_t evt;
-    bool local, fpu;
-    bool guest, offset; /* guest EC, with TSC offset */
-};
+/* The object that a selector of the EC names, if the capability has the right; else null. */
+static ALWAYS_INLINE void *ec_object(const struct ec *ec, uint64_t sel, uint32_t right)
+{
+    cap c = obj_lookup(ec->caps, sel);
+    return cap_has(c, right) ? cap_object(c) : 0;
+}
 
-/* Creates an EC: NOVA_ status code. */
-unsigned ec_create(const struct ec_config *config, struct ec **ec);
+/*
+ * Creates an EC: NOVA_ status code. `flags` are those of create_ec; `place` is the address of the UTCB or vAPIC page,
+ * with the number of the CPU below; `sp` and `evt`: stack pointer and base of the event selectors.
+ */
+unsigned ec_create(struct pd *pd, unsigned flags, uint64_t place, uint64_t sp, uint64_t evt, struct ec **ec);
 
 /* On the EC's CPU. */
 void ec_destroy(struct ec *ec);

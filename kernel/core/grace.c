@@ -42,8 +42,10 @@ static void hand_over(struct cpu *home, struct object *object)
     cpu_ask(home);
 }
 
-static void destroy_list(struct cpu *cpu, struct object *list)
+static void destroy_list(struct cpu *cpu, struct object **head)
 {
+    struct object *list = __atomic_exchange_n(head, 0, __ATOMIC_ACQUIRE);
+
     while (list) {
         struct object *object = list;
         struct cpu *home = home_of(object);
@@ -53,14 +55,6 @@ static void destroy_list(struct cpu *cpu, struct object *list)
         else
             object_destroy(object);
     }
-}
-
-static void destroy_closed(struct cpu *cpu)
-{
-    struct object *list = cpu->grace.closed;
-
-    cpu->grace.closed = 0;
-    destroy_list(cpu, list);
 }
 
 /* Are all other CPUs idle, or, if `seen` is not null, have left the kernel since these counters were read? */
@@ -97,13 +91,13 @@ void grace_run(struct cpu *cpu)
     struct grace *g = &cpu->grace;
     uint64_t now = clock_now();
 
-    destroy_list(cpu, __atomic_exchange_n(&cpu->orphans, 0, __ATOMIC_ACQUIRE));
+    destroy_list(cpu, &cpu->orphans);
     for (;;) {
         if (g->open && !g->closed && (g->count >= BATCH_SIZE || now >= g->deadline || others_passed(cpu, 0)))
             close_batch(cpu);
         if (!g->closed || !others_passed(cpu, g->seen))
             break;
-        destroy_closed(cpu);
+        destroy_list(cpu, &g->closed);
     }
 
     if (!g->open && !g->closed)
@@ -129,6 +123,6 @@ void grace_flush(struct cpu *cpu)
         /* For who saw it idle before. */
         __atomic_store_n(&cpu->quiescent, cpu->quiescent + 1, __ATOMIC_RELEASE);
         __atomic_store_n(&cpu->idle, false, __ATOMIC_SEQ_CST);
-        destroy_closed(cpu);
+        destroy_list(cpu, &g->closed);
     }
 }

@@ -8,10 +8,7 @@
 #include "core/interrupt.h"
 
 #include "core/cpu.h"
-#include "nova/abi/cap.h"
-#include "nova/abi/hypercall.h"
 #include "x86/apic.h"
-#include "x86/ioapic.h"
 
 #define MSI_BASE 0xfee00000U
 
@@ -28,7 +25,7 @@ unsigned interrupt_pins;
 
 void interrupt_init(void)
 {
-    interrupt_pins = ioapic_pins() < INTERRUPT_MAX ? ioapic_pins() : INTERRUPT_MAX;
+    interrupt_pins = (unsigned)min_u64(ioapic_pins, INTERRUPT_MAX);
     for (unsigned i = 0; i < INTERRUPT_MAX; i++) {
         sm_init(&interrupts[i].sm, 0, (int32_t)i);
         if (i >= interrupt_pins || ioapic_has(i))

@@ -16,10 +16,7 @@
 #include "core/ipc.h"
 
 #include "core/switch.h"
-#include "entry/exit.h"
 #include "lib/string.h"
-#include "nova/abi/cap.h"
-#include "nova/abi/hypercall.h"
 #include "virt/virt.h"
 
 /* RFLAGS that a reply may set: CF, PF, AF, ZF, SF, DF, OF. */
@@ -38,13 +35,6 @@ static inline void copy_words(union nova_utcb *dst, const union nova_utcb *src, 
     }
 }
 
-static inline void link_call(struct ec *caller, struct ec *callee)
-{
-    caller->callee = callee;
-    callee->caller = caller;
-    callee->hazard.busy = true;
-}
-
 /* The receiver of a call starts at the portal's entry. */
 static _Noreturn void enter(struct cpu *cpu, struct ec *callee, const struct pt *pt, uint64_t mtd)
 {
@@ -59,9 +49,9 @@ static struct ec *wanted(const struct ec *ec)
 {
     uint64_t sel = ec->cont == CONT_CALL ? ec->frame.gpr[R_RDI] >> 8 : ec->evt + ec->event;
     uint32_t right = ec->cont == CONT_CALL ? RIGHT(PT, NOVA_PT_CALL) : RIGHT(PT, NOVA_PT_EVENT);
-    cap c = obj_lookup(ec->caps, sel);
+    const struct pt *pt = ec_object(ec, sel, right);
 
-    return cap_has(c, right) ? ((struct pt *)cap_object(c))->ec : 0;
+    return pt ? pt->ec : 0;
 }
 
 /*
@@ -97,11 +87,10 @@ static bool help(struct cpu *cpu, const struct ec *ec, struct ec *busy)
 
 unsigned ipc_call(struct cpu *cpu, struct ec *ec, uint64_t id, uint64_t mtd)
 {
-    cap c = obj_lookup(ec->caps, id >> 8);
-    struct pt *pt = cap_object(c);
+    const struct pt *pt = ec_object(ec, id >> 8, RIGHT(PT, NOVA_PT_CALL));
     struct ec *callee;
 
-    if (!cap_has(c, RIGHT(PT, NOVA_PT_CALL)))
+    if (!pt)
         return NOVA_BAD_CAP;
     callee = pt->ec;
     if (callee->cpu != cpu)
@@ -110,7 +99,7 @@ unsigned ipc_call(struct cpu *cpu, struct ec *ec, uint64_t id, uint64_t mtd)
         return NOVA_ABORTED;
     if (!callee->hazard.busy) {
         ec->cont = CONT_SYSRET;
-        link_call(ec, callee);
+        ipc_link(ec, callee);
         copy_words(callee->utcb, ec->utcb, mtd);
         enter(cpu, callee, pt, mtd);
     }
@@ -192,35 +181,35 @@ static bool state_in(struct cpu *cpu, struct ec *ec, const struct nova_arch_stat
     return f->rip < USER_END;
 }
 
+_Noreturn void ipc_die(struct cpu *cpu, struct ec *ec, const char *why)
+{
+    ec_kill(ec, why);
+    reactivate(cpu);
+}
+
 _Noreturn void ipc_event(struct cpu *cpu, struct ec *ec, unsigned event)
 {
-    cap c = obj_lookup(ec->caps, ec->evt + event);
-    struct pt *pt = cap_object(c);
+    const struct pt *pt = ipc_event_portal(ec, event);
     struct ec *callee;
     uint32_t mtd;
 
     ec->event = (uint16_t)event;
-    if (!cap_has(c, RIGHT(PT, NOVA_PT_EVENT))) {
-        ec_kill(ec, "no event portal");
-        reactivate(cpu);
-    }
+    if (!pt)
+        ipc_die(cpu, ec, "no event portal");
     callee = pt->ec;
-    if (callee->cpu != cpu || callee->cont == CONT_DEAD) {
-        ec_kill(ec, "event handler is dead or on another CPU");
-        reactivate(cpu);
-    }
+    if (callee->cpu != cpu || callee->cont == CONT_DEAD)
+        ipc_die(cpu, ec, "event handler is dead or on another CPU");
     if (callee->hazard.busy) {
         ec->cont = CONT_EVENT;
         help(cpu, ec, callee);
-        ec_kill(ec, "event handler waits for this EC");
-        reactivate(cpu);
+        ipc_die(cpu, ec, "event handler waits for this EC");
     }
     mtd = READ_ONCE(pt->mtd);
     if (ec_is_guest(ec))
         vcpu_state_out(vcpu_of(ec), &callee->utcb->arch, mtd);
     else
         state_out(cpu, ec, &callee->utcb->arch, mtd);
-    link_call(ec, callee);
+    ipc_link(ec, callee);
     ec->cont = ec_is_guest(ec) ? CONT_GUEST : CONT_IRET;
     ec->hazard.arch = true;
     enter(cpu, callee, pt, mtd);
@@ -229,9 +218,8 @@ _Noreturn void ipc_event(struct cpu *cpu, struct ec *ec, unsigned event)
 /* The fast path of an exception whose portal wants nothing but RIP: everything as expected. */
 _Noreturn void ipc_exception(struct cpu *cpu, struct ec *ec, unsigned vector)
 {
-    cap c = obj_lookup(ec->caps, ec->evt + vector);
-    struct pt *pt = cap_object(c);
-    struct ec *callee = cap_has(c, RIGHT(PT, NOVA_PT_EVENT)) ? pt->ec : 0;
+    const struct pt *pt = ipc_event_portal(ec, vector);
+    struct ec *callee = pt ? pt->ec : 0;
 
     if (UNLIKELY(!callee || callee->cpu != cpu || callee->hazard.any || READ_ONCE(pt->mtd) != NOVA_MTD_RIP ||
                  !switch_is_quick(ec, callee)))
@@ -239,7 +227,7 @@ _Noreturn void ipc_exception(struct cpu *cpu, struct ec *ec, unsigned vector)
     callee->utcb->arch.rip = ec->frame.rip;
     ec->event = (uint16_t)vector;
     ec->hazard.arch = true;
-    link_call(ec, callee);
+    ipc_link(ec, callee);
     switch_quick(cpu, ec, callee);
     exit_with(callee, NOVA_MTD_RIP, pt->pid, pt->ip);
 }

@@ -9,10 +9,6 @@
 #include "core/ec.h"
 #include "core/grace.h"
 #include "core/sc.h"
-#include "core/sm.h"
-#include "core/space.h"
-#include "mem/slab.h"
-#include "nova/abi/cap.h"
 
 const struct object_rights object_rights[OBJECT_TYPES] = {
     [OBJECT_PD] = {SHIFT_PD, NOVA_PERM_ALL},

@@ -31,6 +31,8 @@
 #define CORE_OBJECT_H
 
 #include "lib/util.h"
+#include "nova/abi/cap.h"
+#include "nova/abi/hypercall.h"
 
 enum object_type {
     OBJECT_PD,

@@ -24,9 +24,3 @@ struct pd *pd_create(struct pd *parent, uint64_t limit)
     object_init(&pd->object, OBJECT_PD, parent);
     return pd;
 }
-
-uint64_t pd_default_limit(const struct pd *parent)
-{
-    uint64_t used = READ_ONCE(parent->account.used);
-    return used < parent->account.limit ? (parent->account.limit - used) / 2 : 0;
-}

@@ -13,7 +13,6 @@
 #define CORE_PD_H
 
 #include "core/object.h"
-#include "mem/pool.h"
 #include "mem/slab.h"
 
 struct space;
@@ -32,9 +31,6 @@ struct pd {
 
 /* Creates a PD below `parent` (null: the root PD) that may use `limit` pages; null if memory is lacking. */
 struct pd *pd_create(struct pd *parent, uint64_t limit);
-
-/* Limit of a PD for which none is given: half of what the parent has left. */
-uint64_t pd_default_limit(const struct pd *parent);
 
 extern struct pd *pd_root;
 

@@ -8,13 +8,9 @@
 
 #include "core/sc.h"
 
-#include "core/cpu.h"
 #include "core/ipc.h"
 #include "core/sm.h"
 #include "core/switch.h"
-#include "entry/exit.h"
-#include "nova/abi/cap.h"
-#include "nova/abi/hypercall.h"
 #include "virt/virt.h"
 #include "x86/apic.h"
 #include "x86/clock.h"

@@ -11,7 +11,6 @@
 #include "core/sm.h"
 
 #include "core/cpu.h"
-#include "nova/abi/hypercall.h"
 #include "x86/clock.h"
 
 void sm_init(struct sm *sm, struct pd *pd, int32_t interrupt)

@@ -8,7 +8,6 @@
 #define CORE_SM_H
 
 #include "core/ec.h"
-#include "nova/abi/hypercall.h"
 
 struct sm {
     struct object object;

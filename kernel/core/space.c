@@ -6,25 +6,20 @@
 
 #include "core/space.h"
 
-#include "nova/abi/hypercall.h"
 
 struct space_obj nova_obj;
 struct space_hst nova_hst;
 struct space_bitmap nova_pio, nova_msr;
 
-static unsigned create_table(struct space *space)
-{
-    switch (space->object.type) {
-    case OBJECT_OBJ:
-        return obj_create((struct space_obj *)space);
-    case OBJECT_HST:
-        return hst_create((struct space_hst *)space);
-    case OBJECT_GST:
-        return gst_create((struct space_gst *)space);
-    default:
-        return bitmap_create((struct space_bitmap *)space);
-    }
-}
+/* What differs: the tables of a new space, and their end. */
+static const struct {
+    unsigned (*create)(struct space *space);
+    void (*destroy)(struct space *space);
+} tables[OBJECT_TYPES] = {
+    [OBJECT_OBJ] = {obj_create, obj_destroy},       [OBJECT_HST] = {hst_create, mem_destroy},
+    [OBJECT_GST] = {gst_create, mem_destroy},       [OBJECT_PIO] = {bitmap_create, bitmap_destroy},
+    [OBJECT_MSR] = {bitmap_create, bitmap_destroy},
+};
 
 static void release(struct space *space, struct pd *pd)
 {
@@ -47,7 +42,7 @@ unsigned space_create(enum object_type type, struct pd *pd, struct object **obje
         return NOVA_MEM_OBJ;
     space->object.type = (uint8_t)type;
     space->object.pd = pd;
-    status = create_table(space);
+    status = tables[type].create(space);
     if (status != NOVA_SUCCESS) {
         release(space, pd);
         return status;
@@ -72,16 +67,6 @@ void space_unbind(struct space *space)
 
 void space_destroy(struct space *space)
 {
-    switch (space->object.type) {
-    case OBJECT_OBJ:
-        obj_destroy((struct space_obj *)space);
-        break;
-    case OBJECT_HST:
-    case OBJECT_GST:
-        mem_destroy((struct space_mem *)space);
-        break;
-    default:
-        bitmap_destroy((struct space_bitmap *)space);
-    }
+    tables[space->object.type].destroy(space);
     release(space, space->object.pd);
 }

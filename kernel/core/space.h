@@ -7,10 +7,8 @@
 #ifndef CORE_SPACE_H
 #define CORE_SPACE_H
 
-#include "core/object.h"
 #include "core/pd.h"
 #include "entry/frame.h"
-#include "lib/spinlock.h"
 #include "mem/layout.h"
 #include "mem/ptab.h"
 
@@ -136,13 +134,13 @@ unsigned bitmap_delegate(struct space_bitmap *src, struct space_bitmap *dst, uin
                          unsigned pmm);
 
 /* Per kind: the tables of a new space, and their end. */
-unsigned obj_create(struct space_obj *obj);
-unsigned hst_create(struct space_hst *hst);
-unsigned gst_create(struct space_gst *gst);
-unsigned bitmap_create(struct space_bitmap *space);
-void obj_destroy(struct space_obj *obj);
-void mem_destroy(struct space_mem *mem);
-void bitmap_destroy(struct space_bitmap *space);
+unsigned obj_create(struct space *space);
+unsigned hst_create(struct space *space);
+unsigned gst_create(struct space *space);
+unsigned bitmap_create(struct space *space);
+void obj_destroy(struct space *space);
+void mem_destroy(struct space *space);
+void bitmap_destroy(struct space *space);
 
 /* Creates an empty space of a type for a PD: NOVA_ status code. */
 unsigned space_create(enum object_type type, struct pd *pd, struct object **space);

@@ -6,11 +6,8 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "core/space.h"
 #include "core/switch.h"
 #include "lib/string.h"
-#include "nova/abi/cap.h"
-#include "nova/abi/hypercall.h"
 
 struct bitmap_layout bitmap_layout = {2, 1, 2, 0x2000, 1, 0x4000}; /* as VMX wants it */
 const struct bitmap_layout bitmap_layout_svm = {3, 2, 3, 0x4000, 2, 1};
@@ -89,33 +86,35 @@ unsigned bitmap_delegate(struct space_bitmap *src, struct space_bitmap *dst, uin
     return NOVA_SUCCESS;
 }
 
-static unsigned pages_of(const struct space_bitmap *space)
+static unsigned pages_of(const struct space *space)
 {
-    return space->space.object.type == OBJECT_PIO ? bitmap_layout.pio_pages : bitmap_layout.msr_pages;
+    return space->object.type == OBJECT_PIO ? bitmap_layout.pio_pages : bitmap_layout.msr_pages;
 }
 
 /* Three pages are a block of four without the last one. */
-unsigned bitmap_create(struct space_bitmap *space)
+unsigned bitmap_create(struct space *space)
 {
-    struct account *account = &space->space.object.pd->account;
+    struct account *account = &space->object.pd->account;
     unsigned pages = pages_of(space);
+    uint8_t *bitmap = page_alloc(account, pages - 1);
 
-    space->space.selectors = space->space.object.type == OBJECT_PIO ? PIO_SELECTORS : MSR_SELECTORS;
-    space->bitmap = page_alloc(account, pages - 1);
-    if (!space->bitmap)
+    if (!bitmap)
         return NOVA_MEM_OBJ;
     if (pages == 3)
-        page_free(account, space->bitmap + 3 * PAGE_SIZE, 0);
-    memset(space->bitmap, 0xff, pages * PAGE_SIZE);
+        page_free(account, bitmap + 3 * PAGE_SIZE, 0);
+    memset(bitmap, 0xff, pages * PAGE_SIZE);
+    space->selectors = space->object.type == OBJECT_PIO ? PIO_SELECTORS : MSR_SELECTORS;
+    ((struct space_bitmap *)space)->bitmap = bitmap;
     return NOVA_SUCCESS;
 }
 
-void bitmap_destroy(struct space_bitmap *space)
+void bitmap_destroy(struct space *space)
 {
-    struct account *account = &space->space.object.pd->account;
+    struct account *account = &space->object.pd->account;
+    uint8_t *bitmap = ((struct space_bitmap *)space)->bitmap;
     unsigned pages = pages_of(space);
 
     if (pages == 3)
-        page_free(account, space->bitmap + 2 * PAGE_SIZE, 0);
-    page_free(account, space->bitmap, pages == 1 ? 0 : 1);
+        page_free(account, bitmap + 2 * PAGE_SIZE, 0);
+    page_free(account, bitmap, pages == 1 ? 0 : 1);
 }

@@ -7,11 +7,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "core/cpu.h"
-#include "core/space.h"
 #include "mem/tlb.h"
-#include "nova/abi/cap.h"
-#include "nova/abi/hypercall.h"
 #include "virt/virt.h"
 #include "x86/cpu.h"
 
@@ -34,7 +30,7 @@ void hst_protect(uint64_t start, uint64_t end)
     if (i == ARRAY_SIZE(protected)) /* full: protect the gap to the last one, too */
         i--;
     else if (i == protected_count) /* touches none */
-        protected[protected_count++].start = start;
+    protected[protected_count++].start = start;
     protected[i].start = min_u64(protected[i].start, start);
     protected[i].end = protected[i].end > end ? protected[i].end : end;
 }
@@ -60,14 +56,13 @@ static struct ptab_range physical_lookup(uint64_t page, uint32_t mad)
     uint64_t start = 0, end = BIT(cpu_phys_bits - PAGE_BITS);
     struct ptab_range r;
 
-    for (unsigned i = 0; i < protected_count; i++) {
+    for (unsigned i = 0; i < protected_count; i++)
         if (page < protected[i].start)
             end = min_u64(end, protected[i].start);
         else if (page < protected[i].end)
             return block_within(page, protected[i].start, protected[i].end);
         else if (start < protected[i].end)
             start = protected[i].end;
-    }
     r = block_within(page, start, end);
     r.frame = r.page;
     r.perm = NOVA_MEM_R | NOVA_MEM_W | NOVA_MEM_XU | NOVA_MEM_XS;
@@ -187,8 +182,9 @@ static unsigned create(struct space_mem *mem, uint64_t selectors, const struct p
     return mem->ptab.root ? NOVA_SUCCESS : NOVA_MEM_OBJ;
 }
 
-unsigned hst_create(struct space_hst *hst)
+unsigned hst_create(struct space *space)
 {
+    struct space_hst *hst = (struct space_hst *)space;
     unsigned status = create(&hst->mem, HST_SELECTORS, &ptab_host);
 
     if (status == NOVA_SUCCESS) {
@@ -198,13 +194,15 @@ unsigned hst_create(struct space_hst *hst)
     return status;
 }
 
-unsigned gst_create(struct space_gst *gst)
+unsigned gst_create(struct space *space)
 {
+    struct space_gst *gst = (struct space_gst *)space;
+
     gst->generation = 1;
     return create(&gst->mem, GST_SELECTORS, virt->format);
 }
 
-void mem_destroy(struct space_mem *mem)
+void mem_destroy(struct space *space)
 {
-    ptab_destroy(&mem->ptab);
+    ptab_destroy(&((struct space_mem *)space)->ptab);
 }

@@ -5,8 +5,6 @@
  */
 
 #include "core/space.h"
-#include "nova/abi/cap.h"
-#include "nova/abi/hypercall.h"
 
 const cap obj_null[OBJ_SLOTS];
 
@@ -72,10 +70,12 @@ unsigned obj_delegate(struct space_obj *src, struct space_obj *dst, uint64_t ssb
     return NOVA_SUCCESS;
 }
 
-unsigned obj_create(struct space_obj *obj)
+unsigned obj_create(struct space *space)
 {
-    obj->space.selectors = OBJ_SELECTORS;
-    obj->tables = page_alloc(&obj->space.object.pd->account, 0);
+    struct space_obj *obj = (struct space_obj *)space;
+
+    space->selectors = OBJ_SELECTORS;
+    obj->tables = page_alloc(&space->object.pd->account, 0);
     if (!obj->tables)
         return NOVA_MEM_OBJ;
     for (unsigned i = 0; i < OBJ_SLOTS; i++)
@@ -83,9 +83,10 @@ unsigned obj_create(struct space_obj *obj)
     return NOVA_SUCCESS;
 }
 
-void obj_destroy(struct space_obj *obj)
+void obj_destroy(struct space *space)
 {
-    struct account *account = &obj->space.object.pd->account;
+    struct space_obj *obj = (struct space_obj *)space;
+    struct account *account = &space->object.pd->account;
 
     for (unsigned i = 0; i < OBJ_SLOTS; i++) {
         cap *table = obj->tables[i];

@@ -8,7 +8,6 @@
 
 #include "boot/paging.h"
 #include "mem/tlb.h"
-#include "x86/asm.h"
 #include "x86/cpu.h"
 
 /* A CPU that has once mapped a bitmap keeps it mapped until it needs another one or the last EC dies. */
@@ -63,19 +62,13 @@ static inline void save_segments(struct ec *ec)
     }
 }
 
-/* Users may load null selectors and their own segments: that must not tell anything to the next PD. */
-static inline void clear_selectors(void)
-{
-    __asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs" : : "r"(0));
-}
-
 void switch_to(struct cpu *cpu, struct ec *to)
 {
     struct ec *from = cpu_ec(cpu);
 
     if (from != to) {
         save_segments(from);
-        if (from->hst != to->hst)
+        if (from->hst != to->hst) /* users may load null selectors and their own: the next PD must not see which */
             clear_selectors();
         if (LIKELY(cpu_has_fsgsbase)) {
             bases_load(to);

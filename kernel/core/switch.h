@@ -1,5 +1,5 @@
 /*
- * Making an EC the current one: host space, FPU, FS and GS.
+ * Making an EC the current one: host space, FPU, FS and GS; and running it.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -7,8 +7,6 @@
 #ifndef CORE_SWITCH_H
 #define CORE_SWITCH_H
 
-#include "core/cpu.h"
-#include "entry/exit.h"
 #include "x86/fpu.h"
 
 /* The FS and GS bases of an EC, on a CPU that has FSGSBASE. */
@@ -44,6 +42,11 @@ static inline void switch_quick(struct cpu *cpu, struct ec *from, struct ec *to)
     if (to->context & 1)
         fpu_swap(from->fpu, to->fpu);
 }
+
+/* Ways back to user mode (entry/entry.S). The EC must be the current one. */
+_Noreturn void exit_sysret(struct ec *ec);
+_Noreturn void exit_with(struct ec *ec, uint64_t rsi, uint64_t rdi, uint64_t rip);
+_Noreturn void exit_iret(struct ec *ec);
 
 /* Brings the FS and GS bases of an EC into the EC, where they can be read and changed. */
 void switch_save(struct cpu *cpu, struct ec *ec);

@@ -7,14 +7,9 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "core/cpu.h"
 #include "core/interrupt.h"
-#include "core/ipc.h"
-#include "core/sm.h"
-#include "nova/abi/cap.h"
-#include "nova/abi/hypercall.h"
 #include "virt/virt.h"
-#include "x86/power.h"
+#include "x86/acpi.h"
 
 /* Defined bits of a memory attribute descriptor: no key identifiers, so all values above NOVA_MAD_WP are invalid. */
 #define MAD_MASK 0x3ffffU
@@ -24,18 +19,6 @@
 
 #define FLAGS(id) ((id) >> 4 & 0xf)
 #define SELECTOR(id) ((id) >> 8)
-
-static inline cap lookup(const struct ec *ec, uint64_t sel)
-{
-    return obj_lookup(ec->caps, sel);
-}
-
-/* The object that a selector names, if the capability has the right; else null. */
-static inline void *object_with(const struct ec *ec, uint64_t sel, uint32_t right)
-{
-    cap c = lookup(ec, sel);
-    return cap_has(c, right) ? cap_object(c) : 0;
-}
 
 /* Each of them begins with its `object`. */
 union any_object {
@@ -49,37 +32,19 @@ union any_object {
 
 static unsigned create_pd(struct pd *pd, unsigned op, uint64_t limit, union any_object *created)
 {
-    static const uint8_t space_type[] = {
-        [NOVA_PD_OBJ] = OBJECT_OBJ, [NOVA_PD_HST] = OBJECT_HST, [NOVA_PD_GST] = OBJECT_GST,
-        [NOVA_PD_DMA] = OBJECT_DMA, [NOVA_PD_PIO] = OBJECT_PIO, [NOVA_PD_MSR] = OBJECT_MSR,
-    };
+    _Static_assert(NOVA_PD_MSR - NOVA_PD_OBJ == OBJECT_MSR - OBJECT_OBJ,
+                   "operations are in the order of types");
 
     if (op == NOVA_PD_PD || op == NOVA_PD_LIMITED) {
-        created->pd = pd_create(pd, op == NOVA_PD_PD ? pd_default_limit(pd) : limit);
+        uint64_t used = min_u64(READ_ONCE(pd->account.used), pd->account.limit);
+        created->pd = pd_create(pd, op == NOVA_PD_PD ? (pd->account.limit - used) / 2 : limit);
         return created->pd ? NOVA_SUCCESS : NOVA_MEM_OBJ;
     }
-    if (op >= ARRAY_SIZE(space_type))
+    if (op > NOVA_PD_MSR)
         return NOVA_BAD_PAR;
     if (op == NOVA_PD_DMA || (op == NOVA_PD_GST && !virt))
         return NOVA_BAD_FTR;
-    return space_create(space_type[op], pd, &created->object);
-}
-
-static unsigned create_ec(struct pd *pd, unsigned flags, uint64_t rdx, uint64_t sp, uint64_t evt,
-                          union any_object *created)
-{
-    bool guest = flags & NOVA_EC_GUEST;
-
-    return ec_create(&(struct ec_config){.pd = pd,
-                                         .cpu = rdx & 0xfff,
-                                         .utcb_page = rdx >> PAGE_BITS,
-                                         .sp = sp,
-                                         .evt = evt,
-                                         .local = !guest && !(flags & NOVA_EC_GLOBAL),
-                                         .guest = guest,
-                                         .offset = flags & NOVA_EC_OFFSET,
-                                         .fpu = flags & NOVA_EC_FPU},
-                     &created->ec);
+    return space_create(OBJECT_OBJ + op - NOVA_PD_OBJ, pd, &created->object);
 }
 
 static unsigned create_sc(struct pd *pd, struct ec *bound, uint64_t scd, union any_object *created)
@@ -114,7 +79,7 @@ static unsigned create(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, u
 {
     unsigned number = id & 0xf, status = obj_reserve(ec->obj, SELECTOR(id)), perms = NOVA_PERM_ALL;
     uint64_t rax = ec->frame.gpr[R_RAX];
-    cap c = lookup(ec, rsi);
+    cap c = obj_lookup(ec->caps, rsi);
     struct pd *pd = cap_object(c);
     union any_object created = {0};
 
@@ -131,13 +96,13 @@ static unsigned create(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, u
         perms = FLAGS(id) == NOVA_PD_PD || FLAGS(id) == NOVA_PD_LIMITED ? cap_perms(c) : NOVA_PERM_ALL;
         break;
     case NOVA_CREATE_EC:
-        status = create_ec(pd, FLAGS(id), rdx, rax, r8, &created);
+        status = ec_create(pd, FLAGS(id), rdx, rax, r8, &created.ec);
         break;
     case NOVA_CREATE_SC:
-        status = create_sc(pd, object_with(ec, rdx, RIGHT(EC, NOVA_EC_BIND_SC)), rax, &created);
+        status = create_sc(pd, ec_object(ec, rdx, RIGHT(EC, NOVA_EC_BIND_SC)), rax, &created);
         break;
     case NOVA_CREATE_PT:
-        status = create_pt(pd, object_with(ec, rdx, RIGHT(EC, NOVA_EC_BIND_PT)), rax, &created);
+        status = create_pt(pd, ec_object(ec, rdx, RIGHT(EC, NOVA_EC_BIND_PT)), rax, &created);
         break;
     default:
         created.sm = sm_create(pd, rdx);
@@ -162,7 +127,7 @@ static __attribute__((noinline)) unsigned ctrl_pd(struct ec *ec, uint64_t id, ui
     uint64_t ssb = rdx >> PAGE_BITS, dsb = rax >> PAGE_BITS;
     unsigned ord = rdx & 0x1f, pmm = rax & 0x1f;
     uint64_t size = 1UL << ord;
-    cap sc = lookup(ec, SELECTOR(id)), dc = lookup(ec, rsi);
+    cap sc = obj_lookup(ec->caps, SELECTOR(id)), dc = obj_lookup(ec->caps, rsi);
     struct space *src = cap_object(sc), *dst = cap_object(dc);
     unsigned type = sc ? src->object.type : OBJECT_PD;
 
@@ -187,7 +152,7 @@ static __attribute__((noinline)) unsigned ctrl_pd(struct ec *ec, uint64_t id, ui
 
 static unsigned sm_down_call(struct ec *ec, uint64_t id, uint64_t deadline)
 {
-    struct sm *sm = object_with(ec, SELECTOR(id), RIGHT(SM, NOVA_SM_CTRL_DN));
+    struct sm *sm = ec_object(ec, SELECTOR(id), RIGHT(SM, NOVA_SM_CTRL_DN));
     unsigned status;
 
     if (UNLIKELY(!sm))
@@ -203,17 +168,9 @@ static unsigned sm_down_call(struct ec *ec, uint64_t id, uint64_t deadline)
 
 static unsigned ctrl_hw(unsigned op, uint64_t operand)
 {
-    switch (op) {
-    case NOVA_HW_SLEEP:
+    if (op == NOVA_HW_SLEEP)
         return power_transition(operand & 7, operand >> 3 & 7, operand >> 6 & 7);
-    case NOVA_HW_QOS:
-    case NOVA_HW_L3:
-    case NOVA_HW_L2:
-    case NOVA_HW_MBA:
-        return NOVA_BAD_FTR;
-    default:
-        return NOVA_BAD_PAR;
-    }
+    return op >= NOVA_HW_QOS && op <= NOVA_HW_MBA ? NOVA_BAD_FTR : NOVA_BAD_PAR;
 }
 
 static unsigned assign_int(struct ec *ec, struct sm *sm, unsigned flags, uint64_t cpu)
@@ -268,7 +225,7 @@ static __attribute__((noinline)) unsigned perform(struct ec *ec, uint64_t id, ui
     if (number >= NOVA_CREATE_PD && number <= NOVA_CREATE_SM)
         return create(ec, id, rsi, rdx, r8);
     if (right[number]) {
-        union any_object object = {object_with(ec, SELECTOR(id), right[number])};
+        union any_object object = {ec_object(ec, SELECTOR(id), right[number])};
         return object.object ? control(ec, id, object, rsi, rdx) : NOVA_BAD_CAP;
     }
     switch (number) {
@@ -332,12 +289,11 @@ static __attribute__((noinline)) unsigned sm_up_blocked(struct ec *ec, struct sm
 /* The same for ctrl_sm without flags. */
 unsigned hypercall_sm_up(uint64_t id, uint64_t rsi, uint64_t rdx, uint64_t rcx, uint64_t r8, struct ec *ec)
 {
-    cap c = lookup(ec, SELECTOR(id));
-    struct sm *sm = cap_object(c);
+    struct sm *sm = ec_object(ec, SELECTOR(id), RIGHT(SM, NOVA_SM_CTRL_UP));
     unsigned status;
 
     (void)rsi, (void)rdx, (void)rcx, (void)r8;
-    if (UNLIKELY(!cap_has(c, RIGHT(SM, NOVA_SM_CTRL_UP))))
+    if (UNLIKELY(!sm))
         return NOVA_BAD_CAP;
     return LIKELY(sm_count_up(sm, &status)) ? status : sm_up_blocked(ec, sm);
 }

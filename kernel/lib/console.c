@@ -10,8 +10,6 @@
 #include "lib/console.h"
 
 #include "core/sm.h"
-#include "lib/format.h"
-#include "lib/spinlock.h"
 #include "nova/abi/hip.h"
 #include "x86/asm.h"
 
@@ -86,17 +84,15 @@ void print(const char *text, ...)
 
 void console_init(void)
 {
+    /* Register and value: no interrupts; 115200 baud, 8N1; FIFO on and empty; DTR, RTS. */
+    static const uint8_t setup[][2] = {{1, 0}, {3, LCR_DLAB}, {0, 1}, {1, 0}, {3, LCR_8N1}, {2, 7}, {4, 3}};
+
     sm_init(&console_sm, 0, -1);
     outb(COM1 + 7, 0x5a); /* a UART keeps what is written to its scratch register */
     if (inb(COM1 + 7) != 0x5a)
         return;
-    outb(COM1 + 1, 0);
-    outb(COM1 + 3, LCR_DLAB);
-    outb(COM1 + 0, 1); /* 115200 baud */
-    outb(COM1 + 1, 0);
-    outb(COM1 + 3, LCR_8N1);
-    outb(COM1 + 2, 0x07); /* FIFO on and empty */
-    outb(COM1 + 4, 0x03);
+    for (unsigned i = 0; i < ARRAY_SIZE(setup); i++)
+        outb(COM1 + setup[i][0], setup[i][1]);
     serial = true;
 }
 

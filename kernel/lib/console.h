@@ -10,7 +10,9 @@
 
 #include <stdarg.h>
 
-/* See lib/format.h for what the format may contain. */
+/* Calls put for each character. Formats: %s %c %u %x %p %%, with l and ll, '#', a width and leading zeros. */
+void format(void (*put)(char c), const char *text, va_list args);
+
 void print(const char *text, ...) __attribute__((format(printf, 1, 2)));
 void print_list(const char *text, va_list args);
 

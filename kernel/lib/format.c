@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "lib/format.h"
+#include "lib/console.h"
 
 #include <stdbool.h>
 #include <stdint.h>

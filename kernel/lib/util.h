@@ -21,6 +21,9 @@
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+/* For fast paths. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 /* One access, neither torn nor repeated by the compiler. */
 #define READ_ONCE(x) (*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))

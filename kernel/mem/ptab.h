@@ -18,7 +18,6 @@
 #ifndef MEM_PTAB_H
 #define MEM_PTAB_H
 
-#include "lib/util.h"
 #include "mem/pool.h"
 
 /* How one kind of table is encoded. A hole is an entry of 0. */

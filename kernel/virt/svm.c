@@ -11,16 +11,13 @@
 
 #include "lib/panic.h"
 #include "lib/string.h"
-#include "mem/ptab.h"
 #include "nova/abi/hip.h"
 #include "virt/virt.h"
-#include "x86/asm.h"
 #include "x86/cpu.h"
 
 #define EVENT_INVALID 0xfd
 #define EVENT_NPF 0xfc
 
-#define RFLAGS_TF BIT(8)
 #define RFLAGS_IF BIT(9)
 #define RFLAGS_VM BIT(17)
 #define RFLAGS_DEFINED 0x3f7fd7UL
@@ -100,9 +97,7 @@ static void intercept(struct vcpu *vcpu, struct vmcb *vmcb, uint32_t pri, uint32
     vmcb->misc1 = (vmcb->misc1 & MISC1_KERNEL) | (pri & ~MISC1_KERNEL) | MISC1_FORCED;
     vmcb->misc2 = sec | MISC2_FORCED;
     vmcb->misc3 = ter;
-    vcpu->exceptions = exceptions;
-    vmcb->exceptions = exceptions | 1U << VECTOR_DB | 1U << VECTOR_AC | 1U << VECTOR_MC |
-                       (vcpu->ec.fpu ? 0 : 1U << VECTOR_NM);
+    vmcb->exceptions = vcpu_exceptions(vcpu, exceptions);
 }
 
 static void create(struct vcpu *vcpu)
@@ -120,11 +115,6 @@ static void create(struct vcpu *vcpu)
     vmcb->dr6 = 0xffff0ff0;
     vmcb->dr7 = 0x400;
     vmcb->pat = 0x0007040600070406;
-}
-
-static void destroy(struct vcpu *vcpu)
-{
-    (void)vcpu; /* the CPU keeps nothing of a VMCB but translations, whose ASID is not used again */
 }
 
 static void assign(struct vcpu *vcpu)
@@ -354,7 +344,7 @@ static bool inject(struct vcpu *vcpu, struct vmcb *vmcb)
 {
     uint32_t info = vcpu->inj_info, vector = info & INJ_VECTOR, type = INJ_TYPE(info);
 
-    vcpu->inj_info &= INJ_WINDOW_INTR | INJ_WINDOW_NMI;
+    vcpu->inj_info &= INJ_WINDOWS;
     if (type == INJ_TYPE_PRIVILEGED || type == INJ_TYPE_SOFTWARE)
         type = INJ_TYPE_EXCEPTION;
     if (type == 1 || type == 7 || (type == INJ_TYPE_NMI && vector != 2) ||
@@ -514,7 +504,7 @@ const struct virt_ops svm_ops = {
     .invalid = EVENT_INVALID,
     .enable = enable,
     .create = create,
-    .destroy = destroy,
+    .destroy = 0, /* the CPU keeps nothing of a VMCB but translations, whose ASID is not used again */
     .state_out = state_out,
     .state_in = state_in,
     .assign = assign,

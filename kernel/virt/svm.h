@@ -61,8 +61,6 @@ _Static_assert(offsetof(struct vmcb, iopm) == 0x40 && offsetof(struct vmcb, virq
 #define MSR_VM_HSAVE_PA 0xc0010117
 #define EFER_SVME BIT(12)
 
-#define CR0_SEL_WRITE BIT(5) /* in misc1 */
-
 /* Intercepts that the kernel decides about alone: INTR, NMI, SMI, INIT; VINTR; IRET. SMIs are left to the firmware. */
 #define MISC1_KERNEL 0x0010001fU
 #define MISC1_VINTR 0x00000010U
@@ -84,7 +82,6 @@ _Static_assert(offsetof(struct vmcb, iopm) == 0x40 && offsetof(struct vmcb, virq
 #define TLB_FLUSH_ALL 1U
 
 /* Exit codes. */
-#define EXIT_CR8_WRITE 0x18
 #define EXIT_EXCEPTION 0x40 /* plus the vector */
 #define EXIT_INTR 0x60
 #define EXIT_NMI 0x61
@@ -93,10 +90,5 @@ _Static_assert(offsetof(struct vmcb, iopm) == 0x40 && offsetof(struct vmcb, virq
 #define EXIT_IRET 0x74
 #define EXIT_IOIO 0x7b
 #define EXIT_NPF 0x400
-
-#define VECTOR_DB 1
-#define VECTOR_NM 7
-#define VECTOR_AC 17
-#define VECTOR_MC 18
 
 #endif

@@ -6,13 +6,8 @@
 
 #include "core/ipc.h"
 #include "core/switch.h"
-#include "entry/exit.h"
-#include "lib/console.h"
 #include "lib/string.h"
-#include "nova/abi/cap.h"
-#include "nova/abi/hypercall.h"
 #include "virt/virt.h"
-#include "x86/asm.h"
 #include "x86/cpu.h"
 
 const struct virt_ops *virt;
@@ -51,17 +46,19 @@ struct ec *vcpu_alloc(struct pd *pd)
     return 0;
 }
 
-static void put(struct space *space)
+static void put_spaces(struct space_gst *gst, struct space_bitmap *pio, struct space_bitmap *msr)
 {
-    if (space)
-        object_put(&space->object);
+    if (gst)
+        object_put(&gst->mem.space.object);
+    if (pio)
+        object_put(&pio->space.object);
+    if (msr)
+        object_put(&msr->space.object);
 }
 
 void vcpu_free(struct vcpu *vcpu, struct pd *pd)
 {
-    put((struct space *)vcpu->gst);
-    put((struct space *)vcpu->pio);
-    put((struct space *)vcpu->msr);
+    put_spaces(vcpu->gst, vcpu->pio, vcpu->msr);
     page_free(&pd->account, vcpu->hw, 0);
     page_free(&pd->account, vcpu, 0);
 }
@@ -81,7 +78,8 @@ void vcpu_forget(struct cpu *cpu, struct vcpu *vcpu)
 {
     if (cpu->debug_owner == vcpu)
         cpu->debug_owner = 0;
-    virt->destroy(vcpu);
+    if (virt->destroy)
+        virt->destroy(vcpu);
 }
 
 /* A new tag, if the old one is used up or has translations of a space that has been changed. */
@@ -156,36 +154,31 @@ void vcpu_unload(struct vcpu *vcpu)
 /* The space of a type that a selector of the handler names, with a reference; null if the vCPU cannot have it. */
 static void *find_space(const struct vcpu *vcpu, const struct ec *handler, uint64_t sel, unsigned type)
 {
-    cap c = obj_lookup(handler->caps, sel);
-    struct space *space = cap_object(c);
+    struct space *space = ec_object(handler, sel, (uint32_t)NOVA_SPC_ASSIGN << object_rights[type].shift);
 
-    if (!cap_has(c, (uint32_t)NOVA_SPC_ASSIGN << object_rights[type].shift) ||
-        space->object.pd != vcpu->ec.object.pd || !object_get(&space->object))
-        return 0;
-    return space;
+    return space && space->object.pd == vcpu->ec.object.pd && object_get(&space->object) ? space : 0;
 }
 
 static bool assign(struct vcpu *vcpu, const struct ec *handler, const struct nova_arch_state *s)
 {
-    struct space_gst *gst = find_space(vcpu, handler, READ_ONCE(s->sel_gst), OBJECT_GST), *old_gst = vcpu->gst;
-    struct space_bitmap *pio = find_space(vcpu, handler, READ_ONCE(s->sel_pio), OBJECT_PIO), *old_pio = vcpu->pio;
-    struct space_bitmap *msr = find_space(vcpu, handler, READ_ONCE(s->sel_msr), OBJECT_MSR), *old_msr = vcpu->msr;
-    bool ok = gst && pio && msr;
+    struct space_gst *gst = find_space(vcpu, handler, READ_ONCE(s->sel_gst), OBJECT_GST);
+    struct space_bitmap *pio = find_space(vcpu, handler, READ_ONCE(s->sel_pio), OBJECT_PIO);
+    struct space_bitmap *msr = find_space(vcpu, handler, READ_ONCE(s->sel_msr), OBJECT_MSR);
 
-    if (ok) {
-        vcpu->gst = gst;
-        vcpu->pio = pio;
-        vcpu->msr = msr;
-        vcpu->generation = vcpu->tag = 0;
-        virt->assign(vcpu);
+    if (!gst || !pio || !msr) {
+        put_spaces(gst, pio, msr);
+        return false;
     }
-    put((struct space *)(ok ? old_gst : gst));
-    put((struct space *)(ok ? old_pio : pio));
-    put((struct space *)(ok ? old_msr : msr));
-    return ok;
+    put_spaces(vcpu->gst, vcpu->pio, vcpu->msr);
+    vcpu->gst = gst;
+    vcpu->pio = pio;
+    vcpu->msr = msr;
+    vcpu->generation = vcpu->tag = 0;
+    virt->assign(vcpu);
+    return true;
 }
 
-static inline void state_out(struct vcpu *vcpu, struct nova_arch_state *s, uint32_t mtd)
+ALWAYS_INLINE void vcpu_state_out(struct vcpu *vcpu, struct nova_arch_state *s, uint32_t mtd)
 {
     const struct frame *f = &vcpu->ec.frame;
 
@@ -226,8 +219,8 @@ static bool msrs_in(struct vcpu *vcpu, const struct nova_arch_state *s, uint32_t
     return true;
 }
 
-static inline bool state_in(struct vcpu *vcpu, const struct ec *handler, const struct nova_arch_state *s,
-                            uint32_t mtd)
+ALWAYS_INLINE bool vcpu_state_in(struct vcpu *vcpu, const struct ec *handler, const struct nova_arch_state *s,
+                                 uint32_t mtd)
 {
     struct frame *f = &vcpu->ec.frame;
     bool valid = true;
@@ -252,26 +245,14 @@ static inline bool state_in(struct vcpu *vcpu, const struct ec *handler, const s
     return true;
 }
 
-void vcpu_state_out(struct vcpu *vcpu, struct nova_arch_state *s, uint32_t mtd)
-{
-    state_out(vcpu, s, mtd);
-}
-
-bool vcpu_state_in(struct vcpu *vcpu, const struct ec *handler, const struct nova_arch_state *s, uint32_t mtd)
-{
-    return state_in(vcpu, handler, s, mtd);
-}
-
 _Noreturn void vcpu_run(struct cpu *cpu, struct vcpu *vcpu)
 {
     if (UNLIKELY(vcpu->invalid)) {
         vcpu->invalid = false;
         vcpu_event(cpu, vcpu, virt->invalid);
     }
-    if (UNLIKELY(!vcpu->gst)) {
-        ec_kill(&vcpu->ec, "no spaces assigned");
-        reactivate(cpu);
-    }
+    if (UNLIKELY(!vcpu->gst))
+        ipc_die(cpu, &vcpu->ec, "no spaces assigned");
     virt->run(vcpu);
 }
 
@@ -287,20 +268,17 @@ static inline bool is_quick(const struct vcpu *vcpu, const struct ec *handler)
 _Noreturn void vcpu_event(struct cpu *cpu, struct vcpu *vcpu, unsigned event)
 {
     struct ec *ec = &vcpu->ec;
-    cap c = obj_lookup(ec->caps, ec->evt + event);
-    struct pt *pt = cap_object(c);
-    struct ec *handler = cap_has(c, RIGHT(PT, NOVA_PT_EVENT)) ? pt->ec : 0;
+    const struct pt *pt = ipc_event_portal(ec, event);
+    struct ec *handler = pt ? pt->ec : 0;
     uint32_t mtd;
 
     if (UNLIKELY(!handler || handler->cpu != cpu || handler->hazard.any || !is_quick(vcpu, handler)))
         ipc_event(cpu, ec, event);
     mtd = READ_ONCE(pt->mtd);
     ec->event = (uint16_t)event;
-    state_out(vcpu, &handler->utcb->arch, mtd);
-    ec->callee = handler;
+    vcpu_state_out(vcpu, &handler->utcb->arch, mtd);
     ec->hazard.arch = true;
-    handler->caller = ec;
-    handler->hazard.busy = true;
+    ipc_link(ec, handler);
     bases_load(handler);
     cpu_set_ec(cpu, handler);
     cpu->fpu_owner = ec;
@@ -314,9 +292,9 @@ _Noreturn void vcpu_reply(struct cpu *cpu, struct ec *handler, struct vcpu *vcpu
 {
     struct ec *ec = &vcpu->ec;
 
-    if (UNLIKELY((ec->hazard.any & ~HAZARD_BUSY) != (HAZARD_ARCH | SLOW_GUEST << 24) || cpu->fpu_owner != ec ||
-                 !is_quick(vcpu, handler) || ec->cont != CONT_GUEST ||
-                 !state_in(vcpu, handler, &handler->utcb->arch, (uint32_t)mtd)))
+    if (UNLIKELY((ec->hazard.any & ~HAZARD_BUSY) != (HAZARD_ARCH | SLOW_GUEST << 24) ||
+                 cpu->fpu_owner != ec || !is_quick(vcpu, handler) || ec->cont != CONT_GUEST ||
+                 !vcpu_state_in(vcpu, handler, &handler->utcb->arch, (uint32_t)mtd)))
         ipc_reply(cpu, handler, mtd);
     ec->callee = 0;
     ec->hazard.arch = false;

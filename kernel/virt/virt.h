@@ -47,8 +47,6 @@
 #define VIRT_VIRT_H
 
 #include "core/cpu.h"
-#include "core/space.h"
-#include "nova/abi/utcb.h"
 
 /* Interruption information (specification, 8.7.3.2), which is also the format of VMX and, but for the windows, of SVM. */
 #define INJ_VECTOR 0xffU
@@ -61,13 +59,21 @@
 #define INJ_ERROR (1U << 11)
 #define INJ_WINDOW_INTR (1U << 12)
 #define INJ_WINDOW_NMI (1U << 13)
+#define INJ_WINDOWS (INJ_WINDOW_INTR | INJ_WINDOW_NMI)
 #define INJ_VALID (1U << 31)
 
 /* Interruptibility state (Intel SDM volume 3, table 25-3). */
 #define STA_STI 1U
 #define STA_MOV_SS 2U
-#define STA_SMI 4U
 #define STA_NMI 8U
+
+#define RFLAGS_TF BIT(8)
+
+#define VECTOR_DB 1
+#define VECTOR_NM 7
+#define VECTOR_DF 8
+#define VECTOR_AC 17
+#define VECTOR_MC 18
 
 /* CR0 bits that the host owns: guests cannot switch off the caches. */
 #define CR0_NW BIT(29)
@@ -113,6 +119,13 @@ static inline struct vcpu *vcpu_of(struct ec *ec)
     return (struct vcpu *)ec;
 }
 
+/* Takes note of the exceptions that the VMM wants; all that have to exit. */
+static inline uint32_t vcpu_exceptions(struct vcpu *vcpu, uint32_t wanted)
+{
+    vcpu->exceptions = wanted;
+    return wanted | 1U << VECTOR_DB | 1U << VECTOR_AC | 1U << VECTOR_MC | (vcpu->ec.fpu ? 0 : 1U << VECTOR_NM);
+}
+
 /*
  * What VMX and SVM implement. Functions are called on the vCPU's CPU, with interrupts off, unless it says otherwise.
  */
@@ -133,7 +146,7 @@ struct virt_ops {
      */
     void (*create)(struct vcpu *vcpu);
 
-    /* The vCPU dies: nothing of it may stay loaded or cached. Common code frees hw. */
+    /* The vCPU dies: nothing of it may stay loaded or cached. Common code frees hw. Null: there is nothing to do. */
     void (*destroy)(struct vcpu *vcpu);
 
     /*

@@ -14,17 +14,12 @@
 #include "virt/vmx.h"
 
 #include "lib/panic.h"
-#include "nova/abi/cap.h"
 #include "nova/abi/hip.h"
-#include "virt/vmcs.h"
-#include "x86/asm.h"
 #include "x86/clock.h"
 #include "x86/cpu.h"
-#include "x86/descriptors.h"
 
 /*
- * Controls (Intel SDM volume 3, 25.6 to 25.8): what the kernel insists on, what it takes if it is there (wished), and
- * what VMMs may choose (free).
+ * Controls (Intel SDM volume 3, 25.6 to 25.8).
  *
  * Pin-based: interrupts 0, NMIs 3, virtual NMIs 5; preemption timer 6.
  * Primary:   HLT 7, MWAIT 10, RDPMC 11, TPR shadow 21, I/O bitmaps 25, MSR bitmaps 28, MONITOR 29, secondary 31;
@@ -34,15 +29,13 @@
  * Exit:      save DR7 2, 64-bit host 9, save and load PAT 18 and 19, EFER 20 and 21.
  * Entry:     load DR7 2, PAT 14, EFER 15.
  */
-#define PIN_FORCED 0x00000029U
-#define PIN_WISHED 0x00000040U
-#define PRIMARY_FORCED 0xb2200c80U
-#define PRIMARY_FREE 0x48999200U
-#define SECONDARY_FORCED 0x000000a2U
-#define SECONDARY_WISHED 0x00000040U
-#define SECONDARY_FREE 0x0011180cU
-#define EXIT_FORCED 0x003c0204U
-#define ENTRY_FORCED 0x0000c004U
+struct vmx_control vmx_controls[] = {
+    [VMX_PIN] = {.msr = 0x48d, .forced = 0x29, .wished = 0x40},
+    [VMX_PRIMARY] = {.msr = 0x48e, .forced = 0xb2200c80, .free = 0x48999200},
+    [VMX_SECONDARY] = {.msr = 0x48b, .forced = 0xa2, .wished = 0x40, .free = 0x11180c},
+    [VMX_EXIT] = {.msr = 0x48f, .forced = 0x3c0204},
+    [VMX_ENTRY] = {.msr = 0x490, .forced = 0xc004},
+};
 
 /* EPT with 4 levels and write-back tables; INVEPT for one or all; INVVPID for one or all. */
 #define EPT_VPID_FORCED 0x0000060106104040UL
@@ -51,7 +44,7 @@
 
 #define BASIC_32_BIT BIT(48)                    /* addresses of regions */
 #define BASIC_TYPE(basic) ((basic) >> 50 & 0xf) /* of memory for them; 6: write-back */
-#define BASIC_TRUE BIT(55)                      /* controls have the MSRs of vmcs.h */
+#define BASIC_TRUE BIT(55)                      /* controls have MSRs 0x48d to 0x490 */
 
 /*
  * CR0, guest: PG 31, AM 18, WP 16, TS 3, EM 2, MP 1, PE 0; fixed: NE 5, ET 4; virtual: CD 30, NW 29 as well.
@@ -63,12 +56,6 @@ struct vmx_cr vmx_cr[2] = {
     {.guest = 0x8005000f, .fixed = 0x30, .virtual = 0x60000030},
     {.guest = 0x370fbf, .fixed = 0x2040, .virtual = 0x40},
 };
-
-#define VECTOR_DB 1
-#define VECTOR_NM 7
-#define VECTOR_DF 8
-#define VECTOR_AC 17
-#define VECTOR_MC 18
 
 /* VPIDs in use before they all are used again: more are not worth it. */
 #define TAGS 4096
@@ -84,24 +71,25 @@ struct vmx_cr vmx_cr[2] = {
 #define DR7_GD BIT(13)
 #define INJ_TYPE_OTHER 7U /* a monitor trap for the VMM: pointless, and Bochs stops */
 
-struct vmx_controls vmx_controls;
-
-/* Of a capability MSR: bits that must be 1 below, that may be 1 above. */
-static inline uint32_t demanded(uint32_t msr)
-{
-    return (uint32_t)rdmsr(msr);
-}
-
-static inline uint32_t allowed(uint32_t msr)
-{
-    return (uint32_t)(rdmsr(msr) >> 32);
-}
-
 static bool enabled_by_firmware(void)
 {
     uint64_t control = rdmsr(MSR_FEATURE_CONTROL);
 
     return !(control & FEATURE_LOCKED) || control & FEATURE_VMX;
+}
+
+/* Appendix A.3 to A.5: below are the bits that must be 1, above those that may be. False if what is forced may not be. */
+static bool choose_controls(void)
+{
+    for (struct vmx_control *c = vmx_controls; c < vmx_controls + ARRAY_SIZE(vmx_controls); c++) {
+        uint64_t capability = rdmsr(c->msr);
+        uint32_t allowed = (uint32_t)(capability >> 32);
+        if (c->forced & ~allowed)
+            return false;
+        c->forced |= (uint32_t)capability | (c->wished & allowed);
+        c->free &= allowed;
+    }
+    return true;
 }
 
 unsigned vmx_probe(void)
@@ -111,20 +99,12 @@ unsigned vmx_probe(void)
     if (!(cpuid(1, 0).ecx >> 5 & 1) || !enabled_by_firmware())
         return 0;
     basic = rdmsr(MSR_VMX_BASIC);
-    if (!(basic & BASIC_TRUE) || BASIC_TYPE(basic) != 6 || basic & BASIC_32_BIT ||
-        PIN_FORCED & ~allowed(MSR_VMX_PIN) || PRIMARY_FORCED & ~allowed(MSR_VMX_PRIMARY) ||
-        SECONDARY_FORCED & ~allowed(MSR_VMX_SECONDARY) || EXIT_FORCED & ~allowed(MSR_VMX_EXIT) ||
-        ENTRY_FORCED & ~allowed(MSR_VMX_ENTRY))
+    if (!(basic & BASIC_TRUE) || BASIC_TYPE(basic) != 6 || basic & BASIC_32_BIT || !choose_controls())
         return 0;
     ept_vpid = rdmsr(MSR_VMX_EPT_VPID);
     if (EPT_VPID_FORCED & ~ept_vpid)
         return 0;
     ptab_ept.leaf_levels = ept_vpid & EPT_1G ? 3 : ept_vpid & EPT_2M ? 2 : 1;
-    vmx_controls.primary_forced = PRIMARY_FORCED | demanded(MSR_VMX_PRIMARY);
-    vmx_controls.primary_free = PRIMARY_FREE & allowed(MSR_VMX_PRIMARY);
-    vmx_controls.secondary_forced = SECONDARY_FORCED | (SECONDARY_WISHED & allowed(MSR_VMX_SECONDARY));
-    vmx_controls.secondary_free = SECONDARY_FREE & allowed(MSR_VMX_SECONDARY);
-    vmx_controls.entry = ENTRY_FORCED | demanded(MSR_VMX_ENTRY);
     vmx_cr[1].guest &= rdmsr(MSR_VMX_CR4_FIXED1);
     return TAGS;
 }
@@ -147,15 +127,10 @@ static void vmx_enable(struct cpu *cpu)
 static void vmx_create(struct vcpu *v)
 {
     *(uint32_t *)v->hw = (uint32_t)rdmsr(MSR_VMX_BASIC);
-    v->primary = vmx_controls.primary_forced | (v->tsc_offset ? PRIMARY_TSC_OFFSET : 0);
-    v->ec.frame.gpr[R_RAX] = vmx_controls.primary_free | vmx_controls.primary_forced;
-    v->ec.frame.gpr[R_RCX] = vmx_controls.secondary_free | vmx_controls.secondary_forced;
+    v->primary = vmx_controls[VMX_PRIMARY].forced | (v->tsc_offset ? PRIMARY_TSC_OFFSET : 0);
+    v->ec.frame.gpr[R_RAX] = vmx_controls[VMX_PRIMARY].free | vmx_controls[VMX_PRIMARY].forced;
+    v->ec.frame.gpr[R_RCX] = vmx_controls[VMX_SECONDARY].free | vmx_controls[VMX_SECONDARY].forced;
     v->ec.frame.gpr[R_RDX] = 0;
-}
-
-uint32_t vmx_exceptions(const struct vcpu *v)
-{
-    return 1U << VECTOR_DB | 1U << VECTOR_AC | 1U << VECTOR_MC | (v->ec.fpu ? 0 : 1U << VECTOR_NM);
 }
 
 void vmx_set_primary(struct vcpu *v, uint32_t primary)
@@ -176,20 +151,10 @@ static void write_fields(unsigned field, const uint64_t *values, unsigned count)
 static void prepare_host(struct vcpu *v)
 {
     extern char vmx_exit[];
-    struct cpu *cpu = v->ec.cpu;
+    uint64_t cr0 = CPU_CR0 | (v->ec.fpu ? 0 : CR0_TS), tss = (uintptr_t)&v->ec.cpu->tss;
+    uint64_t gdt = (uintptr_t)v->ec.cpu->gdt, stack = (uintptr_t)&v->ec.frame, rip = (uintptr_t)vmx_exit;
     /* CR0, CR3, CR4; bases of FS, GS, TR, GDTR, IDTR; SYSENTER_ESP, SYSENTER_EIP; RSP, RIP */
-    const uint64_t host[] = {CPU_CR0 | (v->ec.fpu ? 0 : CR0_TS),
-                             0,
-                             read_cr4(),
-                             0,
-                             0,
-                             (uintptr_t)&cpu->tss,
-                             (uintptr_t)cpu->gdt,
-                             descriptors_idt(),
-                             0,
-                             0,
-                             (uintptr_t)&v->ec.frame,
-                             (uintptr_t)vmx_exit};
+    const uint64_t host[] = {cr0, 0, read_cr4(), 0, 0, tss, gdt, (uintptr_t)idt, 0, 0, stack, rip};
     /* ES, CS, SS, DS, FS, GS, TR */
     static const uint64_t selectors[] = {0, SEL_KERNEL_CODE, 0, 0, 0, 0, SEL_TSS};
 
@@ -204,10 +169,10 @@ static void prepare_host(struct vcpu *v)
 static void prepare_guest(struct vcpu *v)
 {
     static const struct nova_arch_state nothing;
-    uint32_t pin = PIN_FORCED | (PIN_WISHED & allowed(MSR_VMX_PIN)) | demanded(MSR_VMX_PIN);
-    uint32_t exit = EXIT_FORCED | demanded(MSR_VMX_EXIT);
+    uint32_t pin = vmx_controls[VMX_PIN].forced, exit = vmx_controls[VMX_EXIT].forced;
+    uint32_t entry = vmx_controls[VMX_ENTRY].forced;
     /* Zero: exceptions, page faults (2), CR3 targets; MSRs at exits (2); MSRs and injection at entries */
-    const uint64_t controls[] = {pin, v->primary, 0, 0, 0, 0, exit, 0, 0, vmx_controls.entry, 0, 0};
+    const uint64_t controls[] = {pin, v->primary, 0, 0, 0, 0, exit, 0, 0, entry, 0, 0};
 
     write_fields(VMCS_CONTROLS, controls, ARRAY_SIZE(controls));
     vmwrite(VMCS_TIMER, clock_ticks(TIMER_MS) >> (rdmsr(MSR_VMX_MISC) & 0x1f));
@@ -273,7 +238,7 @@ static void vmx_flush(struct vcpu *v, bool space, bool all)
 /* The state is refused. The VMM has a chance to correct it; what was to be injected is forgotten. */
 static _Noreturn void refused(struct vcpu *v)
 {
-    v->inj_info &= INJ_WINDOW_INTR | INJ_WINDOW_NMI;
+    v->inj_info &= INJ_WINDOWS;
     vmwrite(VMCS_ENTRY_INFO, 0);
     vcpu_event(v->ec.cpu, v, REASON_INVALID_STATE);
 }
@@ -282,17 +247,14 @@ _Noreturn void vmx_enter(struct vcpu *v, bool launched);
 
 static __attribute__((noinline)) void inject(struct vcpu *v)
 {
-    uint32_t primary = v->primary & ~(uint32_t)PRIMARY_WINDOWS;
+    uint32_t intr = v->inj_info & INJ_WINDOW_INTR ? PRIMARY_INTERRUPT_WINDOW : 0;
+    uint32_t nmi = v->inj_info & INJ_WINDOW_NMI ? PRIMARY_NMI_WINDOW : 0;
 
-    if (v->inj_info & INJ_WINDOW_INTR)
-        primary |= PRIMARY_INTERRUPT_WINDOW;
-    if (v->inj_info & INJ_WINDOW_NMI)
-        primary |= PRIMARY_NMI_WINDOW;
-    vmx_set_primary(v, primary);
+    vmx_set_primary(v, (v->primary & ~(uint32_t)PRIMARY_WINDOWS) | intr | nmi);
     if (v->inj_info & INJ_VALID) {
         if (INJ_TYPE(v->inj_info) == INJ_TYPE_OTHER)
             refused(v);
-        vmwrite(VMCS_ENTRY_INFO, v->inj_info & ~(INJ_WINDOW_INTR | INJ_WINDOW_NMI));
+        vmwrite(VMCS_ENTRY_INFO, v->inj_info & ~INJ_WINDOWS);
         vmwrite(VMCS_ENTRY_ERROR, v->inj_error);
     }
 }
@@ -386,7 +348,7 @@ _Noreturn void vmx_exited(struct vcpu *v)
     if (UNLIKELY(reason & REASON_FAILED))
         refused(v);
     v->launched = true;
-    v->inj_info &= INJ_WINDOW_INTR | INJ_WINDOW_NMI;
+    v->inj_info &= INJ_WINDOWS;
     reason &= 0xffff;
     if (UNLIKELY(reason == REASON_INTERRUPT || reason == REASON_TIMER))
         vcpu_interrupt(v->ec.cpu, v);

@@ -10,14 +10,10 @@
 
 #include "virt/vmx.h"
 
-#include "virt/vmcs.h"
-#include "x86/asm.h"
 #include "x86/cpu.h"
 
-#define RFLAGS_TF BIT(8)
 #define PENDING_STEP BIT(14)
 #define ACTIVITY_HLT 1U
-#define WINDOWS (INJ_WINDOW_INTR | INJ_WINDOW_NMI)
 #define VAPIC_TPR 0x80
 
 /* What most exits do not need. */
@@ -118,13 +114,12 @@ static void intercept(const struct vcpu *v, unsigned cr, uint64_t wanted)
 
 static void controls_in(struct vcpu *v, const struct nova_arch_state *s)
 {
-    const struct vmx_controls *c = &vmx_controls;
-    uint32_t own = ~(c->primary_free | c->primary_forced);
+    const struct vmx_control *primary = &vmx_controls[VMX_PRIMARY], *secondary = &vmx_controls[VMX_SECONDARY];
+    uint32_t own = ~(primary->free | primary->forced);
 
-    vmx_set_primary(v, (s->ctrl_pri & c->primary_free) | c->primary_forced | (v->primary & own));
-    vmwrite(VMCS_SECONDARY, (s->ctrl_sec & c->secondary_free) | c->secondary_forced);
-    v->exceptions = s->exc_intercepts;
-    vmwrite(VMCS_EXCEPTIONS, v->exceptions | vmx_exceptions(v));
+    vmx_set_primary(v, (s->ctrl_pri & primary->free) | primary->forced | (v->primary & own));
+    vmwrite(VMCS_SECONDARY, (s->ctrl_sec & secondary->free) | secondary->forced);
+    vmwrite(VMCS_EXCEPTIONS, vcpu_exceptions(v, s->exc_intercepts));
     vmwrite(VMCS_PF_MASK, s->pf_mask);
     vmwrite(VMCS_PF_MATCH, s->pf_match);
     intercept(v, 0, s->cr0_intercepts);
@@ -161,23 +156,6 @@ static uint8_t *apic_page(const struct vcpu *v)
     return (uint8_t *)v->ec.utcb;
 }
 
-static void registers_out(const struct vcpu *v, struct nova_arch_state *s)
-{
-    s->cr0 = control_out(v, 0);
-    s->cr2 = v->cr2;
-    s->cr4 = control_out(v, 1);
-    s->cr8 = apic_page(v)[VAPIC_TPR] >> 4;
-}
-
-static bool registers_in(struct vcpu *v, const struct nova_arch_state *s)
-{
-    bool ok = control_in(v, 0, s->cr0);
-
-    v->cr2 = s->cr2;
-    apic_page(v)[VAPIC_TPR] = (uint8_t)(s->cr8 << 4);
-    return control_in(v, 1, s->cr4) && ok;
-}
-
 static __attribute__((noinline)) void rare_out(const struct vcpu *v, struct nova_arch_state *s, uint32_t mtd)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(segments); i++)
@@ -186,8 +164,12 @@ static __attribute__((noinline)) void rare_out(const struct vcpu *v, struct nova
     for (unsigned i = 0; i < ARRAY_SIZE(plain); i++)
         if (mtd & plain[i].mtd)
             *(uint64_t *)((char *)s + plain[i].at) = vmread(plain[i].field);
-    if (mtd & NOVA_MTD_CR)
-        registers_out(v, s);
+    if (mtd & NOVA_MTD_CR) {
+        s->cr0 = control_out(v, 0);
+        s->cr2 = v->cr2;
+        s->cr4 = control_out(v, 1);
+        s->cr8 = apic_page(v)[VAPIC_TPR] >> 4;
+    }
     if (mtd & NOVA_MTD_SYSCALL) {
         s->star = v->star;
         s->lstar = v->lstar;
@@ -243,7 +225,7 @@ void vmx_state_out(struct vcpu *v, struct nova_arch_state *s, uint32_t mtd)
     }
     if (mtd & NOVA_MTD_INJ) {
         if (v->ec.event == REASON_EXCEPTION) { /* which one */
-            s->inj_info = (v->inj_info & WINDOWS) | ((uint32_t)vmread(VMCS_EXIT_INFO) & ~WINDOWS);
+            s->inj_info = (v->inj_info & INJ_WINDOWS) | ((uint32_t)vmread(VMCS_EXIT_INFO) & ~INJ_WINDOWS);
             s->inj_error = (uint32_t)vmread(VMCS_EXIT_ERROR);
         }
         s->vect_info = (uint32_t)exit_field(v, VMCS_VECTORING);
@@ -258,7 +240,7 @@ static void mode_in(void)
 {
     bool long_mode = vmread(VMCS_EFER) & EFER_LMA && vmread(VMCS_CRS) & CR0_PG;
 
-    vmwrite(VMCS_ENTRY, vmx_controls.entry | (long_mode ? ENTRY_GUEST_64 : 0));
+    vmwrite(VMCS_ENTRY, vmx_controls[VMX_ENTRY].forced | (long_mode ? ENTRY_GUEST_64 : 0));
 }
 
 /* What the kernel writes to MSRs: WRMSR would fault with an address that is not canonical. */
@@ -298,8 +280,12 @@ static __attribute__((noinline)) bool rare_in(struct vcpu *v, const struct nova_
         controls_in(v, s);
     if (mtd & NOVA_MTD_TPR)
         vmwrite(VMCS_TPR_THRESHOLD, s->tpr_threshold);
-    if (mtd & NOVA_MTD_CR)
-        ok = registers_in(v, s);
+    if (mtd & NOVA_MTD_CR) {
+        ok = control_in(v, 0, s->cr0);
+        ok &= control_in(v, 1, s->cr4);
+        v->cr2 = s->cr2;
+        apic_page(v)[VAPIC_TPR] = (uint8_t)(s->cr8 << 4);
+    }
     if (mtd & (NOVA_MTD_CR | NOVA_MTD_EFER))
         mode_in();
     if (mtd & NOVA_MTD_SYSCALL)

@@ -118,17 +118,6 @@ static void add_ioapic(uint64_t addr, uint64_t gsi)
     acpi.ioapic[acpi.ioapics++] = (struct acpi_ioapic){addr, (uint32_t)gsi};
 }
 
-/*
- * 5.2.12.5. "As the bus does it": edge, active high on ISA; active low for the level-triggered ones of
- * EISA.
- */
-static void override_isa(uint64_t irq, uint64_t gsi, uint64_t flags)
-{
-    bool level = (flags & 12) == 12, low = (flags & 3) == 3 || (level && (flags & 3) == 0);
-    if (irq < ACPI_ISA_IRQS)
-        acpi.isa[irq] = (struct acpi_isa){(uint32_t)gsi, level, low};
-}
-
 /* 5.2.12 */
 static void parse_madt(struct table t)
 {
@@ -147,8 +136,6 @@ static void parse_madt(struct table t)
             add_cpu(field(t, at + 3, 1), field(t, at + 4, 4));
         else if (type == 1)
             add_ioapic(field(t, at + 4, 4), field(t, at + 8, 4));
-        else if (type == 2)
-            override_isa(field(t, at + 3, 1), field(t, at + 4, 4), field(t, at + 8, 2));
         else if (type == 5)
             acpi.lapic_addr = field(t, at + 4, 8);
         else if (type == 9)
@@ -180,8 +167,7 @@ static struct acpi_register fixed(struct table t, uint32_t generic, uint32_t por
 static void parse_fadt(struct table t)
 {
     uint64_t flags = field(t, 112, 4), smi_cmd = field(t, 48, 4);
-    acpi.hw_reduced = flags & BIT(20);
-    if (!acpi.hw_reduced) {
+    if (!(flags & BIT(20))) {
         acpi.timer_32bit = flags & BIT(8);
         acpi.smi_cmd = smi_cmd <= UINT16_MAX ? (uint16_t)smi_cmd : 0;
         acpi.pm1a_cnt = fixed(t, 172, 64, 89);
@@ -196,13 +182,6 @@ static void parse_fadt(struct table t)
     acpi.sleep = generic_address(t, 244);
 }
 
-/* PCI Firmware Specification 3.3, 4.1.2: the address is that of bus 0, whatever the first bus is. */
-static void parse_mcfg(struct table t)
-{
-    for (uint32_t at = 44; at + 16 <= t.length && !acpi.mcfg; at += 16)
-        acpi.mcfg = field(t, at + 8, 2) == 0 ? field(t, at, 8) : 0;
-}
-
 void acpi_parse(uint64_t rsdp)
 {
     struct table root = {0};
@@ -210,15 +189,10 @@ void acpi_parse(uint64_t rsdp)
     if (rsdp != UINT64_MAX)
         root = find_root(rsdp);
     acpi = (struct acpi){0};
-    for (unsigned i = 0; i < ACPI_ISA_IRQS; i++)
-        acpi.isa[i].gsi = i;
     if (!root.length)
         print("acpi: no tables\n");
     parse_madt(find_table(root, "APIC", 44));
     parse_fadt(find_table(root, "FACP", 116));
-    parse_mcfg(find_table(root, "MCFG", 44));
-    acpi.dmar = find_table(root, "DMAR", 48).phys;
-    acpi.ivrs = find_table(root, "IVRS", 48).phys;
     struct table hpet = find_table(root, "HPET", 56); /* its generic address may have width 0 */
     acpi.hpet = field(hpet, 40, 1) == 0 ? field(hpet, 44, 8) : 0;
     acpi.lapic_addr = acpi.lapic_addr ? acpi.lapic_addr : LAPIC_DEFAULT;

@@ -26,29 +26,21 @@ PORT_ACCESS(b, uint8_t)
 PORT_ACCESS(w, uint16_t)
 PORT_ACCESS(l, uint32_t)
 
-static inline uint64_t rdmsr(uint32_t msr)
-{
-    uint32_t lo, hi;
-    __asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr) : "memory");
-    return (uint64_t)hi << 32 | lo;
-}
+/* For registers that have a number, and go through EDX:EAX. */
+#define NUMBERED_REGISTER(read, write)                                                                       \
+    static inline uint64_t read(uint32_t number)                                                             \
+    {                                                                                                        \
+        uint32_t lo, hi;                                                                                     \
+        __asm__ volatile(#read : "=a"(lo), "=d"(hi) : "c"(number) : "memory");                               \
+        return (uint64_t)hi << 32 | lo;                                                                      \
+    }                                                                                                        \
+    static inline void write(uint32_t number, uint64_t v)                                                    \
+    {                                                                                                        \
+        __asm__ volatile(#write : : "a"((uint32_t)v), "d"((uint32_t)(v >> 32)), "c"(number) : "memory");     \
+    }
 
-static inline void wrmsr(uint32_t msr, uint64_t v)
-{
-    __asm__ volatile("wrmsr" : : "a"((uint32_t)v), "d"((uint32_t)(v >> 32)), "c"(msr) : "memory");
-}
-
-static inline uint64_t xgetbv(uint32_t xcr)
-{
-    uint32_t lo, hi;
-    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(xcr) : "memory");
-    return (uint64_t)hi << 32 | lo;
-}
-
-static inline void xsetbv(uint32_t xcr, uint64_t v)
-{
-    __asm__ volatile("xsetbv" : : "a"((uint32_t)v), "d"((uint32_t)(v >> 32)), "c"(xcr) : "memory");
-}
+NUMBERED_REGISTER(rdmsr, wrmsr)
+NUMBERED_REGISTER(xgetbv, xsetbv)
 
 struct cpuid {
     uint32_t eax, ebx, ecx, edx;
@@ -93,6 +85,12 @@ CONTROL_REGISTER(dr6)
 static inline void invlpg(const volatile void *addr)
 {
     __asm__ volatile("invlpg (%0)" : : "r"(addr) : "memory");
+}
+
+/* Null selectors in all data segments. */
+static inline void clear_selectors(void)
+{
+    __asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs" : : "r"(0));
 }
 
 static inline void cpu_relax(void)

@@ -6,10 +6,7 @@
 
 #include "x86/cpu.h"
 
-#include "x86/asm.h"
-
 bool cpu_has_fsgsbase, cpu_has_xsave, cpu_has_pcid, cpu_has_ibpb, cpu_has_smap, cpu_has_1g, cpu_has_tsc_aux;
-bool cpu_has_tags_or_ibpb;
 unsigned cpu_phys_bits;
 
 static uint64_t cr4_bits;
@@ -32,18 +29,16 @@ void cpu_features(void)
     cpu_has_pcid = c1.ecx >> 17 & 1;
     cpu_has_ibpb = (c7.edx >> 26 & 1) || (e8.ebx >> 12 & 1);
     cpu_has_xsave = c1.ecx >> 26 & 1;
-    cpu_has_tags_or_ibpb = cpu_has_pcid || cpu_has_ibpb;
     cpu_has_1g = e1.edx >> 26 & 1;
     cpu_has_tsc_aux = (e1.edx >> 27 & 1) || (c7.ecx >> 22 & 1); /* RDTSCP, RDPID */
     cpu_phys_bits = e8.eax & 0xff ? e8.eax & 0xff : 36;
 
-    cr4_bits = CR4_BITS;
-    cr4_bits |= c7.ecx >> 2 & 1 ? BIT(11) : 0;  /* UMIP */
-    cr4_bits |= cpu_has_fsgsbase ? BIT(16) : 0; /* FSGSBASE */
-    cr4_bits |= cpu_has_pcid ? BIT(17) : 0;     /* PCIDE */
-    cr4_bits |= cpu_has_xsave ? BIT(18) : 0;    /* OSXSAVE */
-    cr4_bits |= c7.ebx >> 7 & 1 ? BIT(20) : 0;  /* SMEP */
-    cr4_bits |= cpu_has_smap ? BIT(21) : 0;     /* SMAP */
+    cr4_bits = CR4_BITS | (c7.ecx >> 2 & 1 ? BIT(11) : 0); /* UMIP */
+    cr4_bits |= cpu_has_fsgsbase ? BIT(16) : 0;            /* FSGSBASE */
+    cr4_bits |= cpu_has_pcid ? BIT(17) : 0;                /* PCIDE */
+    cr4_bits |= cpu_has_xsave ? BIT(18) : 0;               /* OSXSAVE */
+    cr4_bits |= c7.ebx >> 7 & 1 ? BIT(20) : 0;             /* SMEP */
+    cr4_bits |= cpu_has_smap ? BIT(21) : 0;                /* SMAP */
 }
 
 void cpu_enable(void)

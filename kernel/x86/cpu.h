@@ -9,7 +9,7 @@
 #ifndef X86_CPU_H
 #define X86_CPU_H
 
-#include "lib/util.h"
+#include "x86/asm.h"
 
 #define MSR_PRED_CMD 0x49
 #define PRED_CMD_IBPB 1
@@ -39,8 +39,7 @@
 #define CR4_PGE BIT(7)
 
 extern bool cpu_has_fsgsbase, cpu_has_xsave, cpu_has_pcid, cpu_has_ibpb, cpu_has_smap, cpu_has_1g, cpu_has_tsc_aux;
-extern bool cpu_has_tags_or_ibpb; /* PCIDs or IBPB: switching spaces takes more than a new CR3 */
-extern unsigned cpu_phys_bits;    /* width of physical addresses */
+extern unsigned cpu_phys_bits; /* width of physical addresses */
 
 /* Looks at the first CPU: all others are taken to be alike. */
 void cpu_features(void);

@@ -7,23 +7,15 @@
 #include "x86/descriptors.h"
 
 #include "core/cpu.h"
-#include "x86/asm.h"
 #include "x86/cpu.h"
 
-/* Interrupt descriptor (Intel SDM volume 3, figure 6-8). */
-struct gate {
-    uint16_t offset0;
-    uint16_t selector;
-    uint8_t ist;
-    uint8_t type;
-    uint16_t offset1;
-    uint32_t offset2;
-    uint32_t reserved;
-};
-
-_Static_assert(sizeof(struct gate) == 16, "gate layout");
-
-static struct gate idt[256] __attribute__((aligned(16)));
+/*
+ * Interrupt descriptors (Intel SDM volume 3, figure 6-8), the high word first:
+ *
+ *   | 0                                                           | offset 63:32           |
+ *   | offset 31:16 | type 47:40 | IST 34:32                       | selector | offset 15:0 |
+ */
+uint64_t idt[256][2] __attribute__((aligned(16)));
 
 extern char vector_stubs[], syscall_stubs[];
 #define VECTOR_STUB 16
@@ -52,14 +44,11 @@ void descriptors_init(void)
 
     for (unsigned i = 0; i < 256; i++) {
         uint64_t stub = (uintptr_t)vector_stubs + i * VECTOR_STUB;
-        idt[i] = (struct gate){
-            .offset0 = (uint16_t)stub,
-            .offset1 = (uint16_t)(stub >> 16),
-            .offset2 = (uint32_t)(stub >> 32),
-            .selector = SEL_KERNEL_CODE,
-            .type = i == 3 || i == 4 ? GATE_USER : GATE_KERNEL, /* INT3, INTO */
-            .ist = i < ARRAY_SIZE(ist) ? ist[i] : 0,
-        };
+        uint64_t type = i == 3 || i == 4 ? GATE_USER : GATE_KERNEL; /* INT3, INTO */
+        uint64_t stack = i < ARRAY_SIZE(ist) ? ist[i] : 0;
+        idt[i][0] =
+            (stub & 0xffff) | SEL_KERNEL_CODE << 16 | stack << 32 | type << 40 | (stub >> 16 & 0xffff) << 48;
+        idt[i][1] = stub >> 32;
     }
 }
 
@@ -83,16 +72,8 @@ void descriptors_load(struct cpu *cpu)
     struct pointer idtr = {sizeof(idt) - 1, (uintptr_t)idt};
     descriptors_reload(cpu);
     /* CS and SS stay: boot/start.S has loaded the same selectors and, as to what counts, descriptors. */
-    __asm__ volatile("lidt %0\n\t"
-                     "xor %%eax, %%eax\n\t"
-                     "mov %%eax, %%ds\n\t"
-                     "mov %%eax, %%es\n\t"
-                     "mov %%eax, %%fs\n\t"
-                     "mov %%eax, %%gs\n\t"
-                     "lldt %%ax"
-                     :
-                     : "m"(idtr)
-                     : "rax", "memory");
+    __asm__ volatile("lidt %0; lldt %w1" : : "m"(idtr), "r"(0) : "memory");
+    clear_selectors();
 }
 
 void descriptors_reload(struct cpu *cpu)
@@ -106,9 +87,4 @@ void descriptors_reload(struct cpu *cpu)
     wrmsr(MSR_STAR, (uint64_t)(SEL_USER_CODE - 16) << 48 | (uint64_t)SEL_KERNEL_CODE << 32);
     wrmsr(MSR_LSTAR, (uintptr_t)syscall_stubs + cpu->id * SYSCALL_STUB);
     wrmsr(MSR_FMASK, FMASK_ALL);
-}
-
-uint64_t descriptors_idt(void)
-{
-    return (uintptr_t)idt;
 }

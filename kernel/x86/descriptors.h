@@ -37,6 +37,6 @@ void descriptors_load(struct cpu *cpu);
 /* The same for GDT and TSS, whose limits are not what they were, and for the MSRs. */
 void descriptors_reload(struct cpu *cpu);
 
-uint64_t descriptors_idt(void);
+extern uint64_t idt[256][2];
 
 #endif

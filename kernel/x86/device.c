@@ -9,14 +9,14 @@
 #include "boot/paging.h"
 #include "lib/panic.h"
 #include "mem/layout.h"
-#include "x86/asm.h"
 #include "x86/cpu.h"
 
-/* Slots of the window: 1 MiB at any offset. Device pages lie behind; the last slot belongs to boot/paging.c. */
+/* Slots of the window: 1 MiB at any offset. The low page and device pages lie behind. */
 #define WINDOW_SLOTS 257
 #define WINDOW_SIZE 0x100000UL
+#define LOW_SLOT WINDOW_SLOTS
 
-static unsigned device_slot = WINDOW_SLOTS;
+static unsigned device_slot = LOW_SLOT + 1;
 
 static char *slot_map(unsigned slot, uint64_t phys, uint64_t bits)
 {
@@ -29,15 +29,20 @@ static char *slot_map(unsigned slot, uint64_t phys, uint64_t bits)
 
 volatile void *device_map(uint64_t phys)
 {
-    if (device_slot == ARRAY_SIZE(paging_device) - 1)
+    if (device_slot == ARRAY_SIZE(paging_device))
         panic("too many device pages");
     return slot_map(device_slot++, phys, PTE_DEVICE) + phys % PAGE_SIZE;
 }
 
 void boot_window_close(void)
 {
-    for (unsigned i = 0; i < WINDOW_SLOTS; i++)
+    for (unsigned i = 0; i <= LOW_SLOT; i++)
         slot_map(i, 0, 0);
+}
+
+void *boot_low_page(uint64_t phys)
+{
+    return slot_map(LOW_SLOT, phys, PTE_DATA);
 }
 
 const void *boot_window(uint64_t phys, size_t size)

@@ -18,7 +18,10 @@ volatile void *device_map(uint64_t phys);
  */
 const void *boot_window(uint64_t phys, size_t size);
 
-/* Closes the window for good. */
+/* Maps one page of low memory, to be written to while booting. */
+void *boot_low_page(uint64_t phys);
+
+/* Closes the window, and takes back the low page, for good. */
 void boot_window_close(void);
 
 #endif

@@ -10,9 +10,7 @@
 
 #include "x86/fpu.h"
 
-#include "lib/string.h"
 #include "virt/virt.h"
-#include "x86/asm.h"
 #include "x86/cpu.h"
 
 /* x87, SSE, AVX, MPX, AVX-512, PKRU: all that user land and guests may use, 2,696 bytes at most. Hosts do
@@ -58,7 +56,7 @@ void fpu_init(struct cpu *cpu)
     load(initial);
     write_cr0(CPU_CR0 | CR0_TS);
     cpu->fpu_owner = 0;
-    cpu->switch_slow = cpu_has_tags_or_ibpb;
+    cpu->switch_slow = cpu_has_pcid || cpu_has_ibpb; /* then switching spaces takes more than a new CR3 */
 }
 
 /* Layout of the FXSAVE area: Intel SDM volume 1, table 10-2. */
@@ -98,7 +96,7 @@ void fpu_switch(struct cpu *cpu, struct ec *from, struct ec *to)
         }
         write_cr0(CPU_CR0 | CR0_TS);
     }
-    cpu->switch_slow = cpu_has_tags_or_ibpb || (!to->fpu && cpu->fpu_owner);
+    cpu->switch_slow = cpu_has_pcid || cpu_has_ibpb || (!to->fpu && cpu->fpu_owner);
 }
 
 void fpu_forget(struct cpu *cpu, const struct ec *ec)

@@ -27,11 +27,7 @@ void fpu_switch(struct cpu *cpu, struct ec *from, struct ec *to);
 /* The same for two ECs with FPU on a CPU with XSAVE: saves one state and loads the other. */
 static inline void fpu_swap(void *from, const void *to)
 {
-    __asm__ volatile("xsave64 (%0)\n\t"
-                     "xrstor64 (%1)"
-                     :
-                     : "r"(from), "r"(to), "a"(-1), "d"(-1)
-                     : "memory");
+    __asm__ volatile("xsave64 (%0); xrstor64 (%1)" : : "r"(from), "r"(to), "a"(-1), "d"(-1) : "memory");
 }
 
 /* Forgets an EC's state: it dies. */

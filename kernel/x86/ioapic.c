@@ -8,7 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "x86/ioapic.h"
+#include "x86/apic.h"
 #include "lib/console.h"
 #include "lib/spinlock.h"
 #include "x86/acpi.h"
@@ -29,7 +29,7 @@ static struct chip {
     unsigned first, pins; /* pins 0: not there */
 } chips[ACPI_IOAPIC_MAX];
 
-static unsigned pins_end;
+unsigned ioapic_pins;
 static struct spinlock chip_lock;
 
 /* The data register, which stands for register `reg` until the next selection. */
@@ -67,13 +67,8 @@ void ioapic_init(void)
         for (unsigned pin = 0; pin < pins; pin++)
             *reg_select(c, REG_ENTRY + 2 * pin) = ENTRY_MASKED;
         c->pins = pins;
-        pins_end = pins_end > c->first + pins ? pins_end : c->first + pins;
+        ioapic_pins = ioapic_pins > c->first + pins ? ioapic_pins : c->first + pins;
     }
-}
-
-unsigned ioapic_pins(void)
-{
-    return pins_end;
 }
 
 bool ioapic_has(unsigned gsi)

@@ -1,13 +1,12 @@
 /*
- * Reset and power-off.
+ * Reset and power-off. ACPI Specification 6.5, 4.8.3.2, 4.8.3.6, 4.8.3.7, 16.1.
  *
  * SPDX-License-Identifier: MIT
  */
 
-#include "x86/power.h"
+#include "x86/acpi.h"
 
 #include "nova/abi/hypercall.h"
-#include "x86/acpi.h"
 #include "x86/asm.h"
 
 #define SLP_TYP_SHIFT 10

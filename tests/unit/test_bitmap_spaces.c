@@ -142,7 +142,7 @@ static void create(void)
     for (unsigned i = 0; i < 2; i++) {
         pio[i] = (struct space_bitmap){.space.object = {.type = OBJECT_PIO, .pd = &pd}};
         msr[i] = (struct space_bitmap){.space.object = {.type = OBJECT_MSR, .pd = &pd}};
-        CHECK(bitmap_create(&pio[i]) == NOVA_SUCCESS && bitmap_create(&msr[i]) == NOVA_SUCCESS);
+        CHECK(bitmap_create(&pio[i].space) == NOVA_SUCCESS && bitmap_create(&msr[i].space) == NOVA_SUCCESS);
         CHECK(pio_equal(i) && msr_equal(i)); /* nothing is allowed */
         CHECK(phys_of(pio[i].bitmap) % (2 * PAGE_SIZE) == 0 && phys_of(msr[i].bitmap) % PAGE_SIZE == 0);
         /* What SVM reads behind the last port denies, too. */
@@ -154,8 +154,8 @@ static void create(void)
 static void destroy(void)
 {
     for (unsigned i = 0; i < 2; i++) {
-        bitmap_destroy(&pio[i]);
-        bitmap_destroy(&msr[i]);
+        bitmap_destroy(&pio[i].space);
+        bitmap_destroy(&msr[i].space);
     }
     CHECK(pd.account.used == 0 && pool_free() == pool_size());
 }
@@ -165,9 +165,9 @@ static void test_memory(void)
     create();
     destroy();
     pd.account.limit = is_svm ? 2 : 1;
-    CHECK(bitmap_create(&pio[0]) == NOVA_MEM_OBJ && bitmap_create(&msr[0]) == NOVA_SUCCESS);
-    CHECK(bitmap_create(&msr[1]) == NOVA_MEM_OBJ && pd.account.used == (is_svm ? 2 : 1));
-    bitmap_destroy(&msr[0]);
+    CHECK(bitmap_create(&pio[0].space) == NOVA_MEM_OBJ && bitmap_create(&msr[0].space) == NOVA_SUCCESS);
+    CHECK(bitmap_create(&msr[1].space) == NOVA_MEM_OBJ && pd.account.used == (is_svm ? 2 : 1));
+    bitmap_destroy(&msr[0].space);
     CHECK(pd.account.used == 0);
     pd.account.limit = PAGES;
     ok_checks("spaces begin without any permission, and cost %s", is_svm ? "3 pages and 2" : "2 pages and 1");

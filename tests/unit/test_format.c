@@ -1,5 +1,5 @@
 /*
- * Formatted text: the same as snprintf for all that the kernel uses, and what lib/format.h says where the two
+ * Formatted text: the same as snprintf for all that the kernel uses, and what lib/console.h says where the two
  * differ: a width pads digits only, and %p and %#x look the same for every value.
  *
  * Sources: lib/format.c
@@ -7,7 +7,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "lib/format.h"
+#include "lib/console.h"
 #include "lib/util.h"
 #include "tap.h"
 

@@ -61,14 +61,14 @@ static void create_all(void)
     for (unsigned i = 0; i < SPACES; i++) {
         spaces[i] = page_alloc(&pd.account, 0);
         spaces[i]->mem.space.object = (struct object){.type = OBJECT_HST, .pd = &pd};
-        CHECK(hst_create(spaces[i]) == NOVA_SUCCESS);
+        CHECK(hst_create(&spaces[i]->mem.space) == NOVA_SUCCESS);
     }
 }
 
 static void destroy(void)
 {
     for (unsigned i = 0; i < SPACES; i++) {
-        mem_destroy(&spaces[i]->mem);
+        mem_destroy(&spaces[i]->mem.space);
         page_free(&pd.account, spaces[i], 0);
     }
     CHECK(pd.account.used == 0 && pool_free() == pool_size());
@@ -88,7 +88,7 @@ static void test_create(void)
     destroy(); /* the kernel's part does not exist here, and must not be followed */
     struct space_hst hst = {.mem.space.object.pd = &pd};
     pd.account.limit = 0;
-    CHECK(hst_create(&hst) == NOVA_MEM_OBJ && !hst.mem.ptab.root);
+    CHECK(hst_create(&hst.mem.space) == NOVA_MEM_OBJ && !hst.mem.ptab.root);
     pd.account.limit = UINT64_MAX;
     ok_checks("spaces contain the kernel's half, and leave it alone");
 }
@@ -390,7 +390,7 @@ static void test_guest(void)
     const uint64_t last = GST_SELECTORS - 1;
 
     prepare();
-    CHECK(gst_create(&gst) == NOVA_SUCCESS && gst.mem.space.selectors == GST_SELECTORS && gst.generation == 1);
+    CHECK(gst_create(&gst.mem.space) == NOVA_SUCCESS && gst.mem.space.selectors == GST_SELECTORS && gst.generation == 1);
     for (unsigned i = 0; i < 512; i++) {
         CHECK(!gst.mem.ptab.root[i]);
     }
@@ -407,10 +407,10 @@ static void test_guest(void)
     CHECK(!ptab_lookup(&spaces[0]->mem.ptab, HST_SELECTORS - 1).perm);
     CHECK(hst_delegate(spaces[0], &gst.mem, 0, last, 0, 0, 0) == NOVA_SUCCESS && shootdowns == 1);
     CHECK(!ptab_lookup(&gst.mem.ptab, last).perm && ptab_lookup(&gst.mem.ptab, last - 1).perm);
-    mem_destroy(&gst.mem);
+    mem_destroy(&gst.mem.space);
     pd.account.limit = pd.account.used;
     gst = (struct space_gst){.mem.space.object = {.type = OBJECT_GST, .pd = &pd}};
-    CHECK(gst_create(&gst) == NOVA_MEM_OBJ);
+    CHECK(gst_create(&gst.mem.space) == NOVA_MEM_OBJ);
     pd.account.limit = UINT64_MAX;
     destroy();
     ok_checks("guest spaces");

@@ -9,7 +9,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include "boot/multiboot.h"
+#include "boot/boot.h"
 #include "tap.h"
 #include "x86/device.h"
 
@@ -25,18 +25,19 @@ static uint32_t filled; /* bytes of info that are in use */
 static void *window;
 static unsigned windows;
 
+static struct nova_hip page;
+struct nova_hip *const hip = &page;
+
 const void *boot_window(uint64_t phys, size_t size)
 {
     free(window);
     window = NULL;
-    if (phys != INFO || size > WINDOW_MAX) {
+    if (phys != INFO || size > WINDOW_MAX)
         return NULL;
-    }
     windows++;
     window = calloc(1, size ? size : 1);
-    if (!window) {
+    if (!window)
         abort();
-    }
     return memcpy(window, info, size < sizeof(info) ? size : sizeof(info));
 }
 
@@ -44,7 +45,8 @@ static void begin(void)
 {
     memset(info, 0, sizeof(info));
     filled = 8;
-    boot_info = (struct boot_info){.rsdp = UINT64_MAX, .uefi_map = UINT64_MAX};
+    boot_info = (struct boot_info){0};
+    page = (struct nova_hip){.acpi_rsdp = NOVA_HIP_ABSENT, .uefi_map = NOVA_HIP_ABSENT};
 }
 
 static void put32(uint32_t v)
@@ -123,12 +125,11 @@ static void test_good(void)
     put32(1);
     pad(map, 16 + 96);
     CHECK(parse());
-    CHECK(boot_info.magic == MULTIBOOT2_MAGIC && boot_info.info == INFO &&
-          boot_info.info_end == INFO + filled);
-    CHECK(boot_info.root_start == 0x200000 && boot_info.root_end == 0x234567);
-    CHECK(boot_info.rsdp == INFO + old + 8);
-    CHECK(boot_info.uefi_map == INFO + map + 16 && boot_info.uefi_map_size == 96);
-    CHECK(boot_info.uefi_desc_size == 48 && boot_info.uefi_desc_version == 1);
+    CHECK(boot_info.magic == MULTIBOOT2_MAGIC && boot_info.info == INFO);
+    CHECK(hip->root_start == 0x200000 && hip->root_end == 0x234567);
+    CHECK(hip->acpi_rsdp == INFO + old + 8);
+    CHECK(hip->uefi_map == INFO + map + 16 && hip->uefi_map_size == 96);
+    CHECK(hip->uefi_desc_size == 48 && hip->uefi_desc_version == 1);
     CHECK(boot_info.low_page == 0x9e000);
     ok_checks("a complete boot information");
 }
@@ -143,11 +144,11 @@ static void test_rsdp(void)
             start[type - 14] = put_tag(type, size);
             pad(start[type - 14], size);
         }
-        CHECK(parse() && boot_info.rsdp == INFO + start[1] + 8);
+        CHECK(parse() && hip->acpi_rsdp == INFO + start[1] + 8);
     }
     begin();
-    CHECK(parse() && boot_info.rsdp == UINT64_MAX && boot_info.uefi_map == UINT64_MAX);
-    CHECK(boot_info.root_start == 0 && boot_info.root_end == 0);
+    CHECK(parse() && hip->acpi_rsdp == UINT64_MAX && hip->uefi_map == UINT64_MAX);
+    CHECK(hip->root_start == 0 && hip->root_end == 0);
     ok_checks("the RSDP of ACPI 2.0 wins over the old one in any order; defaults");
 }
 
@@ -178,9 +179,8 @@ static void test_low_page(void)
     CHECK(low_page_of(0xa0000, 0x1000, 1) == 0x1000);
     CHECK(low_page_of(0x100000, 0x7ff00000, 1) == 0x1000);
     CHECK(low_page_of(BIT(40), BIT(30), 1) == 0x1000);
-    for (uint32_t type = 0; type < 8; type++) {
+    for (uint32_t type = 0; type < 8; type++)
         CHECK(low_page_of(0x20000, 0x10000, type) == (type == 1 ? 0x2f000 : 0x1000));
-    }
     ok_checks("the page below 640 KiB lies in available memory, as a whole");
 }
 
@@ -192,13 +192,12 @@ static void test_unusable(void)
     put_module(1, 2);
     put_tag(0, 8);
     memcpy(info, &filled, 4);
-    for (unsigned i = 0; i < ARRAY_SIZE(magics); i++) {
-        CHECK(!multiboot_parse(magics[i], INFO) && boot_info.root_end == 0 && boot_info.magic == magics[i]);
-    }
-    CHECK(!multiboot_parse(MULTIBOOT2_MAGIC, INFO + 8) && boot_info.root_end == 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(magics); i++)
+        CHECK(!multiboot_parse(magics[i], INFO) && hip->root_end == 0 && boot_info.magic == magics[i]);
+    CHECK(!multiboot_parse(MULTIBOOT2_MAGIC, INFO + 8) && hip->root_end == 0);
     filled = WINDOW_MAX + 8;
     memcpy(info, &filled, 4);
-    CHECK(!multiboot_parse(MULTIBOOT2_MAGIC, INFO) && boot_info.root_end == 0);
+    CHECK(!multiboot_parse(MULTIBOOT2_MAGIC, INFO) && hip->root_end == 0);
     ok_checks("wrong magic number, information out of reach or too large");
 }
 
@@ -216,10 +215,10 @@ static void test_truncated(void)
         pad(map, 16 + 40);
         put_tag(0, 8);
         memcpy(info, &size, 4);
-        CHECK(multiboot_parse(MULTIBOOT2_MAGIC, INFO) && boot_info.info_end == INFO + size);
-        CHECK((boot_info.root_end == 0x2000) == (size >= 29));
-        CHECK((boot_info.rsdp == INFO + 40) == (size >= 76));
-        CHECK((boot_info.uefi_map == INFO + 96) == (size >= 136));
+        CHECK(multiboot_parse(MULTIBOOT2_MAGIC, INFO));
+        CHECK((hip->root_end == 0x2000) == (size >= 29));
+        CHECK((hip->acpi_rsdp == INFO + 40) == (size >= 76));
+        CHECK((hip->uefi_map == INFO + 96) == (size >= 136));
     }
     ok_checks("information that ends too early");
 }
@@ -238,14 +237,13 @@ static void test_sizes(void)
             put32(0x5000);
             put32(0x6000);
             pad(at, size < 64 ? size : 16);
-            if (filled < at + 8) {
+            if (filled < at + 8)
                 filled = at + 8;
-            }
             put_module(0x1000, 0x2000);
             CHECK(parse());
             bool whole = claimed >= 8 && size < 64;
-            CHECK(boot_info.root_end == (!whole ? 0U : type == 3 && claimed >= 16 ? 0x6000U : 0x2000U));
-            CHECK(boot_info.uefi_map == (whole && type == 17 && claimed >= 16 ? INFO + 24 : UINT64_MAX));
+            CHECK(hip->root_end == (!whole ? 0U : type == 3 && claimed >= 16 ? 0x6000U : 0x2000U));
+            CHECK(hip->uefi_map == (whole && type == 17 && claimed >= 16 ? INFO + 24 : UINT64_MAX));
         }
     }
     ok_checks("tags that are too short or too long");
@@ -305,9 +303,9 @@ static void test_random(void)
         }
         memcpy(info, &size, 4);
         CHECK(multiboot_parse(MULTIBOOT2_MAGIC, INFO));
-        CHECK(boot_info.rsdp == UINT64_MAX || (boot_info.rsdp > INFO && boot_info.rsdp <= INFO + size));
-        CHECK(boot_info.uefi_map == UINT64_MAX ||
-              (boot_info.uefi_map > INFO && boot_info.uefi_map + boot_info.uefi_map_size <= INFO + size));
+        CHECK(hip->acpi_rsdp == UINT64_MAX || (hip->acpi_rsdp > INFO && hip->acpi_rsdp <= INFO + size));
+        CHECK(hip->uefi_map == UINT64_MAX ||
+              (hip->uefi_map > INFO && hip->uefi_map + hip->uefi_map_size <= INFO + size));
         CHECK(boot_info.low_page < 0xa0000 && boot_info.low_page % PAGE_SIZE == 0);
     }
     ok_checks("%u random informations", ROUNDS);

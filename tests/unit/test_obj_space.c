@@ -65,11 +65,11 @@ static unsigned bury(void)
 
 ABSENT(void, ec_destroy, struct ec)
 ABSENT(void, sc_destroy, struct sc)
-ABSENT(unsigned, hst_create, struct space_hst)
-ABSENT(unsigned, gst_create, struct space_gst)
-ABSENT(unsigned, bitmap_create, struct space_bitmap)
-ABSENT(void, mem_destroy, struct space_mem)
-ABSENT(void, bitmap_destroy, struct space_bitmap)
+ABSENT(unsigned, hst_create, struct space)
+ABSENT(unsigned, gst_create, struct space)
+ABSENT(unsigned, bitmap_create, struct space)
+ABSENT(void, mem_destroy, struct space)
+ABSENT(void, bitmap_destroy, struct space)
 
 static struct pd *root;
 static struct space_obj *spaces[SPACES];

@@ -11,7 +11,6 @@
 #include "core/interrupt.h"
 #include "core/ipc.h"
 #include "core/switch.h"
-#include "entry/exit.h"
 #include "lib/console.h"
 #include "lib/panic.h"
 #include "low.h"
@@ -189,7 +188,7 @@ struct ec *machine_thread(unsigned cpu, unsigned prio, unsigned budget_ms, struc
 {
     struct ec *ec;
 
-    if (ec_create(&(struct ec_config){.pd = machine_root, .cpu = cpu}, &ec) != NOVA_SUCCESS) {
+    if (ec_create(machine_root, NOVA_EC_GLOBAL, cpu, 0, 0, &ec) != NOVA_SUCCESS) {
         abort();
     }
     ec->cont = CONT_SYSRET;
@@ -324,11 +323,6 @@ void switch_forget(struct cpu *cpu, struct ec *ec)
 void fpu_initial(void *state)
 {
     (void)state;
-}
-
-void paging_map(uint64_t address, uint64_t phys, uint64_t bits)
-{
-    (void)address, (void)phys, (void)bits;
 }
 
 uint64_t *paging_entry(uint64_t address)
