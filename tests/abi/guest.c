@@ -12,14 +12,6 @@
 static struct guest g;
 static struct guest_cpu v;
 
-static bool is(enum guest_exit got, enum guest_exit want, const char *what)
-{
-    if (got != want)
-        tap_diag("event 0x%x RIP 0x%lx qualifications 0x%lx 0x%lx", v.event, v.state.rip, v.state.qual[0],
-                 v.state.qual[2]);
-    return tap_ok(got == want, "%s: %s, got %s", what, guest_name(want), guest_name(got));
-}
-
 /* -- Two modes -- */
 
 GUEST_PROGRAM(real_program, ".code16", "cpuid; mov %eax, %ebx; out %al, $0x80; hlt; jmp .");
@@ -29,22 +21,22 @@ static void real_mode(void)
 {
     GUEST_LOAD(&g, real_program);
     guest_real(&v, GUEST_CODE);
-    is(guest_run(&v, v.mtd), GUEST_CPUID, "real mode");
+    guest_is(&v, guest_run(&v, v.mtd), GUEST_CPUID, "real mode");
     tap_is(v.state.rip, GUEST_CODE, "RIP is that of the instruction");
     v.state.gpr[0] = 0x12345678;
-    is(guest_skip(&v, 2, NOVA_MTD_GPR_0_7), GUEST_IO, "real mode");
+    guest_is(&v, guest_skip(&v, 2, NOVA_MTD_GPR_0_7), GUEST_IO, "real mode");
     tap_is(v.state.gpr[3], 0x12345678, "the guest has got the VMM's register");
     tap_is(v.state.inst_len, 2, "length of the I/O instruction");
-    is(guest_skip(&v, 2, 0), GUEST_HLT, "real mode");
+    guest_is(&v, guest_skip(&v, 2, 0), GUEST_HLT, "real mode");
 }
 
 static void long_mode(void)
 {
     GUEST_LOAD(&g, long_program);
     guest_long(&v, GUEST_CODE);
-    is(guest_run(&v, v.mtd), GUEST_CPUID, "64-bit mode");
+    guest_is(&v, guest_run(&v, v.mtd), GUEST_CPUID, "64-bit mode");
     tap_is(v.state.gpr[1], 0x123456789abcdef, "64-bit registers");
-    is(guest_skip(&v, 2, 0), GUEST_HLT, "64-bit mode");
+    guest_is(&v, guest_skip(&v, 2, 0), GUEST_HLT, "64-bit mode");
 }
 
 /* -- Instructions: all end with a jump to themselves, and an exit must come before that -- */
@@ -71,10 +63,12 @@ INSTRUCTION(i_fetch, "mov $0x40001234, %eax; jmp *%rax");
 INSTRUCTION(i_vmmcall, "vmmcall");
 INSTRUCTION(i_vmcall, "vmcall");
 INSTRUCTION(i_pause, "pause");
-INSTRUCTION(i_quiet, "rdtsc; mov %cr3, %rax; mov %rax, %cr3; mov %cr4, %rax; mov %rax, %cr4; mov %cr8, %rax;"
-                     "mov %rax, %cr8; invlpg (%rax); mov %dr7, %rax; mov %rax, %dr7; mov %dr0, %rax; pushf; popf;"
-                     "cli; sgdt 0x10000; lgdt 0x10000; sidt 0x10000; lidt 0x10000; str %ax; sldt %ax; smsw %ax; clts; pause;"
-                     "mov $0x28, %eax; movb $0x89, 0x202d; ltr %ax; fninit; swapgs; swapgs");
+INSTRUCTION(
+    i_quiet,
+    "rdtsc; mov %cr3, %rax; mov %rax, %cr3; mov %cr4, %rax; mov %rax, %cr4; mov %cr8, %rax;"
+    "mov %rax, %cr8; invlpg (%rax); mov %dr7, %rax; mov %rax, %dr7; mov %dr0, %rax; pushf; popf;"
+    "cli; sgdt 0x10000; lgdt 0x10000; sidt 0x10000; lidt 0x10000; str %ax; sldt %ax; smsw %ax; clts; pause;"
+    "mov $0x28, %eax; movb $0x89, 0x202d; ltr %ax; fninit; swapgs; swapgs");
 INSTRUCTION(i_wbinvd, "wbinvd");
 INSTRUCTION(s_vmrun, "mov $0x10000, %eax; vmrun");
 INSTRUCTION(s_vmload, "mov $0x10000, %eax; vmload");
@@ -94,8 +88,8 @@ static enum guest_exit run_program(const char *start, const char *end)
     return guest_run(&v, v.mtd);
 }
 
-#define EXIT(name, want, what) is(run_program(i_##name, i_##name##_end), want, what)
-#define VIRTUALIZATION(name) is(run_program(name, name##_end), GUEST_VIRT, #name)
+#define EXIT(name, want, what) guest_is(&v, run_program(i_##name, i_##name##_end), want, what)
+#define VIRTUALIZATION(name) guest_is(&v, run_program(name, name##_end), GUEST_VIRT, #name)
 
 static void io(void)
 {

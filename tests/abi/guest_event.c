@@ -34,14 +34,6 @@ GUEST_PROGRAM(loop, ".code64", "jmp .");
         v.state.cr4 |= 0x600;                                                                                \
     } while (0)
 
-static bool is(enum guest_exit got, enum guest_exit want, const char *what)
-{
-    if (got != want)
-        tap_diag("event 0x%x RIP 0x%lx qualifications 0x%lx 0x%lx", v.event, v.state.rip, v.state.qual[0],
-                 v.state.qual[2]);
-    return tap_ok(got == want, "%s: %s, got %s", what, guest_name(want), guest_name(got));
-}
-
 /* -- Injection -- */
 
 static void inject(const char *what, uint32_t info, uint32_t error, uint64_t want_error, unsigned length)
@@ -54,7 +46,7 @@ static void inject(const char *what, uint32_t info, uint32_t error, uint64_t wan
     v.state.inj_error = error;
     v.state.inst_len = length;
     v.state.cr2 = 0x123456789;
-    is(guest_run(&v, v.mtd), GUEST_HLT, what);
+    guest_is(&v, guest_run(&v, v.mtd), GUEST_HLT, what);
     record = guest_last(&v);
     tap_ok(guest_interrupts(&v) == 1 && record->vector == (info & 0xff) && record->error == want_error,
            "%s: vector %lu, error 0x%lx", what, record->vector, record->error);
@@ -91,7 +83,7 @@ static void refused(void)
         LOAD(loop, IF);
         guest_idt(&v, true);
         v.state.inj_info = VALID | bad[i].info;
-        is(guest_run(&v, v.mtd), GUEST_INVALID, bad[i].what);
+        guest_is(&v, guest_run(&v, v.mtd), GUEST_INVALID, bad[i].what);
         tap_is(v.state.inj_info, 0, "%s: is forgotten", bad[i].what);
     }
 }
@@ -103,9 +95,9 @@ static void pending(void)
     guest_idt(&v, true);
     v.state.inj_info = VALID | TYPE(EXTERNAL) | 0x55;
     ctrl_ec(v.ec, 0);
-    is(guest_run(&v, v.mtd), GUEST_RECALL, "injection and recall");
+    guest_is(&v, guest_run(&v, v.mtd), GUEST_RECALL, "injection and recall");
     tap_is(v.state.inj_info, VALID | TYPE(EXTERNAL) | 0x55, "the injection is pending");
-    is(guest_run(&v, 0), GUEST_HLT, "after the recall");
+    guest_is(&v, guest_run(&v, 0), GUEST_HLT, "after the recall");
     tap_ok(guest_interrupts(&v) == 1 && guest_last(&v)->vector == 0x55, "the interrupt has come");
 }
 
@@ -115,11 +107,12 @@ static void pending(void)
 #define COUNT_UP "1: incq 0x10000; jmp 1b"
 GUEST_PROGRAM(by_sti, ".code64", "cpuid; mov $1000, %ecx; 2: dec %ecx; jnz 2b; sti; nop;" COUNT_UP);
 GUEST_PROGRAM(by_popf, ".code64", "cpuid; push $0x202; popf;" COUNT_UP);
-GUEST_PROGRAM(by_iret, ".code64",
-              "cpuid; mov %rsp, %rax; push $0x10; push %rax; push $0x202; push $8; lea 1f(%rip), %rax; push %rax; iretq;"
-              COUNT_UP);
-GUEST_PROGRAM(by_loop, ".code64", "cpuid; mov $3, %ecx; 3: cli; mov $1000, %eax; 2: dec %eax; jnz 2b; sti; dec %ecx; jnz 3b;"
-                                  COUNT_UP);
+GUEST_PROGRAM(
+    by_iret, ".code64",
+    "cpuid; mov %rsp, %rax; push $0x10; push %rax; push $0x202; push $8; lea 1f(%rip), %rax; push %rax; iretq;" COUNT_UP);
+GUEST_PROGRAM(
+    by_loop, ".code64",
+    "cpuid; mov $3, %ecx; 3: cli; mov $1000, %eax; 2: dec %eax; jnz 2b; sti; dec %ecx; jnz 3b;" COUNT_UP);
 GUEST_PROGRAM(enabled, ".code64", "cpuid;" COUNT_UP);
 GUEST_PROGRAM(halts, ".code64", "cpuid; sti; hlt; jmp .");
 
@@ -137,13 +130,13 @@ static void window(const char *what, const char *start, const char *end, uint64_
     *counter() = 0;
     guest_run(&v, v.mtd);
     v.state.inj_info = WINDOW;
-    is(guest_skip(&v, 2, NOVA_MTD_INJ), GUEST_WINDOW, what);
+    guest_is(&v, guest_skip(&v, 2, NOVA_MTD_INJ), GUEST_WINDOW, what);
     tap_ok(v.state.rflags & IF && !(v.state.intr_state & 3), "%s: interrupts can come", what);
     tap_ok(*counter() < 3, "%s: at once (%lu)", what, *counter());
     tap_is(v.state.inj_info, WINDOW, "%s: it is still wanted", what);
-    is(guest_run(&v, 0), GUEST_WINDOW, what);
+    guest_is(&v, guest_run(&v, 0), GUEST_WINDOW, what);
     v.state.inj_info = VALID | TYPE(EXTERNAL) | 0x77;
-    is(guest_run(&v, NOVA_MTD_INJ), GUEST_HLT, what);
+    guest_is(&v, guest_run(&v, NOVA_MTD_INJ), GUEST_HLT, what);
     tap_ok(guest_interrupts(&v) == 1 && guest_last(&v)->vector == 0x77, "%s: the interrupt has come", what);
 }
 
@@ -160,7 +153,7 @@ static void windows(void)
     LOAD(halts, 0);
     guest_run(&v, v.mtd);
     v.state.inj_info = WINDOW;
-    is(guest_skip(&v, 2, NOVA_MTD_INJ), GUEST_HLT, "STI, HLT: no window between");
+    guest_is(&v, guest_skip(&v, 2, NOVA_MTD_INJ), GUEST_HLT, "STI, HLT: no window between");
 
     /* What an interrupt of the host behind the STI leaves to be resumed. */
     LOAD(halts, 0);
@@ -177,7 +170,7 @@ static void windows(void)
     *counter() = 0;
     guest_run(&v, v.mtd);
     v.state.inj_info = VALID | WINDOW | TYPE(EXTERNAL) | 0x66;
-    is(guest_skip(&v, 2, NOVA_MTD_INJ), GUEST_WINDOW, "window behind a handler");
+    guest_is(&v, guest_skip(&v, 2, NOVA_MTD_INJ), GUEST_WINDOW, "window behind a handler");
     tap_ok(guest_interrupts(&v) == 1 && v.state.rip >= GUEST_CODE && v.state.rip < GUEST_CODE + 0x100,
            "the handler has run");
     tap_ok(*counter() < 3, "at once (%lu)", *counter());
@@ -191,23 +184,23 @@ static void nmi_windows(void)
     guest_idt(&v, true);
     guest_run(&v, v.mtd);
     v.state.inj_info = NMI_WINDOW;
-    is(guest_skip(&v, 2, NOVA_MTD_INJ), GUEST_NMI_WINDOW, "NMI window, open");
+    guest_is(&v, guest_skip(&v, 2, NOVA_MTD_INJ), GUEST_NMI_WINDOW, "NMI window, open");
     tap_is(*counter(), 0, "NMI window, open: at once");
-    is(guest_run(&v, 0), GUEST_NMI_WINDOW, "NMI window, still wanted");
+    guest_is(&v, guest_run(&v, 0), GUEST_NMI_WINDOW, "NMI window, still wanted");
 
     /* In the handler of an NMI. */
     v.state.inj_info = VALID | NMI_WINDOW | TYPE(NMI) | 2;
-    is(guest_run(&v, NOVA_MTD_INJ), GUEST_HLT, "NMI window, in a handler");
+    guest_is(&v, guest_run(&v, NOVA_MTD_INJ), GUEST_HLT, "NMI window, in a handler");
     tap_ok(v.state.intr_state & 8, "NMIs are blocked");
     tap_is(guest_interrupts(&v), 1, "the NMI has come");
-    is(guest_skip(&v, 1, 0), GUEST_NMI_WINDOW, "NMI window, behind the handler");
+    guest_is(&v, guest_skip(&v, 1, 0), GUEST_NMI_WINDOW, "NMI window, behind the handler");
     tap_ok(v.state.rip >= GUEST_CODE && v.state.rip < GUEST_CODE + 0x100, "it is behind the IRET, RIP 0x%lx",
            v.state.rip);
     tap_ok(*counter() < 3 && !(v.state.intr_state & 8), "at once (%lu)", *counter());
     tap_is(v.state.rflags & TF, 0, "RFLAGS.TF is clear");
     tap_is(guest_last(&v)->rflags & TF, 0, "RFLAGS.TF was clear");
     v.state.inj_info = VALID | TYPE(NMI) | 2;
-    is(guest_run(&v, NOVA_MTD_INJ), GUEST_HLT, "a second NMI");
+    guest_is(&v, guest_run(&v, NOVA_MTD_INJ), GUEST_HLT, "a second NMI");
     tap_is(guest_interrupts(&v), 2, "the second NMI has come");
 
     /* Without a wish for a window, the IRET ends the blocking as well. */
@@ -218,7 +211,7 @@ static void nmi_windows(void)
     for (unsigned i = 0; i < 1000 && !*(volatile uint64_t *)counter(); i++)
         sleep_us(20000);
     ctrl_ec(v.ec, 0);
-    is(guest_wait(&v, 10000), GUEST_RECALL, "after the second NMI");
+    guest_is(&v, guest_wait(&v, 10000), GUEST_RECALL, "after the second NMI");
     tap_is(v.state.intr_state & 8, 0, "NMIs are not blocked any more");
 }
 
@@ -230,7 +223,8 @@ static void nmi_shadow(void)
     guest_run(&v, v.mtd);
     v.state.intr_state = 2;
     v.state.inj_info = NMI_WINDOW;
-    is(guest_skip(&v, 2, NOVA_MTD_INJ | NOVA_MTD_STA), GUEST_NMI_WINDOW, "NMI window behind MOV SS");
+    guest_is(&v, guest_skip(&v, 2, NOVA_MTD_INJ | NOVA_MTD_STA), GUEST_NMI_WINDOW,
+             "NMI window behind MOV SS");
     tap_is(*counter(), 1, "one instruction has been executed");
     tap_is(v.state.rflags & TF, 0, "RFLAGS.TF is clear");
 }
@@ -246,15 +240,16 @@ static void interrupted(const char *what, uint32_t info, uint32_t error)
     v.state.gpr[4] = FAR_STACK;
     v.state.inj_info = VALID | info;
     v.state.inj_error = error;
-    is(guest_run(&v, v.mtd), GUEST_MEMORY, what);
+    guest_is(&v, guest_run(&v, v.mtd), GUEST_MEMORY, what);
     tap_is(v.state.qual[2] / PAGE_SIZE, FAR_STACK / PAGE_SIZE - 1, "%s: the address", what);
     tap_is(v.state.vect_info & 0x80000fff, VALID | info, "%s: the delivery was interrupted", what);
     tap_is(v.state.vect_error, error, "%s: the error code", what);
     guest_map(&g, FAR_STACK - PAGE_SIZE, g.memory + 0x20000, 0, NOVA_PERM_ALL);
     v.state.inj_info = v.state.vect_info;
     v.state.inj_error = v.state.vect_error;
-    is(guest_run(&v, NOVA_MTD_INJ), GUEST_HLT, what);
-    tap_ok(guest_interrupts(&v) == 1 && guest_last(&v)->vector == (info & 0xff) && guest_last(&v)->error == error,
+    guest_is(&v, guest_run(&v, NOVA_MTD_INJ), GUEST_HLT, what);
+    tap_ok(guest_interrupts(&v) == 1 && guest_last(&v)->vector == (info & 0xff) &&
+               guest_last(&v)->error == error,
            "%s: has come in the end", what);
     guest_map(&g, FAR_STACK - PAGE_SIZE, g.memory, 0, 0);
 }
@@ -269,21 +264,21 @@ static void interrupted_iret(void)
     LOAD(iret, 0);
     v.state.gpr[4] = FAR_STACK;
     v.state.intr_state = 8;
-    is(guest_run(&v, v.mtd), GUEST_MEMORY, "IRET");
+    guest_is(&v, guest_run(&v, v.mtd), GUEST_MEMORY, "IRET");
     tap_is(v.state.rip, GUEST_CODE, "IRET: not executed");
     tap_ok(v.state.intr_state & 8, "IRET: NMIs are still blocked");
     v.state.rip = GUEST_CODE + 2;
-    is(guest_run(&v, NOVA_MTD_RIP | NOVA_MTD_STA), GUEST_HLT, "IRET, skipped");
+    guest_is(&v, guest_run(&v, NOVA_MTD_RIP | NOVA_MTD_STA), GUEST_HLT, "IRET, skipped");
     tap_ok(v.state.intr_state & 8, "IRET, skipped: NMIs are still blocked");
     v.state.rip = GUEST_CODE;
-    is(guest_run(&v, NOVA_MTD_RIP | NOVA_MTD_STA), GUEST_MEMORY, "IRET once more");
+    guest_is(&v, guest_run(&v, NOVA_MTD_RIP | NOVA_MTD_STA), GUEST_MEMORY, "IRET once more");
     frame[0] = GUEST_CODE + 2;
     frame[1] = GUEST_CS;
     frame[2] = 2;
     frame[3] = GUEST_STACK;
     frame[4] = GUEST_DS;
     guest_map(&g, FAR_STACK, g.memory + 0x20000, 0, NOVA_PERM_ALL);
-    is(guest_run(&v, 0), GUEST_HLT, "IRET, executed");
+    guest_is(&v, guest_run(&v, 0), GUEST_HLT, "IRET, executed");
     tap_is(v.state.intr_state & 8, 0, "IRET: NMIs are not blocked any more");
     guest_map(&g, FAR_STACK, g.memory, 0, 0);
 }
@@ -314,11 +309,12 @@ static void exception(const char *what, const char *start, const char *end, unsi
         guest_long(&v, GUEST_CODE);
         v.state.cr0 |= 1 << 18; /* AM */
         v.state.exc_intercepts = wanted << vector;
-        is(guest_run(&v, v.mtd), wanted ? GUEST_EXCEPTION : GUEST_HLT, what);
+        guest_is(&v, guest_run(&v, v.mtd), wanted ? GUEST_EXCEPTION : GUEST_HLT, what);
         if (wanted)
             tap_is(v.vector, vector, "%s: the VMM has got it", what);
         else
-            tap_ok(guest_interrupts(&v) == 1 && guest_last(&v)->vector == vector, "%s: the guest has got it", what);
+            tap_ok(guest_interrupts(&v) == 1 && guest_last(&v)->vector == vector, "%s: the guest has got it",
+                   what);
         tap_is(guest_interrupts(&v), !wanted, "%s: nobody else", what);
     }
 }
@@ -346,9 +342,9 @@ static void exceptions(void)
     for (unsigned i = 0; i < 100 && guest_interrupts(&v) < 2; i++)
         sleep_us(50000);
     ctrl_ec(v.ec, 0);
-    is(guest_wait(&v, 20000), GUEST_RECALL, "endless single steps");
-    tap_ok(guest_interrupts(&v) > 1 && (guest_last(&v)->dr6 & 1 << 14 || option("bochs", 0)), "the guest has got them: %lu, DR6 0x%lx",
-           guest_interrupts(&v), guest_last(&v)->dr6);
+    guest_is(&v, guest_wait(&v, 20000), GUEST_RECALL, "endless single steps");
+    tap_ok(guest_interrupts(&v) > 1 && (guest_last(&v)->dr6 & 1 << 14 || option("bochs", 0)),
+           "the guest has got them: %lu, DR6 0x%lx", guest_interrupts(&v), guest_last(&v)->dr6);
 }
 
 /* -- Recall -- */
@@ -363,7 +359,7 @@ static void recall(void)
     guest_reply(&v, v.mtd);
     sleep_us(10000);
     tap_is(ctrl_ec(v.ec, NOVA_EC_STRONG), NOVA_SUCCESS, "strong recall of a running guest");
-    is(guest_wait(&v, 10000), GUEST_RECALL, "strong recall");
+    guest_is(&v, guest_wait(&v, 10000), GUEST_RECALL, "strong recall");
     for (unsigned i = 0; i < 500; i++) {
         guest_reply(&v, 0);
         if (i % 2)
@@ -385,14 +381,14 @@ static void recall(void)
         guest_reply(&v, v.mtd);
         sleep_us(10000);
         ctrl_ec(v.ec, 0);
-        is(guest_wait(&v, 10000), GUEST_RECALL, "recall of a guest with interrupts off");
+        guest_is(&v, guest_wait(&v, 10000), GUEST_RECALL, "recall of a guest with interrupts off");
     }
 
     LOAD(writes_far, 0);
-    is(guest_run(&v, v.mtd), GUEST_MEMORY, "an exit");
+    guest_is(&v, guest_run(&v, v.mtd), GUEST_MEMORY, "an exit");
     tap_ok(v.state.qual[2] != 0, "has qualifications");
     ctrl_ec(v.ec, 0);
-    is(guest_run(&v, 0), GUEST_RECALL, "recall behind it");
+    guest_is(&v, guest_run(&v, 0), GUEST_RECALL, "recall behind it");
     tap_is(v.state.qual[0] | v.state.qual[1] | v.state.qual[2] | v.state.inst_len | v.state.inst_info |
                v.state.vect_info | v.state.vect_error,
            0, "has none");

@@ -43,6 +43,7 @@ static void revoked(unsigned order)
     *page[0] = *page[1] = 0;
     GUEST_LOAD(&g, count);
     guest_long(&v[0], GUEST_CODE);
+    v[0].state.rflags |= 0x200; /* IF: without, Bochs' SVM lets the host's interrupts wait, too */
     guest_map(&g, PAGE_GPA, (void *)page[0], order, NOVA_MEM_R | NOVA_MEM_W);
     guest_reply(&v[0], v[0].mtd);
     for (unsigned i = 0; i < ROUNDS; i++) {

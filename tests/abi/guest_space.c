@@ -16,14 +16,6 @@
 static struct guest g;
 static struct guest_cpu v;
 
-static bool is(enum guest_exit got, enum guest_exit want, const char *what)
-{
-    if (got != want)
-        tap_diag("event 0x%x RIP 0x%lx qualifications 0x%lx 0x%lx", v.event, v.state.rip, v.state.qual[0],
-                 v.state.qual[2]);
-    return tap_ok(got == want, "%s: %s, got %s", what, guest_name(want), guest_name(got));
-}
-
 /* -- Hypercalls -- */
 
 static uint64_t weaker(uint64_t sel, unsigned pmm)
@@ -46,13 +38,15 @@ static void create_errors(void)
     must(create_pd(empty, sys.root.pd, NOVA_PD_PD), "create_pd");
     tap_is(create_ec(sys.ec, sys.root.pd, page(), 0, 0, no_events, NOVA_EC_GUEST), NOVA_BAD_CAP,
            "create_ec: the selector is taken");
-    tap_is(create_ec(sel, g.gst, page(), 0, 0, no_events, NOVA_EC_GUEST), NOVA_BAD_CAP, "create_ec: not a PD");
+    tap_is(create_ec(sel, g.gst, page(), 0, 0, no_events, NOVA_EC_GUEST), NOVA_BAD_CAP,
+           "create_ec: not a PD");
     tap_is(create_ec(sel, weaker(sys.root.pd, NOVA_PERM_ALL & ~NOVA_PD_CREATE_EC), page(), 0, 0, no_events,
                      NOVA_EC_GUEST),
            NOVA_BAD_CAP, "create_ec: no permission");
     tap_is(create_ec(sel, sys.root.pd, page(), sys.hip->cpu_num, 0, no_events, NOVA_EC_GUEST), NOVA_BAD_CPU,
            "create_ec: no such CPU");
-    tap_is(create_ec(sel, empty, page(), 0, 0, no_events, NOVA_EC_GUEST), NOVA_ABORTED, "create_ec: no spaces");
+    tap_is(create_ec(sel, empty, page(), 0, 0, no_events, NOVA_EC_GUEST), NOVA_ABORTED,
+           "create_ec: no spaces");
     tap_is(create_ec(sel, sys.root.pd, 1UL << 47, 0, 0, no_events, NOVA_EC_GUEST),
            guest_vmx() ? NOVA_BAD_PAR : NOVA_SUCCESS, "create_ec: vAPIC page out of range");
 
@@ -98,15 +92,18 @@ static void delegation_errors(void)
 {
     const uint64_t from = (uint64_t)g.memory / PAGE_SIZE, last = 1UL << 36;
 
-    tap_is(ctrl_pd(sys.root.hst, weaker(g.gst, NOVA_SPC_ASSIGN), from, 0x1000, 0, NOVA_PERM_ALL, 0), NOVA_BAD_CAP,
-           "ctrl_pd: guest space without GRANT");
-    tap_is(ctrl_pd(weaker(sys.root.hst, NOVA_SPC_GRANT), g.gst, from, 0x1000, 0, NOVA_PERM_ALL, 0), NOVA_BAD_CAP,
-           "ctrl_pd: host space without TAKE");
+    tap_is(ctrl_pd(sys.root.hst, weaker(g.gst, NOVA_SPC_ASSIGN), from, 0x1000, 0, NOVA_PERM_ALL, 0),
+           NOVA_BAD_CAP, "ctrl_pd: guest space without GRANT");
+    tap_is(ctrl_pd(weaker(sys.root.hst, NOVA_SPC_GRANT), g.gst, from, 0x1000, 0, NOVA_PERM_ALL, 0),
+           NOVA_BAD_CAP, "ctrl_pd: host space without TAKE");
     tap_is(ctrl_pd(g.gst, g.gst, 0, 0x1000, 0, NOVA_PERM_ALL, 0), NOVA_BAD_CAP, "ctrl_pd: guest to guest");
-    tap_is(ctrl_pd(g.gst, sys.root.hst, 0, from, 0, NOVA_PERM_ALL, 0), NOVA_BAD_CAP, "ctrl_pd: guest to host");
-    tap_is(ctrl_pd(sys.root.obj, g.gst, 0, 0, 0, NOVA_PERM_ALL, 0), NOVA_BAD_CAP, "ctrl_pd: objects to guest");
+    tap_is(ctrl_pd(g.gst, sys.root.hst, 0, from, 0, NOVA_PERM_ALL, 0), NOVA_BAD_CAP,
+           "ctrl_pd: guest to host");
+    tap_is(ctrl_pd(sys.root.obj, g.gst, 0, 0, 0, NOVA_PERM_ALL, 0), NOVA_BAD_CAP,
+           "ctrl_pd: objects to guest");
     tap_is(ctrl_pd(g.pio, g.gst, 0, 0, 0, NOVA_PERM_ALL, 0), NOVA_BAD_CAP, "ctrl_pd: ports to guest");
-    tap_is(ctrl_pd(sys.root.hst, g.gst, from, 0x1001, 1, NOVA_PERM_ALL, 0), NOVA_BAD_PAR, "ctrl_pd: alignment");
+    tap_is(ctrl_pd(sys.root.hst, g.gst, from, 0x1001, 1, NOVA_PERM_ALL, 0), NOVA_BAD_PAR,
+           "ctrl_pd: alignment");
     tap_is(ctrl_pd(sys.root.hst, g.gst, from, last, 0, NOVA_PERM_ALL, 0), NOVA_BAD_PAR,
            "ctrl_pd: behind the last guest-physical page");
     tap_is(ctrl_pd(sys.root.hst, g.gst, from, last - 1, 0, NOVA_PERM_ALL, 0), NOVA_SUCCESS,
@@ -114,8 +111,8 @@ static void delegation_errors(void)
     tap_is(ctrl_pd(sys.root.hst, g.gst, from, last - 1, 0, 0, 0), NOVA_SUCCESS, "ctrl_pd: none any more");
     tap_is(ctrl_pd(sys.nova_hst, g.gst, g.phys / PAGE_SIZE, 0x1000, 0, NOVA_PERM_ALL, 7), NOVA_BAD_PAR,
            "ctrl_pd: wrong memory attributes");
-    tap_is(ctrl_pd(sys.nova_hst, g.gst, g.phys / PAGE_SIZE, 0x1000, 0, NOVA_PERM_ALL, NOVA_MAD_WC), NOVA_SUCCESS,
-           "ctrl_pd: from the NOVA host space");
+    tap_is(ctrl_pd(sys.nova_hst, g.gst, g.phys / PAGE_SIZE, 0x1000, 0, NOVA_PERM_ALL, NOVA_MAD_WC),
+           NOVA_SUCCESS, "ctrl_pd: from the NOVA host space");
     tap_is(ctrl_pd(sys.root.hst, g.gst, from, 0x1000, 0, 0, 0), NOVA_SUCCESS, "ctrl_pd: none any more");
 }
 
@@ -179,7 +176,7 @@ static void reassignment(void)
         guest_long(&v, GUEST_CODE);
     }
     v.state.sel_gst = first.gst;
-    is(guest_run(&v, v.mtd), GUEST_HLT, "assignment: first");
+    guest_is(&v, guest_run(&v, v.mtd), GUEST_HLT, "assignment: first");
     tap_is(v.state.gpr[0], 0x11111111, "assignment: memory of the first one");
     for (unsigned i = 1; i < 100; i++) {
         const struct guest *to = i % 2 ? &second : &first;
@@ -192,7 +189,7 @@ static void reassignment(void)
     tap_is(wrong, 0, "assignment: 99 times another one");
     guest_destroy(&second);
     sleep_us(20000);
-    is(guest_skip(&v, 1, 0), GUEST_HLT, "assignment: no capability is left");
+    guest_is(&v, guest_skip(&v, 1, 0), GUEST_HLT, "assignment: no capability is left");
     tap_is(v.state.gpr[0], 0x22222222, "assignment: the memory is still there");
     v.guest = &g;
     guest_destroy(&first);
@@ -232,14 +229,14 @@ static void permissions(void)
 
     /* A large page, then without a page in its middle. */
     guest_map(&g, FAR, g.memory, GUEST_ORDER, NOVA_PERM_ALL);
-    is(ACCESS(do_read), GUEST_HLT, "large page");
+    guest_is(&v, ACCESS(do_read), GUEST_HLT, "large page");
     tap_is((uint32_t)v.state.gpr[0], *(uint32_t *)(void *)g.memory, "large page: its contents");
     guest_map(&g, FAR, g.memory, 0, 0);
-    is(ACCESS(do_read), GUEST_MEMORY, "large page without a page");
+    guest_is(&v, ACCESS(do_read), GUEST_MEMORY, "large page without a page");
     guest_map(&g, FAR, g.memory + 0x3000, 0, NOVA_MEM_R);
-    is(ACCESS(do_read), GUEST_HLT, "another page in its place");
+    guest_is(&v, ACCESS(do_read), GUEST_HLT, "another page in its place");
     guest_map(&g, FAR, g.memory, GUEST_ORDER, 0);
-    is(ACCESS(do_read), GUEST_MEMORY, "no page any more");
+    guest_is(&v, ACCESS(do_read), GUEST_MEMORY, "no page any more");
 }
 
 /* -- Changes while the guest uses the memory, on this CPU or on another one -- */
@@ -277,10 +274,12 @@ static void changes(unsigned cpu)
 
 /* -- Ports and MSRs, each of them -- */
 
-GUEST_PROGRAM(all_ports, ".code64", "xor %edx, %edx; 1: inb %dx, %al; inc %edx; cmp $0x10000, %edx; jne 1b; hlt");
-GUEST_PROGRAM(all_msrs, ".code64",
-              "xor %ecx, %ecx; 1: rdmsr; inc %ecx; cmp $0x2000, %ecx; jne 2f; mov $0xc0000000, %ecx;"
-              "2: cmp $0xc0002000, %ecx; jne 3f; mov $0xc0010000, %ecx; 3: cmp $0xc0012000, %ecx; jne 1b; hlt");
+GUEST_PROGRAM(all_ports, ".code64",
+              "xor %edx, %edx; 1: inb %dx, %al; inc %edx; cmp $0x10000, %edx; jne 1b; hlt");
+GUEST_PROGRAM(
+    all_msrs, ".code64",
+    "xor %ecx, %ecx; 1: rdmsr; inc %ecx; cmp $0x2000, %ecx; jne 2f; mov $0xc0000000, %ecx;"
+    "2: cmp $0xc0002000, %ecx; jne 3f; mov $0xc0010000, %ecx; 3: cmp $0xc0012000, %ecx; jne 1b; hlt");
 GUEST_PROGRAM(all_msr_writes, ".code64",
               "xor %eax, %eax; xor %edx, %edx; xor %ecx, %ecx; 1: wrmsr; inc %ecx; cmp $0x2000, %ecx; jne 2f;"
               "mov $0xc0000000, %ecx; 2: cmp $0xc0002000, %ecx; jne 3f; mov $0xc0010000, %ecx;"
@@ -297,9 +296,7 @@ static uint32_t skip(struct guest_cpu *cpu, struct nova_arch_state *s)
     if (cpu->exit != GUEST_IO && cpu->exit != GUEST_RDMSR && cpu->exit != GUEST_WRMSR)
         return GUEST_STOP;
     out_of_order += (uint32_t)number != (uint32_t)expected;
-    expected = number == 0x1fff       ? 0xc0000000
-               : number == 0xc0001fff ? 0xc0010000
-                                      : number + 1;
+    expected = number == 0x1fff ? 0xc0000000 : number == 0xc0001fff ? 0xc0010000 : number + 1;
     if (cpu->exit == GUEST_IO)
         expected = number + 1;
     seen++;
@@ -315,7 +312,7 @@ static void each(const char *what, const char *start, const char *end, unsigned 
     expected = 0;
     v.on_exit = skip;
     guest_reply(&v, v.mtd);
-    is(guest_wait(&v, 120000), GUEST_HLT, what);
+    guest_is(&v, guest_wait(&v, 120000), GUEST_HLT, what);
     v.on_exit = 0;
     tap_is(seen, count, "%s: each one exits", what);
     tap_is(out_of_order, 0, "%s: one after the other", what);
@@ -333,23 +330,23 @@ GUEST_PROGRAM(next_msr, ".code64", "mov $0x175, %ecx; rdmsr; hlt");
 static void delegated(void)
 {
     must(ctrl_pd(sys.nova_pio, g.pio, 0x80, 0x80, 0, NOVA_PIO_A, 0), "ctrl_pd");
-    is(ACCESS(port_80), GUEST_HLT, "port, delegated");
-    is(ACCESS(port_7f), GUEST_IO, "port below");
-    is(ACCESS(port_81), GUEST_IO, "port above");
-    is(ACCESS(port_80_word), GUEST_IO, "that port and the one above");
-    is(ACCESS(port_7f_word), GUEST_IO, "that port and the one below");
+    guest_is(&v, ACCESS(port_80), GUEST_HLT, "port, delegated");
+    guest_is(&v, ACCESS(port_7f), GUEST_IO, "port below");
+    guest_is(&v, ACCESS(port_81), GUEST_IO, "port above");
+    guest_is(&v, ACCESS(port_80_word), GUEST_IO, "that port and the one above");
+    guest_is(&v, ACCESS(port_7f_word), GUEST_IO, "that port and the one below");
     must(ctrl_pd(sys.nova_pio, g.pio, 0x80, 0x80, 0, 0, 0), "ctrl_pd");
-    is(ACCESS(port_80), GUEST_IO, "port, not any more");
+    guest_is(&v, ACCESS(port_80), GUEST_IO, "port, not any more");
 
     must(ctrl_pd(sys.nova_msr, g.msr, 0x174, 0x174, 0, NOVA_MSR_R, 0), "ctrl_pd");
-    is(ACCESS(read_msr), GUEST_HLT, "MSR, delegated for reading");
-    is(ACCESS(write_msr), GUEST_WRMSR, "but not for writing");
-    is(ACCESS(next_msr), GUEST_RDMSR, "nor the next one");
+    guest_is(&v, ACCESS(read_msr), GUEST_HLT, "MSR, delegated for reading");
+    guest_is(&v, ACCESS(write_msr), GUEST_WRMSR, "but not for writing");
+    guest_is(&v, ACCESS(next_msr), GUEST_RDMSR, "nor the next one");
     must(ctrl_pd(sys.nova_msr, g.msr, 0x174, 0x174, 0, NOVA_MSR_W, 0), "ctrl_pd");
-    is(ACCESS(read_msr), GUEST_RDMSR, "MSR, delegated for writing");
-    is(ACCESS(write_msr), GUEST_HLT, "for this");
+    guest_is(&v, ACCESS(read_msr), GUEST_RDMSR, "MSR, delegated for writing");
+    guest_is(&v, ACCESS(write_msr), GUEST_HLT, "for this");
     must(ctrl_pd(sys.nova_msr, g.msr, 0x174, 0x174, 0, 0, 0), "ctrl_pd");
-    is(ACCESS(write_msr), GUEST_WRMSR, "MSR, not any more");
+    guest_is(&v, ACCESS(write_msr), GUEST_WRMSR, "MSR, not any more");
 }
 
 void image_main(const struct nova_hip *hip, uint64_t magic, uint64_t mbi)

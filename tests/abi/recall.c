@@ -171,12 +171,13 @@ static void recall_running(unsigned cpu, unsigned flags, const char *name, unsig
         registers_in[i] = 0x9e3779b97f4a7c15UL * (i + cpu + 1);
     registers_in[RFLAGS] = 0x202;
     actor_run(&a, spin_with_pattern, &done);
-    sleep_us(2000);
+    sleep_us(50000);
 
     for (unsigned i = 0; i < times; i++)
         wrong += ctrl_ec(a.thread->ec, flags) != NOVA_SUCCESS;
     tap_is(wrong, 0, "CPU %u, %s: succeeds", cpu, name);
-    sleep_us(5000);
+    for (unsigned i = 0; i < 1000 && (!i || !recall.count); i++)
+        sleep_us(5000);
     tap_ok(recall.count >= 1 && recall.count <= times && recall.pid == 0xdef, "CPU %u, %s: %u RECALL events",
            cpu, name, recall.count);
     rip = recall.state.rip - (uint64_t)registers_at_spin;

@@ -25,14 +25,6 @@
 static struct guest g;
 static struct guest_cpu v;
 
-static bool is(enum guest_exit got, enum guest_exit want, const char *what)
-{
-    if (got != want)
-        tap_diag("event 0x%x RIP 0x%lx qualifications 0x%lx 0x%lx", v.event, v.state.rip, v.state.qual[0],
-                 v.state.qual[2]);
-    return tap_ok(got == want, "%s: %s", what, guest_name(want));
-}
-
 GUEST_PROGRAM(cpuids, ".code16", "1: cpuid; jmp 1b");
 
 /* Anything of the next instructions at 0x1000, in real mode; the exit. */
@@ -62,8 +54,8 @@ static void startup(void)
 
 static void refused(const char *what, uint32_t mtd)
 {
-    is(guest_run(&v, mtd), GUEST_INVALID, what);
-    is(REAL(cpuids, 0), GUEST_CPUID, "corrected");
+    guest_is(&v, guest_run(&v, mtd), GUEST_INVALID, what);
+    guest_is(&v, REAL(cpuids, 0), GUEST_CPUID, "corrected");
 }
 
 #define REFUSED(bit, field, value) (v.state.field = (value), refused(#field " = " #value, NOVA_MTD_##bit))
@@ -96,9 +88,9 @@ static void states(void)
     REFUSED(DR, dr7, 1UL << 32);
     REFUSED(INJ, inj_info, 0x80004306);
     v.state.tpr_threshold = 0x10;
-    is(guest_run(&v, NOVA_MTD_TPR), GUEST_INVALID, "TPR threshold of 16");
+    guest_is(&v, guest_run(&v, NOVA_MTD_TPR), GUEST_INVALID, "TPR threshold of 16");
     v.state.tpr_threshold = 0;
-    is(guest_run(&v, NOVA_MTD_TPR), GUEST_CPUID, "corrected");
+    guest_is(&v, guest_run(&v, NOVA_MTD_TPR), GUEST_CPUID, "corrected");
 }
 
 /* -- CR0 and CR4 -- */
@@ -118,25 +110,25 @@ static void control_registers(void)
     tap_is(v.state.cr0, 0x10, "nor does the VMM");
     tap_is(v.state.cr4, 0, "nor does the VMM");
 
-    is(REAL(write_cr0, 0x36), GUEST_CPUID, "CR0.MP and EM");
+    guest_is(&v, REAL(write_cr0, 0x36), GUEST_CPUID, "CR0.MP and EM");
     tap_is(v.state.cr0, 0x36, "are what the guest has set");
-    is(REAL(write_cr0, 0x40000030), GUEST_CR, "CR0.CD");
+    guest_is(&v, REAL(write_cr0, 0x40000030), GUEST_CR, "CR0.CD");
     guest_load(&g, GUEST_CODE, read_crs, read_crs_end);
     v.state.cr0 = 0x60000030;
     v.state.cr4 = 0x40;
-    is(guest_run(&v, NOVA_MTD_CR), GUEST_CPUID, "the VMM does it, and sets MCE");
+    guest_is(&v, guest_run(&v, NOVA_MTD_CR), GUEST_CPUID, "the VMM does it, and sets MCE");
     tap_is(v.state.gpr[RAX], 0x60000030, "the guest sees it in CR0");
     tap_is(v.state.gpr[RBX], 0x40, "and in CR4");
 
-    is(REAL(write_cr4, 0x2000), GUEST_CR, "CR4.VMXE");
-    is(REAL(write_cr4, 0x40), GUEST_CR, "CR4.MCE");
-    is(REAL(write_cr4, 8), GUEST_CPUID, "CR4.DE");
+    guest_is(&v, REAL(write_cr4, 0x2000), GUEST_CR, "CR4.VMXE");
+    guest_is(&v, REAL(write_cr4, 0x40), GUEST_CR, "CR4.MCE");
+    guest_is(&v, REAL(write_cr4, 8), GUEST_CPUID, "CR4.DE");
     tap_is(v.state.cr4, 8, "is what the guest has set");
     v.state.cr4_intercepts = 8;
     v.state.rip = GUEST_CODE;
     v.state.gpr[RAX] = 0;
-    is(guest_run(&v, NOVA_MTD_RIP | NOVA_MTD_GPR_0_7 | NOVA_MTD_CTRL), GUEST_CR,
-       "CR4.DE if the VMM asks for it");
+    guest_is(&v, guest_run(&v, NOVA_MTD_RIP | NOVA_MTD_GPR_0_7 | NOVA_MTD_CTRL), GUEST_CR,
+             "CR4.DE if the VMM asks for it");
     tap_is(v.state.cr4, 8, "which keeps its value");
 }
 
@@ -150,12 +142,12 @@ static void apic_page(void)
     GUEST_LOAD(&g, cr8);
     guest_long(&v, GUEST_CODE);
     v.state.cr8 = 9;
-    is(guest_run(&v, v.mtd), GUEST_CPUID, "CR8");
+    guest_is(&v, guest_run(&v, v.mtd), GUEST_CPUID, "CR8");
     tap_is(v.state.gpr[RAX], 9, "what the VMM has set");
     tap_is(v.state.cr8, 5, "what the guest has set");
     v.state.ctrl_pri = PRIMARY_CR8_LOAD;
     v.state.rip = GUEST_CODE;
-    is(guest_run(&v, NOVA_MTD_RIP | NOVA_MTD_CTRL), GUEST_CR, "CR8 if the VMM asks for it");
+    guest_is(&v, guest_run(&v, NOVA_MTD_RIP | NOVA_MTD_CTRL), GUEST_CR, "CR8 if the VMM asks for it");
 }
 
 static void long_mode(void)
@@ -163,9 +155,9 @@ static void long_mode(void)
     GUEST_LOAD(&g, cr8);
     guest_long(&v, GUEST_CODE);
     v.state.efer = 0x101;
-    is(guest_run(&v, v.mtd), GUEST_INVALID, "paging and EFER.LME without LMA");
+    guest_is(&v, guest_run(&v, v.mtd), GUEST_INVALID, "paging and EFER.LME without LMA");
     v.state.efer = 0x501;
-    is(guest_run(&v, NOVA_MTD_EFER), GUEST_CPUID, "with LMA");
+    guest_is(&v, guest_run(&v, NOVA_MTD_EFER), GUEST_CPUID, "with LMA");
 }
 
 /* Two vCPUs of a guest on one CPU: one keeps what it has while the other one runs. */
@@ -195,7 +187,7 @@ static void two_cpus(void)
         }
     tap_ok(ok, "two vCPUs on one CPU keep their GS bases, STAR and CR2 apart");
     guest_cpu_destroy(&w);
-    is(REAL(cpuids, 0), GUEST_CPUID, "one goes on without the other");
+    guest_is(&v, REAL(cpuids, 0), GUEST_CPUID, "one goes on without the other");
 }
 
 /* -- EPT -- */
@@ -297,7 +289,7 @@ static void preemption(void)
     tap_is((uint64_t)guest_wait(&v, 30), GUEST_TIMEOUT, "and does not keep this thread from running");
     tap_ok(before && *counter > before, "nor the other way round: %u, %u", before, *counter);
     must(ctrl_ec(v.ec, 0), "recall");
-    is(guest_wait(&v, 10000), GUEST_RECALL, "recall");
+    guest_is(&v, guest_wait(&v, 10000), GUEST_RECALL, "recall");
 }
 
 /* Exits cut the limits of GDT and TSS. That of the TSS is right, or there would be no results. */

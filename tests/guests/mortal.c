@@ -1,11 +1,13 @@
 /*
  * The VMM with a wish to die: linked with all of it, this runs first. In its first lives a thread lets the domain crash at a random
  * moment; in the last one it resets the machine at random moments, waits a while, and powers it off. How often of each, and for how
- * long, is on the guest's command line: `kills=N resets=N ms=N'.
+ * long, is on the guest's command line: `kills=N resets=N ms=N'. With `forget=1' it has no handler for CPUID, which makes that an
+ * exit that nobody expects.
  *
  * SPDX-License-Identifier: MIT
  */
 
+#include "cpu/cpu.h"
 #include "cpu/machine.h"
 
 #include <nova/log.h>
@@ -17,9 +19,11 @@
 
 int __real_main(int argc, char **argv);
 int __wrap_main(int argc, char **argv);
+int __real_vcpu_create(unsigned number, unsigned cpu);
+int __wrap_vcpu_create(unsigned number, unsigned cpu);
 
 static volatile int *volatile nowhere;
-static uint64_t kills, resets, ms;
+static uint64_t kills, resets, ms, forget;
 
 static uint64_t option(const char *text, const char *name)
 {
@@ -65,6 +69,21 @@ static void fate(void *context)
     machine_power_off();
 }
 
+/* Before the first one: the table of exits without CPUID. */
+int __wrap_vcpu_create(unsigned number, unsigned cpu)
+{
+    static struct exit exits[EVENTS];
+
+    if (forget && vendor.exits != exits) {
+        memcpy(exits, vendor.exits, sizeof(exits));
+        for (unsigned i = 0; i < EVENTS; i++)
+            if (exits[i].name && !strcmp(exits[i].name, "CPUID"))
+                exits[i] = (struct exit){0};
+        vendor.exits = exits;
+    }
+    return __real_vcpu_create(number, cpu);
+}
+
 int __wrap_main(int argc, char **argv)
 {
     uint64_t cpus = nova_info()->cpus, odd = nova_info()->restarts % 2;
@@ -75,9 +94,10 @@ int __wrap_main(int argc, char **argv)
         kills += option(argv[i], "kills=");
         resets += option(argv[i], "resets=");
         ms += option(argv[i], "ms=");
+        forget += option(argv[i], "forget=");
     }
-    if (nova_thread_create(&thread, fate, NULL,
-                           &(struct nova_thread_options){.cpu = NOVA_ON_CPU(cpu), .detached = 1}))
+    if (ms && nova_thread_create(&thread, fate, NULL,
+                                 &(struct nova_thread_options){.cpu = NOVA_ON_CPU(cpu), .detached = 1}))
         nova_exit(2);
     return __real_main(argc, argv);
 }

@@ -7,30 +7,16 @@
 
 #include "lib/guest.h"
 #include "lib/virtio.h"
+#include "lib/vsock.h"
 
 #define MIB 0x100000U
-#define PIECE 4096U
 #define SERVICE 5
 #define ROOM 0x10000U
-
-enum { REQUEST = 1, RESPONSE, RST, SHUTDOWN, RW, CREDIT_UPDATE };
-enum { RX, TX, EVENT, QUEUES };
-
-struct packet {
-    uint64_t source_cid, target_cid;
-    uint32_t source_port, target_port;
-    uint32_t length;
-    uint16_t type, operation;
-    uint32_t flags, buffer, forwarded;
-    uint8_t data[PIECE];
-} __attribute__((packed));
-
-#define HEADER offsetof(struct packet, data)
 
 static struct virtio_queue sockets[QUEUES] __attribute__((aligned(4096)));
 static struct virtio_queue console[2] __attribute__((aligned(4096)));
 static struct packet buffers[VIRTIO_SIZE], out;
-static uint8_t zeros[PIECE];
+static uint8_t zeros[VSOCK_DATA];
 static uint64_t cid, notifications;
 static uint32_t port, sent, got, told, room, forwarded;
 
@@ -103,7 +89,7 @@ static void open(char mode)
 static void to_service(void)
 {
     for (uint32_t left = MIB; left;) {
-        uint32_t credit = room - (sent - forwarded), size = credit < PIECE ? credit : PIECE;
+        uint32_t credit = room - (sent - forwarded), size = credit < VSOCK_DATA ? credit : VSOCK_DATA;
 
         if (size)
             say(RW, size);
@@ -123,8 +109,8 @@ static void from_service(void)
 
 static void to_console(void)
 {
-    for (uint32_t done = 0; done < MIB; done += PIECE)
-        transmit(&console[TX], zeros, PIECE);
+    for (uint32_t done = 0; done < MIB; done += VSOCK_DATA)
+        transmit(&console[TX], zeros, VSOCK_DATA);
 }
 
 static uint64_t measure(void (*function)(void), const char *what)

@@ -7,6 +7,7 @@
 
 #include "lib/guest.h"
 #include "lib/virtio.h"
+#include "lib/vsock.h"
 
 #define HOST 2
 #define SERVICE 5 /* ports */
@@ -14,23 +15,9 @@
 #define NOBODY 7
 #define MIB 0x100000U
 #define ROOM 16384U /* that we say we have for each connection */
-#define BUFFER 2048U
 #define CYCLES (60UL * 1000000000)
 
-enum { REQUEST = 1, RESPONSE, RST, SHUTDOWN, RW, CREDIT_UPDATE, CREDIT_REQUEST };
-enum { RX, TX, EVENT, QUEUES };
 enum { NO_RECEIVE = 1, NO_SEND = 2, BOTH = 3 };
-
-struct packet {
-    uint64_t source_cid, target_cid;
-    uint32_t source_port, target_port;
-    uint32_t length;
-    uint16_t type, operation;
-    uint32_t flags, buffer, forwarded;
-    uint8_t data[BUFFER];
-} __attribute__((packed));
-
-#define HEADER offsetof(struct packet, data)
 
 static struct virtio_queue queues[QUEUES] __attribute__((aligned(4096)));
 static struct packet buffers[VIRTIO_SIZE], out;
@@ -191,7 +178,7 @@ static bool stream(uint32_t send)
 {
     uint64_t end = rdtsc() + CYCLES, random = 88172645463325252;
     uint32_t first = c.sent, left = send, at = 0;
-    static uint8_t bytes[BUFFER];
+    static uint8_t bytes[VSOCK_DATA];
     static struct packet packet;
     bool ended = false;
 
@@ -199,7 +186,7 @@ static bool stream(uint32_t send)
         uint32_t size;
 
         random ^= random << 13, random ^= random >> 7, random ^= random << 17;
-        size = 1 + (uint32_t)random % BUFFER;
+        size = 1 + (uint32_t)random % VSOCK_DATA;
         size = size < left ? size : left;
         size = size < credit() ? size : credit();
         for (uint32_t i = 0; i < size; i++)
@@ -286,7 +273,7 @@ static void test_ends(void)
     /* It never reads: what there is room for, and not a byte more. */
     open('w');
     while (credit() && !c.reset)
-        send_bytes(out.data, credit() < BUFFER ? credit() : BUFFER);
+        send_bytes(out.data, credit() < VSOCK_DATA ? credit() : VSOCK_DATA);
     wait_until_later();
     while (hear(&packet))
         ;
@@ -345,7 +332,7 @@ static void test_nonsense(void)
     /* More than the credit. */
     open('w');
     for (unsigned i = 0; i < 20 && !c.reset; i++) {
-        send_bytes(out.data, BUFFER);
+        send_bytes(out.data, VSOCK_DATA);
         while (hear(&packet))
             ;
     }

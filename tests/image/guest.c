@@ -72,6 +72,14 @@ const char *guest_name(enum guest_exit exit)
     return exits[exit].name;
 }
 
+bool guest_is(const struct guest_cpu *v, enum guest_exit got, enum guest_exit want, const char *what)
+{
+    if (got != want)
+        tap_diag("event 0x%x RIP 0x%lx qualifications 0x%lx 0x%lx", v->event, v->state.rip, v->state.qual[0],
+                 v->state.qual[2]);
+    return tap_ok(got == want, "%s: %s, got %s", what, guest_name(want), guest_name(got));
+}
+
 enum guest_exit guest_exit_of(unsigned event, const struct nova_arch_state *state, unsigned *vector)
 {
     *vector = 0xff;

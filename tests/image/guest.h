@@ -27,21 +27,21 @@ enum guest_exit {
     GUEST_IO,
     GUEST_RDMSR,
     GUEST_WRMSR,
-    GUEST_MEMORY,    /* violation of the nested page tables */
-    GUEST_WINDOW,    /* interrupt window */
+    GUEST_MEMORY, /* violation of the nested page tables */
+    GUEST_WINDOW, /* interrupt window */
     GUEST_NMI_WINDOW,
-    GUEST_CALL,      /* VMCALL, VMMCALL */
-    GUEST_SHUTDOWN,  /* triple fault */
-    GUEST_INVALID,   /* invalid state */
+    GUEST_CALL,     /* VMCALL, VMMCALL */
+    GUEST_SHUTDOWN, /* triple fault */
+    GUEST_INVALID,  /* invalid state */
     GUEST_XSETBV,
     GUEST_INVD,
     GUEST_CR,        /* access to a control register */
     GUEST_EXCEPTION, /* v->vector */
     GUEST_PAUSE,
     GUEST_RDPMC,
-    GUEST_TASK,      /* task switch */
-    GUEST_VIRT,      /* an instruction of the virtualization extensions */
-    GUEST_OTHER      /* v->event */
+    GUEST_TASK, /* task switch */
+    GUEST_VIRT, /* an instruction of the virtualization extensions */
+    GUEST_OTHER /* v->event */
 };
 
 /* All state that can be transferred to the handler. */
@@ -86,14 +86,14 @@ struct guest_cpu {
     struct guest *guest;
     struct thread *handler;
     uint64_t ec, sc, events;
-    uint64_t stopped, resume;             /* semaphores */
-    volatile enum guest_exit exit;        /* the last one */
-    volatile unsigned event;              /* its number */
-    unsigned vector;                      /* of a GUEST_EXCEPTION */
-    volatile unsigned exits;              /* how many there have been */
-    struct nova_arch_state state;         /* after it; what to reply */
-    uint32_t mtd;                         /* of the reply */
-    uint32_t controls_pri, controls_sec;  /* for MTD.CTRL */
+    uint64_t stopped, resume;            /* semaphores */
+    volatile enum guest_exit exit;       /* the last one */
+    volatile unsigned event;             /* its number */
+    unsigned vector;                     /* of a GUEST_EXCEPTION */
+    volatile unsigned exits;             /* how many there have been */
+    struct nova_arch_state state;        /* after it; what to reply */
+    uint32_t mtd;                        /* of the reply */
+    uint32_t controls_pri, controls_sec; /* for MTD.CTRL */
 
     /* If set: handles exits in the handler's UTCB; returns the MTD of the reply, or GUEST_STOP for the main thread. */
     uint32_t (*on_exit)(struct guest_cpu *v, struct nova_arch_state *state);
@@ -156,6 +156,9 @@ const struct guest_record *guest_last(const struct guest_cpu *v);
 
 /* Name of an exit, for messages. */
 const char *guest_name(enum guest_exit exit);
+
+/* A result: this exit has come; if not, says what has. */
+bool guest_is(const struct guest_cpu *v, enum guest_exit got, enum guest_exit want, const char *what);
 
 /* The exit that an event number stands for. */
 enum guest_exit guest_exit_of(unsigned event, const struct nova_arch_state *state, unsigned *vector);

@@ -6,17 +6,17 @@
  * SPDX-License-Identifier: MIT
  */
 
-#include <stdarg.h>
-#include <stdbool.h>
-#include <nova/format.h>
-#include <string.h>
-
 #include "acpi/acpi.h"
 #include "boot/layout.h"
 #include "dev/irq.h"
 #include "dev/lapic.h"
 #include "dev/pci.h"
 #include "ram.h"
+
+#include <nova/format.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <string.h>
 
 #define PAGE 4096UL
 

@@ -11,12 +11,10 @@
  */
 
 #include "emu/emu.h"
-#include "tap.h"
+#include "random.h"
 
 #include <Zydis/Zydis.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 /* What Zydis calls the operations. */
 static const struct {
@@ -72,19 +70,8 @@ static const uint16_t intercepted[] = {
 };
 
 static ZydisDecoder decoders[9];
-static uint64_t state_of_random;
 static uint64_t done, controls, undefined, unsupported;
 static uint64_t seen[EMU_CONTROL + 1], seen_intercepted[sizeof(intercepted) / sizeof(*intercepted)];
-
-static uint64_t any(void)
-{
-    return tap_random(&state_of_random);
-}
-
-static bool chance(unsigned one_in)
-{
-    return any() % one_in == 0;
-}
 
 struct zydis {
     bool good;
@@ -404,14 +391,8 @@ static void check_control_registers(void)
 int main(int argc, char **argv)
 {
     unsigned rounds = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 0) : 3;
-    uint64_t seed = 0;
 
-    if (argc > 1)
-        seed = strtoull(argv[1], NULL, 0);
-    else if (getrandom(&seed, 4, 0) != 4)
-        return 2;
-    printf("# seed %llu\n", (unsigned long long)seed);
-    state_of_random = seed * 2654435761U + 1;
+    random_start(argc > 1 ? argv[1] : NULL);
     ZydisDecoderInit(&decoders[8], ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
     ZydisDecoderInit(&decoders[4], ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
     ZydisDecoderInit(&decoders[2], ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16);

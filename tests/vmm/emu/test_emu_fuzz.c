@@ -12,23 +12,10 @@
 
 #define _GNU_SOURCE
 #include "guest.h"
+#include "random.h"
 
-#include <stdlib.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
-
-static uint64_t state_of_random;
-
-static uint64_t any(void)
-{
-    return tap_random(&state_of_random);
-}
-
-static bool chance(unsigned one_in)
-{
-    return any() % one_in == 0;
-}
 
 /* Small, or near a limit, or anything. */
 static uint64_t any_address(void)
@@ -172,16 +159,9 @@ static void one(void)
 int main(int argc, char **argv)
 {
     time_t end = time(NULL) + (argc > 1 ? atoi(argv[1]) : 8);
-    uint64_t seed = 0, count = 0;
+    uint64_t count = 0, seed = random_start(argc > 2 ? argv[2] : NULL);
 
-    if (argc > 2)
-        seed = strtoull(argv[2], NULL, 0);
-    else if (getrandom(&seed, 4, 0) != 4)
-        return 2;
-    printf("# seed %llu\n", (unsigned long long)seed);
-    fflush(stdout);
     alarm((argc > 1 ? (unsigned)atoi(argv[1]) : 8) + 300); /* nothing may hang */
-    state_of_random = seed * 2654435761U + 1;
     while (count < 100000 || time(NULL) < end) {
         if (count++ % 4096 == 0)
             fill();

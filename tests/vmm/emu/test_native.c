@@ -13,11 +13,10 @@
 
 #define _GNU_SOURCE
 #include "guest.h"
+#include "random.h"
 #include "native.h"
 
-#include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -158,23 +157,12 @@ struct counts {
     uint64_t current;
 };
 
-static uint64_t state_of_random;
 static struct counts *counts;
 static const struct config *config;
-
-static uint64_t any(void)
-{
-    return tap_random(&state_of_random);
-}
 
 static uint64_t below(uint64_t limit)
 {
     return any() % limit;
-}
-
-static bool chance(unsigned one_in)
-{
-    return below(one_in) == 0;
 }
 
 /* Values at which flags change, and others. */
@@ -702,13 +690,9 @@ static void run(uint64_t seed, uint64_t instructions)
 
 int main(int argc, char **argv)
 {
-    uint64_t seed = 0, instructions = argc > 2 ? strtoull(argv[2], NULL, 0) : 300000, seen[EMU_CONTROL] = {0};
+    uint64_t seed = random_start(argc > 1 ? argv[1] : NULL),
+             instructions = argc > 2 ? strtoull(argv[2], NULL, 0) : 300000, seen[EMU_CONTROL] = {0};
 
-    if (argc > 1)
-        seed = strtoull(argv[1], NULL, 0);
-    else if (getrandom(&seed, 4, 0) != 4)
-        return 2;
-    printf("# seed %llu\n", (unsigned long long)seed);
     counts = mmap(NULL, sizeof(*counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     for (unsigned i = 0; i < CONFIGS; i++) {
         config = &configs[i];

@@ -11,10 +11,9 @@
  */
 
 #include "guest.h"
+#include "random.h"
 
 #include <pthread.h>
-#include <stdlib.h>
-#include <sys/random.h>
 
 #define P 0x01U
 #define W 0x02U
@@ -41,18 +40,7 @@ struct answer {
     uint32_t error;
 };
 
-static uint64_t state_of_random;
 static uint8_t before[sizeof(guest.ram)], expected[sizeof(guest.ram)];
-
-static uint64_t any(void)
-{
-    return tap_random(&state_of_random);
-}
-
-static bool chance(unsigned one_in)
-{
-    return any() % one_in == 0;
-}
 
 /* The reference: 4.3 to 4.5, and AMD APM volume 2, 5.3. Whether a bit of a present entry must be zero. */
 static bool must_be_zero(const struct walk *walk, unsigned level, bool page, unsigned bit)
@@ -438,14 +426,8 @@ static void recursive(void)
 int main(int argc, char **argv)
 {
     unsigned walks = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 0) : 20000;
-    uint64_t seed = 0;
 
-    if (argc > 1)
-        seed = strtoull(argv[1], NULL, 0);
-    else if (getrandom(&seed, 4, 0) != 4)
-        return 2;
-    printf("# seed %llu\n", (unsigned long long)seed);
-    state_of_random = seed * 2654435761U + 1;
+    random_start(argc > 1 ? argv[1] : NULL);
     random_walks(walks);
     known_walk();
     late_change();
