@@ -86,9 +86,10 @@ static bool unlock(char *line)
     }
     printf("passphrase of %s:\n", key_name(key));
     bool there = read_line(line, true);
-    if (there && *line)
-        printf(key_unseal(key, line, strlen(line)) ? "%s is unlocked\n" : "%s: this is not its passphrase\n",
-               key_name(key));
+    if (there && *line) {
+        const char *error = key_unseal(key, line, strlen(line));
+        printf("%s%s%s\n", key_name(key), error ? ": " : " is unlocked", error ? error : "");
+    }
     key_wipe(line, LINE);
     return there;
 }

@@ -26,7 +26,7 @@ static void ok(bool condition, const char *what)
 
 static bool opens(const struct keyfile *f, const char *passphrase)
 {
-    return keyfile_open(f, passphrase, strlen(passphrase), secret);
+    return !keyfile_open(f, passphrase, strlen(passphrase), secret);
 }
 
 static void whole(void)
@@ -80,6 +80,33 @@ static void texts(void)
         ok(!keyfile_parse(&file, wrong[i]), "something else");
 }
 
+/* One bit of the text, in every third character: what is still a key file does not open, unless it was its name. */
+static void flipped(void)
+{
+    size_t length = strlen(text), name = (size_t)(strstr(text, "a name") - text);
+    unsigned parsed = 0, opened = 0;
+
+    for (size_t i = 0; i < length; i += 3) {
+        if (i >= name && i < name + 6)
+            continue;
+        text[i] ^= 1;
+        bool parses = keyfile_parse(&file, text);
+        parsed += parses;
+        opened += parses && opens(&file, "secret");
+        text[i] ^= 1;
+    }
+    ok(parsed > 10 && !opened, "a bit in the text is another: it does not open");
+}
+
+/* More than there is, here. */
+static void large(void)
+{
+    keyfile_parse(&file, text);
+    file.mebibytes = 1024;
+    const char *error = keyfile_open(&file, "secret", 6, secret);
+    ok(error && strstr(error, "memory"), "no memory for the cost: it says so");
+}
+
 int main(void)
 {
     if (!keys_start())
@@ -87,5 +114,7 @@ int main(void)
     whole();
     damaged();
     texts();
+    flipped();
+    large();
     return failed;
 }

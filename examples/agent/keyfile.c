@@ -74,20 +74,22 @@ static bool derive(const struct keyfile *file, const char *passphrase, size_t si
                           (size_t)file->mebibytes << 20, crypto_pwhash_ALG_ARGON2ID13);
 }
 
-bool keyfile_open(const struct keyfile *file, const char *passphrase, size_t size, uint8_t secret[64])
+const char *keyfile_open(const struct keyfile *file, const char *passphrase, size_t size, uint8_t secret[64])
 {
     uint8_t key[32], seed[32], public[32];
-    bool right =
-        derive(file, passphrase, size, key) &&
-        !crypto_aead_xchacha20poly1305_ietf_decrypt(seed, NULL, NULL, file->sealed, sizeof(file->sealed),
-                                                    file->public, 32, file->nonce, key);
+    bool derived = derive(file, passphrase, size, key);
+    bool right = derived && !crypto_aead_xchacha20poly1305_ietf_decrypt(seed, NULL, NULL, file->sealed,
+                                                                        sizeof(file->sealed), file->public,
+                                                                        32, file->nonce, key);
 
     if (right)
         crypto_sign_seed_keypair(public, secret, seed);
     right = right && !memcmp(public, file->public, 32);
     key_wipe(key, sizeof(key));
     key_wipe(seed, sizeof(seed));
-    return right;
+    if (!derived)
+        return "there is not enough memory for it";
+    return right ? NULL : "this is not its passphrase";
 }
 
 bool keyfile_make(const uint8_t seed[32], const char *comment, const char *passphrase, size_t size,

@@ -30,8 +30,8 @@ struct keyfile {
 /* Reads the text of a file. Whether it is one. */
 bool keyfile_parse(struct keyfile *file, const char *text);
 
-/* Opens it: whether the passphrase is right; then `secret' is seed and public key. */
-bool keyfile_open(const struct keyfile *file, const char *passphrase, size_t size, uint8_t secret[64]);
+/* Opens it: `secret' is seed and public key then. NULL, or what is wrong. */
+const char *keyfile_open(const struct keyfile *file, const char *passphrase, size_t size, uint8_t secret[64]);
 
 /* The text of a new file for this seed. Whether there was memory. */
 bool keyfile_make(const uint8_t seed[32], const char *comment, const char *passphrase, size_t size,

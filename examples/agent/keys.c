@@ -101,19 +101,19 @@ bool key_sealed(unsigned key)
     return sealed;
 }
 
-bool key_unseal(unsigned key, const char *passphrase, size_t size)
+const char *key_unseal(unsigned key, const char *passphrase, size_t size)
 {
     uint8_t secret[KEY_SECRET];
-    bool right = keyfile_open(&keys[key].file, passphrase, size, secret);
+    const char *error = keyfile_open(&keys[key].file, passphrase, size, secret);
 
     pthread_mutex_lock(&lock);
-    if (right) {
+    if (!error) {
         memcpy(keys[key].secret, secret, KEY_SECRET);
         keys[key].sealed = false;
     }
     pthread_mutex_unlock(&lock);
     key_wipe(secret, sizeof(secret));
-    return right;
+    return error;
 }
 
 bool key_sign(unsigned key, struct bytes data, uint8_t signature[KEY_SIGNATURE])

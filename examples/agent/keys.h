@@ -34,8 +34,8 @@ const char *key_name(unsigned key);
 struct bytes key_blob(unsigned key);
 bool key_sealed(unsigned key);
 
-/* Whether the passphrase was the right one. Takes long, on purpose. */
-bool key_unseal(unsigned key, const char *passphrase, size_t size);
+/* Unseals it with its passphrase. NULL, or what is wrong. Takes long, on purpose. */
+const char *key_unseal(unsigned key, const char *passphrase, size_t size);
 
 /* Signs. The signature as SSH has it goes to `signature'. False if the key is sealed. */
 bool key_sign(unsigned key, struct bytes data, uint8_t signature[KEY_SIGNATURE]);

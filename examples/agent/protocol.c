@@ -93,6 +93,8 @@ static enum outcome lock(struct vm *vm, struct reader *r, bool locks, struct wri
         done = key_marked(passphrase, vm->mark);
     if (done)
         vm->locked = locks;
+    if (done && !locks)
+        key_wipe(vm->mark, sizeof(vm->mark));
     return answer(reply, done);
 }
 

@@ -11,11 +11,11 @@
 #include "virt/virt.h"
 #include "x86/cpu.h"
 
-/* Protected physical memory: page numbers, in no order. */
+/* Guarded physical memory (hst_protect): page numbers, in no order. */
 static struct {
     uint64_t start, end;
-} protected[64];
-static unsigned protected_count;
+} guarded[64];
+static unsigned guarded_count;
 
 extern char image_start[], image_end[];
 
@@ -25,14 +25,14 @@ void hst_protect(uint64_t start, uint64_t end)
 
     start >>= PAGE_BITS;
     end = (end + PAGE_SIZE - 1) >> PAGE_BITS;
-    while (i < protected_count && (end < protected[i].start || start > protected[i].end))
+    while (i < guarded_count && (end < guarded[i].start || start > guarded[i].end))
         i++;
-    if (i == ARRAY_SIZE(protected)) /* full: protect the gap to the last one, too */
+    if (i == ARRAY_SIZE(guarded)) /* full: protect the gap to the last one, too */
         i--;
-    else if (i == protected_count) /* touches none */
-    protected[protected_count++].start = start;
-    protected[i].start = min_u64(protected[i].start, start);
-    protected[i].end = protected[i].end > end ? protected[i].end : end;
+    else if (i == guarded_count) /* touches none */
+        guarded[guarded_count++].start = start;
+    guarded[i].start = min_u64(guarded[i].start, start);
+    guarded[i].end = guarded[i].end > end ? guarded[i].end : end;
 }
 
 /* The largest naturally aligned block that contains a page and lies within [start, end). */
@@ -56,13 +56,13 @@ static struct ptab_range physical_lookup(uint64_t page, uint32_t mad)
     uint64_t start = 0, end = BIT(cpu_phys_bits - PAGE_BITS);
     struct ptab_range r;
 
-    for (unsigned i = 0; i < protected_count; i++)
-        if (page < protected[i].start)
-            end = min_u64(end, protected[i].start);
-        else if (page < protected[i].end)
-            return block_within(page, protected[i].start, protected[i].end);
-        else if (start < protected[i].end)
-            start = protected[i].end;
+    for (unsigned i = 0; i < guarded_count; i++)
+        if (page < guarded[i].start)
+            end = min_u64(end, guarded[i].start);
+        else if (page < guarded[i].end)
+            return block_within(page, guarded[i].start, guarded[i].end);
+        else if (start < guarded[i].end)
+            start = guarded[i].end;
     r = block_within(page, start, end);
     r.frame = r.page;
     r.perm = NOVA_MEM_R | NOVA_MEM_W | NOVA_MEM_XU | NOVA_MEM_XS;

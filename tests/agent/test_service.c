@@ -232,6 +232,26 @@ static void flood(void)
     ok(reply(20) == 14, "later it goes on");
 }
 
+/* The same, and each is to be confirmed: the user is not asked more often than that. */
+static void flood_of_questions(void)
+{
+    unsigned bad = 0, before = questions;
+
+    for (unsigned i = 0; i < 4; i++)
+        connect(40 + i, "crowd");
+    for (unsigned n = 0; n < 400; n++) {
+        struct end *e = &ends[40 + n % 4];
+        want(40 + n % 4, 1);
+        run();
+        if (open)
+            say(REFUSED);
+        bad += reply(40 + n % 4) == 5;
+        if (e->in_taken == e->in_size)
+            e->in_size = e->in_taken = 0;
+    }
+    ok(bad == 400 && questions == before + 3, "a flood of 400 that are to be confirmed: three questions");
+}
+
 static void pieces(void)
 {
     connect(30, "build");
@@ -263,6 +283,7 @@ int main(void)
                                         "wait=20",
                                         "allow=debian,key=work",
                                         "allow=build,key=deploy",
+                                        "allow=crowd,key=deploy,rate=3",
                                         "allow=robot,key=work,rate=3,confirm=no"};
 
     for (unsigned i = 0; i < sizeof(words) / sizeof(*words); i++)
@@ -270,6 +291,7 @@ int main(void)
     turns();
     gone();
     flood();
+    flood_of_questions();
     pieces();
     ok_checks("the console is asked one question at a time");
     return tap_done();
