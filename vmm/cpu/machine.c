@@ -83,7 +83,16 @@ void machine_power_button(void)
 void machine_parked(bool is)
 {
     __atomic_fetch_add(&parked, is ? 1 : UINT32_MAX, __ATOMIC_SEQ_CST);
-    nova_futex_wake(&parked, 1);
+    if (is)
+        nova_futex_wake(&parked, 1);
+    else
+        vcpu_ask(0, VCPU_PAUSE); /* may wait to be the last one */
+}
+
+bool machine_may_run(unsigned vcpu)
+{
+    return __atomic_load_n(&machine_phase, __ATOMIC_SEQ_CST) == MACHINE_RUNNING &&
+           (vcpu || __atomic_load_n(&parked, __ATOMIC_SEQ_CST) == 1);
 }
 
 void machine_broken(unsigned vcpu, const char *why)

@@ -41,6 +41,9 @@ void machine_work(void);
 /* A vCPU is parked (true) or goes on. */
 void machine_parked(bool parked);
 
+/* May a parked vCPU go on? vCPU 0 only behind the others: what it asks of them they must not take for older than the start. */
+bool machine_may_run(unsigned vcpu);
+
 /* A vCPU cannot go on; the text is a literal. */
 void machine_broken(unsigned vcpu, const char *why);
 

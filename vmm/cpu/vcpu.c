@@ -182,26 +182,31 @@ static void wait(struct vcpu *v)
                         NOVA_SM_DOWN | NOVA_SM_ZERO);
 }
 
-/* The phase of the machine has changed. What is asked meanwhile is added to `asked`. */
+/*
+ * The phase of the machine has changed. What is asked meanwhile is added to `asked`; at a new start it is of the time before,
+ * for who could ask, vCPU 0, is the last one to go on.
+ */
 static uint32_t look(struct vcpu *v, struct nova_arch_state *s, uint32_t *asked)
 {
     uint32_t mtd = 0;
 
-    if (__atomic_load_n(&machine_phase, __ATOMIC_ACQUIRE) != MACHINE_RUNNING) {
+    while (__atomic_load_n(&machine_phase, __ATOMIC_SEQ_CST) != MACHINE_RUNNING) {
         machine_parked(true);
-        while (__atomic_load_n(&machine_phase, __ATOMIC_ACQUIRE) != MACHINE_RUNNING) {
+        while (!machine_may_run(v->number)) {
             timer_stop(v);
             if (word_block(&v->word))
                 nova_hc_ctrl_sm(v->wake, 0, NOVA_SM_DOWN | NOVA_SM_ZERO);
             *asked |= word_take(&v->word);
         }
+        if (v->epoch == machine_epoch) {
+            msr_resumed(v);
+        } else {
+            v->epoch = machine_epoch;
+            word_take(&v->word);
+            *asked = 0;
+            mtd = vcpu_start(v, s);
+        }
         machine_parked(false);
-        msr_resumed(v);
-    }
-    if (v->epoch != machine_epoch) {
-        v->epoch = machine_epoch;
-        *asked = 0;
-        mtd = vcpu_start(v, s);
     }
     return mtd;
 }
