@@ -6,7 +6,6 @@
 
 #include "core/space.h"
 
-
 struct space_obj nova_obj;
 struct space_hst nova_hst;
 struct space_bitmap nova_pio, nova_msr;
