@@ -25,8 +25,8 @@ extern struct boot_info boot_info;
 extern struct nova_hip *const hip;
 
 /*
- * Parses the Multiboot2 information (specification 2.0, 3.6) into boot_info and, for the root image (the first module), RSDP
- * and UEFI memory map, into the HIP; false if it is unusable.
+ * Parses the Multiboot2 information (specification 2.0, 3.6) into boot_info and, as to root image (the first
+ * module), RSDP and UEFI memory map, into the HIP; false if it is unusable.
  */
 bool multiboot_parse(uint32_t magic, uint64_t info);
 
@@ -43,8 +43,8 @@ void nova_spaces_init(void);
 void hip_init(void);
 
 /*
- * The root protection domain, first user of everything (specification, 6.2): creates it with its image, EC and SC.
- * Panics on a root image that is not valid.
+ * The root protection domain, first user of everything (specification, 6.2): creates it with its image, EC and
+ * SC. Panics on a root image that is not valid.
  */
 void root_create(void);
 

@@ -18,7 +18,7 @@
 #define MEMORY_AVAILABLE 1
 #define LOW_MEMORY_END 0xa0000UL
 
-/* With the first two words of its contents: start and end of a module, or size and version of what a map consists of. */
+/* With the first two words of its contents: start and end of a module; size and version of the entries of a map. */
 struct tag {
     uint32_t type, size;
     uint32_t first, second;

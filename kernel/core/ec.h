@@ -124,8 +124,8 @@ static ALWAYS_INLINE void *ec_object(const struct ec *ec, uint64_t sel, uint32_t
 }
 
 /*
- * Creates an EC: NOVA_ status code. `flags` are those of create_ec; `place` is the address of the UTCB or vAPIC page,
- * with the number of the CPU below; `sp` and `evt`: stack pointer and base of the event selectors.
+ * Creates an EC: NOVA_ status code. `flags` are those of create_ec; `place` is the address of the UTCB or vAPIC
+ * page, with the number of the CPU below; `sp` and `evt`: stack pointer and base of the event selectors.
  */
 unsigned ec_create(struct pd *pd, unsigned flags, uint64_t place, uint64_t sp, uint64_t evt, struct ec **ec);
 

@@ -68,7 +68,8 @@ void switch_to(struct cpu *cpu, struct ec *to)
 
     if (from != to) {
         save_segments(from);
-        if (from->hst != to->hst) /* users may load null selectors and their own: the next PD must not see which */
+        /* Users may load null selectors and their own segments: that must not tell anything to the next PD. */
+        if (from->hst != to->hst)
             clear_selectors();
         if (LIKELY(cpu_has_fsgsbase)) {
             bases_load(to);

@@ -122,8 +122,10 @@ static inline struct vcpu *vcpu_of(struct ec *ec)
 /* Takes note of the exceptions that the VMM wants; all that have to exit. */
 static inline uint32_t vcpu_exceptions(struct vcpu *vcpu, uint32_t wanted)
 {
+    uint32_t forced = 1U << VECTOR_DB | 1U << VECTOR_AC | 1U << VECTOR_MC;
+
     vcpu->exceptions = wanted;
-    return wanted | 1U << VECTOR_DB | 1U << VECTOR_AC | 1U << VECTOR_MC | (vcpu->ec.fpu ? 0 : 1U << VECTOR_NM);
+    return wanted | forced | (vcpu->ec.fpu ? 0 : 1U << VECTOR_NM);
 }
 
 /*
@@ -146,7 +148,7 @@ struct virt_ops {
      */
     void (*create)(struct vcpu *vcpu);
 
-    /* The vCPU dies: nothing of it may stay loaded or cached. Common code frees hw. Null: there is nothing to do. */
+    /* The vCPU dies: nothing of it may stay loaded or cached. Common code frees hw. Null: nothing to do. */
     void (*destroy)(struct vcpu *vcpu);
 
     /*

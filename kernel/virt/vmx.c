@@ -78,7 +78,7 @@ static bool enabled_by_firmware(void)
     return !(control & FEATURE_LOCKED) || control & FEATURE_VMX;
 }
 
-/* Appendix A.3 to A.5: below are the bits that must be 1, above those that may be. False if what is forced may not be. */
+/* Appendix A.3 to A.5: bits that must be 1 below, that may be 1 above. False if what is forced may not be. */
 static bool choose_controls(void)
 {
     for (struct vmx_control *c = vmx_controls; c < vmx_controls + ARRAY_SIZE(vmx_controls); c++) {

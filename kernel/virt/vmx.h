@@ -1,6 +1,6 @@
 /*
- * VMX: fields of the VMCS and the instructions (Intel SDM volume 3, chapters 25 and 31, appendixes A to C), and what the
- * two halves share: running guests (virt/vmx.c) and their state (virt/vmx_state.c).
+ * VMX: fields of the VMCS and the instructions (Intel SDM volume 3, chapters 25 and 31, appendixes A to C), and
+ * what the two halves share: running guests (virt/vmx.c) and their state (virt/vmx_state.c).
  *
  * SPDX-License-Identifier: MIT
  */
@@ -146,10 +146,10 @@ static inline void invvpid(void)
     __asm__ volatile("invvpid %0, %1" : : "m"(descriptor), "r"(2UL) : "cc", "memory");
 }
 
-/* A field of controls: what the kernel insists on, and with it what it takes if it is there; what VMMs may choose. */
+/* A field of controls: what the kernel insists on, what it takes if it is there, and what VMMs may choose. */
 extern struct vmx_control {
     uint32_t msr; /* that tells what the CPU allows */
-    uint32_t forced, wished, free;
+    uint32_t forced, wished, free; /* once chosen, `forced` has what was wished */
 } vmx_controls[];
 
 enum { VMX_PIN, VMX_PRIMARY, VMX_SECONDARY, VMX_EXIT, VMX_ENTRY }; /* without ENTRY_GUEST_64 */

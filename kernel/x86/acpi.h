@@ -1,7 +1,7 @@
 /*
- * What the kernel takes from the ACPI tables: CPUs, interrupt controllers, the registers for power-off and
- * reset, and clocks (x86/acpi.c); power-off and reset themselves (x86/power.c). The tables are firmware's: lengths and checksums are verified, a broken table is
- * reported and ignored, nothing outside of a table's length is read.
+ * What the kernel takes from the ACPI tables (x86/acpi.c): CPUs, interrupt controllers, the registers for power-off
+ * and reset, and clocks. The tables are firmware's: lengths and checksums are verified, a broken table is
+ * reported and ignored, nothing outside of a table's length is read. Power-off and reset themselves: x86/power.c.
  *
  * ACPI Specification 6.5, chapter 5.2.
  *
@@ -52,7 +52,7 @@ void acpi_parse(uint64_t rsdp);
 
 /*
  * Enters sleep state S with the SLP_TYP values of its ACPI package; 0 resets. NOVA_ status code if that fails:
- * BAD_FTR (only 0 and 5 are supported, or the registers are missing), BAD_PAR, ABORTED (another CPU was faster).
+ * BAD_FTR (only 0 and 5 are supported, or registers are missing), BAD_PAR, ABORTED (another CPU was faster).
  */
 unsigned power_transition(unsigned state, unsigned type_a, unsigned type_b);
 

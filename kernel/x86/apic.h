@@ -1,5 +1,6 @@
 /*
- * Local APIC: identification, interprocessor interrupts, end of interrupt, one-shot timer; xAPIC or x2APIC. I/O APICs.
+ * Local APIC: identification, interprocessor interrupts, end of interrupt, one-shot timer; xAPIC or x2APIC. And
+ * I/O APICs, see below.
  *
  * Intel SDM volume 3, chapter 11.
  *

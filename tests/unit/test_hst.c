@@ -390,7 +390,8 @@ static void test_guest(void)
     const uint64_t last = GST_SELECTORS - 1;
 
     prepare();
-    CHECK(gst_create(&gst.mem.space) == NOVA_SUCCESS && gst.mem.space.selectors == GST_SELECTORS && gst.generation == 1);
+    CHECK(gst_create(&gst.mem.space) == NOVA_SUCCESS && gst.mem.space.selectors == GST_SELECTORS &&
+          gst.generation == 1);
     for (unsigned i = 0; i < 512; i++) {
         CHECK(!gst.mem.ptab.root[i]);
     }
