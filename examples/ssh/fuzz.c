@@ -1,8 +1,9 @@
 /*
- * fuzz: floods the agent with nonsense, from a Linux in a virtual machine: over as many sockets (AF_VSOCK) at once as it may have,
- * messages at random and damaged ones, frames of impossible sizes, messages that are cut off, bursts without reading, half-closed and
- * abandoned connections. Each message that is complete must have one reply, one that is none must end its connection, and the
- * list of keys must be the same before and after. Prints what it has done, and what was wrong.
+ * fuzz: floods the agent with nonsense, from a Linux in a virtual machine: over as many sockets (AF_VSOCK) at
+ * once as it may have, messages at random and damaged ones, frames of impossible sizes, messages that are cut off,
+ * bursts without reading, half-closed and abandoned connections. Each message that is complete must have one reply,
+ * one that is none must end its connection, and the list of keys must be the same before and after. Prints what it
+ * has done, and what was wrong.
  *
  * usage: fuzz ROUNDS      of each of the connections
  *
