@@ -24,7 +24,7 @@ enum domain_state {
 
 /* The server's side of a session. The rest is what the server sees: its nova_session_state. */
 struct session {
-    struct domain *client; /* null: gone, or it is root */
+    struct domain *client; /* null: gone */
     unsigned number;       /* in the client's table */
     unsigned service;
     uint64_t portals, doorbell; /* selectors in the client's object space: the ways to the server */

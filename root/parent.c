@@ -87,6 +87,13 @@ static int op_log(struct domain *d, uint64_t *word)
     return NOVA_OK;
 }
 
+static int op_log_read(struct domain *d, uint64_t *word)
+{
+    if (d->index != manifest.head->console)
+        return NOVA_ERR_DENIED;
+    return log_take(&word[1], (char *)(word + 2)) ? NOVA_OK : NOVA_ERR_INVAL;
+}
+
 static int op_state(struct domain *d, uint64_t *word)
 {
     word[1] = d->threads;
@@ -120,6 +127,7 @@ static const struct {
     [NOVA_PARENT_DROP] = {op_drop, 3, 1},
     [NOVA_PARENT_MAP] = {op_map, 6, 1},
     [NOVA_PARENT_COPY] = {op_copy, 4, 1},
+    [NOVA_PARENT_LOG_READ] = {op_log_read, 2, 2 + NOVA_LOG_PIECE / 8},
 };
 
 unsigned parent_request(struct domain *d, uint64_t *word, unsigned words)

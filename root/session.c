@@ -6,8 +6,6 @@
  * doorbells, taken and tested when they were handed in, so that it rings and delegates only semaphores. The
  * client pays for the portals.
  *
- * Place 0 of the console's table is root's own: its log.
- *
  * SPDX-License-Identifier: MIT
  */
 
@@ -150,8 +148,6 @@ int session_release(struct domain *d, uint64_t *word)
         set_phase(&s->client->client_table[s->number], NOVA_SESSION_GONE);
         s->client->client[s->number].session = NULL;
         ring(bell_of(s->client, s->number));
-    } else if (state->phase == NOVA_SESSION_OPEN) {
-        log_to_serial();
     }
     free_place(s);
     return NOVA_OK;
@@ -200,7 +196,7 @@ static unsigned sessions_under(const struct domain *d, unsigned connect)
 }
 
 /* Prepares the server's entry of a session, and its memory. It is not open yet. Status code. */
-static unsigned enter(const struct session *s, const char *peer, uint64_t address, uint64_t pages)
+static unsigned enter(const struct session *s, uint64_t address, uint64_t pages)
 {
     const struct domain *d = server_of(s);
     const struct offer *o = &offers[s->service];
@@ -211,9 +207,9 @@ static unsigned enter(const struct session *s, const char *peer, uint64_t addres
                                          .buffer = pages ? window : 0,
                                          .pages = (uint32_t)pages,
                                          .service = (uint16_t)(s->service - d->service),
-                                         .flags = s->client ? (uint16_t)s->client->plan->flags : 0,
-                                         .cpus = s->client ? o->cpus & s->client->plan->cpus : 0};
-    memcpy(state->peer, peer, sizeof(state->peer));
+                                         .flags = (uint16_t)s->client->plan->flags,
+                                         .cpus = o->cpus & s->client->plan->cpus};
+    memcpy(state->peer, s->client->plan->name, sizeof(state->peer));
     return delegate(SEL_NOVA_HST, DOMAIN_HST(d), address / PAGE_SIZE, window / PAGE_SIZE, pages, BUFFER_ORDER,
                     NOVA_MEM_R | NOVA_MEM_W, NOVA_MAD_WB);
 }
@@ -270,7 +266,7 @@ int session_open(struct domain *client, uint64_t *word)
     *s = (struct session){
         .client = client, .number = n, .service = service, .portals = portals, .doorbell = doorbell};
     client->client[n] = (struct client){.connect = connect, .session = s};
-    status = enter(s, client->plan->name, physical_buffer, pages);
+    status = enter(s, physical_buffer, pages);
     if (!status)
         status = connect_sides(s, state);
     if (status) {
@@ -288,22 +284,6 @@ int session_open(struct domain *client, uint64_t *word)
     word[1] = n;
     word[2] = state->cpus;
     return NOVA_OK;
-}
-
-/* Root's own session with the console: the stream of its log. */
-static void open_log(struct domain *d, unsigned service)
-{
-    static const char name[NOVA_NAME_MAX] = "root";
-    struct session *s = &d->server[0];
-
-    if (d->index != manifest.head->console || strcmp(manifest.service[service].name, "log") != 0 ||
-        offers[service].pages < LOG_STREAM_PAGES || find(d->server_table, 0))
-        return;
-    *s = (struct session){.service = service};
-    if (enter(s, name, log_stream(), LOG_STREAM_PAGES))
-        return;
-    set_phase(&d->server_table[0], NOVA_SESSION_OPEN);
-    log_set_bell(SEL_DOORBELL + service);
 }
 
 /* Takes doorbell and handlers, and makes a portal for each of these to see whether that works. */
@@ -327,7 +307,7 @@ int session_serve(struct domain *d, uint64_t *word)
     }
     if (status)
         withdraw(service);
-    else
-        open_log(d, service);
+    else if (d->index == manifest.head->console && !strcmp(manifest.service[service].name, "log"))
+        log_set_bell(SEL_DOORBELL + service);
     return nova_hc_error(status);
 }

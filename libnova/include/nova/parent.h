@@ -22,6 +22,7 @@
  * | DROP | selector, count | |
  * | MAP | space, from, to, pages, rights | |
  * | COPY | selector, first, count | |
+ * | LOG_READ | bytes sent | bytes, text |
  *
  * SPDX-License-Identifier: MIT
  */
@@ -102,10 +103,17 @@ enum nova_parent_op {
      * of the others, none below nova_info::sel_free; 3: how many, up to #NOVA_DROP_MAX. MEMORY: only some of them may have it.
      */
     NOVA_PARENT_COPY = 13,
+    /**
+     * The console server (a domain that provides `log`; others: DENIED) asks for root's lines, which wait for it; the bell
+     * of its service rings when there are new ones. Word 1: how many bytes of the last answer are on their way to the user,
+     * and are dropped. Results: bytes, up to #NOVA_LOG_PIECE, and text.
+     */
+    NOVA_PARENT_LOG_READ = 14,
 };
 
 #define NOVA_DROP_MAX 512U /**< Selectors of a #NOVA_PARENT_DROP, or #NOVA_PARENT_COPY. */
 #define NOVA_MAP_MAX 512U  /**< Pages of a #NOVA_PARENT_MAP. */
+#define NOVA_LOG_PIECE 64U /**< Bytes of an answer to #NOVA_PARENT_LOG_READ. */
 
 /** Flags of #NOVA_PARENT_THREAD. */
 enum nova_thread_flags {
