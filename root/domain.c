@@ -36,8 +36,7 @@ void domains_init(void)
                              .state = DOMAIN_WAITING};
         d->info = root_alloc((INFO_PAGES + 1) * PAGE_SIZE);
         d->pages = (uint64_t)d->info - PHYSICAL_BASE;
-        d->client_table = (void *)((char *)d->info + PAGE_SIZE);
-        d->server_table = (void *)((char *)d->info + 2 * PAGE_SIZE);
+        d->table = (void *)((char *)d->info + PAGE_SIZE);
     }
     for (struct domain *d = domains; d < domains + count; d++) {
         d->pool = pages_alloc(d->plan->pool_size / PAGE_SIZE);
@@ -99,7 +98,10 @@ static void fill_info(struct domain *d)
     *i = *d->plan;
     i->tsc_frequency = hip->stc_frequency;
     i->wall_offset = wall_clock;
-    i->sel_free = NOVA_SEL_EVENTS + 64UL * count_bits(i->cpus);
+    i->sel_session = NOVA_SEL_EVENTS + 64UL * count_bits(i->cpus);
+    for (i->portals = 1; i->portals < NOVA_CPUS_MAX && i->cpus >> i->portals;)
+        i->portals *= 2;
+    i->sel_free = i->sel_session + (uint64_t)NOVA_SESSIONS_MAX * i->portals;
     i->sel_end = hip->sel_num;
     i->restarts = d->restarts;
 }

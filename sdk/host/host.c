@@ -188,7 +188,9 @@ static void build_tables(void)
     info->stack_start = STACK_END - options.stack * 1024;
     info->pool_start = POOL;
     info->pool_size = options.memory << 20;
-    info->sel_free = NOVA_SEL_EVENTS + 64 * 64;
+    info->sel_session = NOVA_SEL_EVENTS + 64 * 64;
+    info->portals = NOVA_CPUS_MAX;
+    info->sel_free = info->sel_session + NOVA_SESSIONS_MAX * NOVA_CPUS_MAX;
     info->sel_end = SELECTORS;
     info->cpus = options.cpus;
     info->cpu = (uint32_t)__builtin_ctzll(options.cpus);
