@@ -278,9 +278,6 @@ static const char *build(struct domain *d)
 
     fill_info(d);
     fill_stack(d);
-    memcpy(d->build_id, "-", 2);
-    for (uint32_t n = 0; n < i->build_id_size; n++)
-        nova_format(d->build_id + 2UL * n, 3, "%02x", i->build_id[n]);
     if (create_spaces(d) || map_memory(d) || give_resources(d) || create_portals(d) ||
         (i->vcpus && vm_build(d)) || domain_thread(d, first))
         return "its kernel memory does not suffice, or a resource is not there";
@@ -379,7 +376,7 @@ static void start(struct domain *d)
         log_root("refuse %s cause=\"%s\"", d->plan->name, error);
         fail(d);
     } else {
-        log_root("start %s build=%s image=%u", d->plan->name, d->build_id, d->config->image);
+        log_root("start %s build=%s image=%u", d->plan->name, d->plan->build_id, d->config->image);
         if (d->index == manifest.head->console)
             log_to_console();
     }

@@ -47,7 +47,6 @@ struct domain {
     uint64_t pages; /* physical: information, tables, one that stands in for lost buffers */
     struct nova_info *info;
     struct nova_session_state *table;
-    char build_id[65]; /* its build id in hexadecimal digits, or "-" */
     uint64_t entry;    /* where its next global thread starts */
     uint32_t threads, vcpus;
     struct session session[SESSIONS];

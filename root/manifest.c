@@ -87,7 +87,7 @@ static const char *check_domain(const struct manifest *m, const struct machine *
     if (d->stack > h->stacks || d->stack_size > h->stacks - d->stack || d->stack_size % 16 ||
         d->stack_size > stack || d->stack_size < 32 || d->random > d->stack_size - 32 || d->random % 8)
         return "a domain has a broken stack";
-    return d->image < h->modules && i->build_id_size <= sizeof(i->build_id) ? NULL : "a domain has no image";
+    return d->image < h->modules && !i->build_id[sizeof(i->build_id) - 1] ? NULL : "a domain has no image";
 }
 
 static bool overlap(uint64_t start, uint64_t end, uint64_t other_start, uint64_t other_end)

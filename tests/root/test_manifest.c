@@ -95,7 +95,7 @@ static void make(void)
                                                             .threads = 8,
                                                             .priority = 20,
                                                             .flags = NOVA_DOMAIN_FPU,
-                                                            .build_id_size = 20},
+                                                            .build_id = "0123456789abcdef"},
                                                    .entry = 0x400123,
                                                    .kernel_pages = 300,
                                                    .stack = 0,
@@ -171,7 +171,7 @@ static void check_harmless(const struct manifest *m, size_t size)
         const struct nova_info *info = &d->info;
 
         CHECK(memchr(info->name, 0, NOVA_NAME_MAX) && info->name[0] && info->version == NOVA_INFO_VERSION);
-        CHECK(d->image < h->modules && info->build_id_size <= 32);
+        CHECK(d->image < h->modules && memchr(info->build_id, 0, sizeof(info->build_id)));
         CHECK(info->vcpus <= NOVA_VCPUS_MAX && info->guest_size % 0x200000 == 0 &&
               !info->vcpus == !info->guest_size);
         CHECK(!info->vcpus || info->priority > 1);
@@ -346,7 +346,7 @@ static void test_mistakes(void)
     MISTAKE(i->name[0] = 0, "name");
     MISTAKE(memset(i->name, 'a', NOVA_NAME_MAX), "name");
     MISTAKE(d[0].image = 3, "image");
-    MISTAKE(i->build_id_size = 33, "image");
+    MISTAKE(memset(i->build_id, 'a', sizeof(i->build_id)), "image");
     MISTAKE(vm->vcpus = 9, "virtual machine");
     MISTAKE(vm->vcpus = 0, "virtual machine");
     MISTAKE(i->vcpus = 1, "virtual machine");

@@ -157,7 +157,7 @@ struct nova_manifest_mapping {
 };
 
 _Static_assert(sizeof(struct nova_manifest) == 40, "manifest layout");
-_Static_assert(sizeof(struct nova_manifest_domain) == 328, "manifest layout");
+_Static_assert(sizeof(struct nova_manifest_domain) == 360, "manifest layout");
 _Static_assert(sizeof(struct nova_manifest_service) == 40, "manifest layout");
 _Static_assert(sizeof(struct nova_manifest_connect) == 40, "manifest layout");
 _Static_assert(sizeof(struct nova_manifest_resource) == 24, "manifest layout");

@@ -131,8 +131,7 @@ struct nova_info {
     uint32_t flags;         /**< `enum nova_domain_flags`. */
     uint32_t restarts;      /**< How often it has crashed before. */
     uint32_t interrupts;    /**< Interrupts at #NOVA_SEL_INTERRUPT. */
-    uint8_t build_id[32];   /**< Build id of the image, filled up with 0. */
-    uint32_t build_id_size; /**< Its length, or 0. */
+    char build_id[68];      /**< Build id of the image in hexadecimal digits, up to 64, or "-". */
     uint32_t console;       /**< 1: there is a log service; 0: root writes the log. */
     uint32_t vcpus;         /**< Virtual CPUs that it is to have; 0: no virtual machine. */
     uint32_t portals;       /**< Selectors for the portals of a session. */

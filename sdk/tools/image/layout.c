@@ -83,12 +83,13 @@ uint64_t make_layout(struct domain *d, bool console)
         .threads = d->threads,
         .priority = d->priority,
         .flags = (d->fpu ? NOVA_DOMAIN_FPU : 0U) | (d->keyboard ? NOVA_DOMAIN_CONSOLE : 0U),
-        .build_id_size = (uint32_t)file->build_id_size,
+        .build_id = "-",
         .console = console,
         .vcpus = d->kind == KIND_VM ? d->vm.vcpus : 0,
     };
     memcpy(i->name, d->name, strlen(d->name));
-    memcpy(i->build_id, file->build_id, sizeof(i->build_id));
+    for (size_t n = 0; n < file->build_id_size; n++)
+        snprintf(i->build_id + 2 * n, 3, "%02x", file->build_id[n]);
     d->mappings = 0;
     add_image(d);
     add(d, NOVA_SOURCE_POOL, data, i->stack_start, d->stack / PAGE, rw);
