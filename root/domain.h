@@ -47,7 +47,7 @@ struct domain {
     uint64_t pages; /* physical: information, tables, one that stands in for lost buffers */
     struct nova_info *info;
     struct nova_session_state *table;
-    uint64_t entry;    /* where its next global thread starts */
+    uint64_t entry; /* where its next global thread starts */
     uint32_t threads, vcpus;
     struct session session[SESSIONS];
 };
