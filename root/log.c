@@ -40,6 +40,7 @@ void log_direct(const char *text)
         serial_write(*text++);
 }
 
+/* False if there is no room for all of it. */
 static bool append(const char *text, size_t size)
 {
     bool fits = size <= RING - (head - tail);
@@ -63,6 +64,7 @@ static void put(const char *text, size_t size)
     else if (bell)
         nova_hc_ctrl_sm(bell, 0, NOVA_SM_UP);
 }
+
 void log_root(const char *format, ...)
 {
     char line[LOG_TEXT_MAX];
