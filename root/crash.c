@@ -137,7 +137,7 @@ void crash_report(const struct domain *d, unsigned cpu, unsigned exception, cons
         n += nova_format(more + n, sizeof(more) - n, " addr=%#lx", s->qual[1]);
     if (ERROR_CODES >> exception & 1)
         nova_format(more + n, sizeof(more) - n, " error=%#lx", s->qual[0]);
-    log_root("crash %s build=%s cpu=%u cause=\"%s\" rip=%#lx rsp=%#lx%s", name, d->build_id, cpu, cause,
+    log_root("crash %s build=%s cpu=%u cause=\"%s\" rip=%#lx rsp=%#lx%s", name, d->plan->build_id, cpu, cause,
              s->rip, r[4], more);
     log_root("crash %s regs rax=%#lx rbx=%#lx rcx=%#lx rdx=%#lx rsi=%#lx rdi=%#lx rbp=%#lx rflags=%#lx", name,
              r[0], r[3], r[1], r[2], r[6], r[7], r[5], s->rflags);

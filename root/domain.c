@@ -36,8 +36,7 @@ void domains_init(void)
                              .state = DOMAIN_WAITING};
         d->info = root_alloc((INFO_PAGES + 1) * PAGE_SIZE);
         d->pages = (uint64_t)d->info - PHYSICAL_BASE;
-        d->client_table = (void *)((char *)d->info + PAGE_SIZE);
-        d->server_table = (void *)((char *)d->info + 2 * PAGE_SIZE);
+        d->table = (void *)((char *)d->info + PAGE_SIZE);
     }
     for (struct domain *d = domains; d < domains + count; d++) {
         d->pool = pages_alloc(d->plan->pool_size / PAGE_SIZE);
@@ -68,23 +67,24 @@ bool domain_selectors(const struct domain *d, uint64_t first, uint64_t count)
     return first >= d->info->sel_free && first <= d->info->sel_end && count <= d->info->sel_end - first;
 }
 
-/* The memory that a mapping shows. */
-static uint64_t source_of(const struct domain *d, const struct nova_manifest_mapping *m)
+/* Physical address of memory that it has. */
+static uint64_t source_of(const struct domain *d, const struct nova_manifest_resource *r)
 {
-    return m->from + (m->source == NOVA_SOURCE_POOL    ? d->pool
-                      : m->source == NOVA_SOURCE_GUEST ? d->guest
-                                                       : module[m->source].start);
+    return r->first * PAGE_SIZE + (r->kind == NOVA_RESOURCE_POOL     ? d->pool
+                                   : r->kind == NOVA_RESOURCE_GUEST  ? d->guest
+                                   : r->kind == NOVA_RESOURCE_MODULE ? module[r->module].start
+                                                                     : 0);
 }
 
 uint64_t domain_memory(const struct domain *d, uint64_t address, uint64_t pages)
 {
-    for (unsigned i = 0; i < manifest.head->mappings; i++) {
-        const struct nova_manifest_mapping *m = &manifest.mapping[i];
-        uint64_t offset = address - m->address, size = m->pages * PAGE_SIZE;
+    for (unsigned i = 0; i < manifest.head->resources; i++) {
+        const struct nova_manifest_resource *r = &manifest.resource[i];
+        uint64_t offset = address - r->address, size = r->count * PAGE_SIZE;
 
-        if (m->domain == d->index && m->perm & NOVA_MEM_W && offset < size &&
-            pages <= (size - offset) / PAGE_SIZE)
-            return address % PAGE_SIZE ? 0 : source_of(d, m) + offset;
+        if (r->domain == d->index && (r->kind == NOVA_RESOURCE_POOL || r->kind == NOVA_RESOURCE_GUEST) &&
+            r->flags & NOVA_MEM_W && offset < size && pages <= (size - offset) / PAGE_SIZE)
+            return address % PAGE_SIZE ? 0 : source_of(d, r) + offset;
     }
     return 0;
 }
@@ -99,7 +99,10 @@ static void fill_info(struct domain *d)
     *i = *d->plan;
     i->tsc_frequency = hip->stc_frequency;
     i->wall_offset = wall_clock;
-    i->sel_free = NOVA_SEL_EVENTS + 64UL * count_bits(i->cpus);
+    i->sel_session = NOVA_SEL_EVENTS + 64UL * count_bits(i->cpus);
+    for (i->portals = 1; i->portals < NOVA_CPUS_MAX && i->cpus >> i->portals;)
+        i->portals *= 2;
+    i->sel_free = i->sel_session + (uint64_t)NOVA_SESSIONS_MAX * i->portals;
     i->sel_end = hip->sel_num;
     i->restarts = d->restarts;
 }
@@ -140,24 +143,6 @@ static bool map(struct domain *d, uint64_t address, uint64_t from, uint64_t byte
                     (bytes + PAGE_SIZE - 1) / PAGE_SIZE, 31, perm, mad) != NOVA_SUCCESS;
 }
 
-/* Data segments are copied into the pool first. */
-static bool map_memory(struct domain *d)
-{
-    const uint8_t *file = physical(module[d->config->image].start);
-    bool failed = map(d, NOVA_INFO_ADDR, d->pages, INFO_PAGES * PAGE_SIZE, NOVA_MEM_R, NOVA_MAD_WB);
-
-    for (unsigned i = 0; i < manifest.head->mappings; i++) {
-        const struct nova_manifest_mapping *m = &manifest.mapping[i];
-
-        if (m->domain != d->index)
-            continue;
-        if (m->size)
-            memcpy(physical(d->pool + m->from), file + m->contents, m->size);
-        failed |= map(d, m->address, source_of(d, m), m->pages * PAGE_SIZE, m->perm, NOVA_MAD_WB);
-    }
-    return failed;
-}
-
 /* Configures an interrupt; its semaphore is at SEL_NEW. */
 static bool assign(const struct domain *d, const struct nova_manifest_resource *r, unsigned flags)
 {
@@ -167,25 +152,27 @@ static bool assign(const struct domain *d, const struct nova_manifest_resource *
     return nova_hc_assign_int(SEL_NEW, d->info->cpu, 0, r->flags | flags, &addr, &data) != NOVA_SUCCESS;
 }
 
-/* Ports, interrupts, device memory. */
+/* Ports, interrupts, memory. Data segments are copied into the pool first. */
 static bool give_resources(struct domain *d)
 {
     const struct nova_manifest_resource *r = manifest.resource, *end = r + manifest.head->resources;
-    uint64_t device = d->info->device_start, interrupt = NOVA_SEL_INTERRUPT;
-    bool failed = false;
+    const uint8_t *file = physical(module[d->config->image].start);
+    uint64_t interrupt = NOVA_SEL_INTERRUPT;
+    bool failed = map(d, NOVA_INFO_ADDR, d->pages, INFO_PAGES * PAGE_SIZE, NOVA_MEM_R, NOVA_MAD_WB);
 
-    for (; !failed && r < end; r++)
-        if (r->domain != d->index) {
+    for (; !failed && r < end; r++) {
+        if (r->domain != d->index)
             continue;
-        } else if (r->kind == NOVA_RESOURCE_PORTS) {
+        if (r->size)
+            memcpy(physical(source_of(d, r)), file + r->contents, r->size);
+        if (r->kind == NOVA_RESOURCE_PORTS)
             failed = delegate(SEL_NOVA_PIO, DOMAIN_PIO(d), r->first, r->first, r->count, 16, NOVA_PIO_A, 0);
-        } else if (r->kind == NOVA_RESOURCE_MEMORY) {
-            failed = map(d, device, r->first * PAGE_SIZE, r->count * PAGE_SIZE, NOVA_MEM_R | NOVA_MEM_W,
-                         NOVA_MAD_UC);
-            device += r->count * PAGE_SIZE;
-        } else {
+        else if (r->kind == NOVA_RESOURCE_INTERRUPT)
             failed = assign(d, r, 0) || hand_over(SEL_NEW, DOMAIN_OBJ(d), interrupt++, NOVA_PERM_ALL);
-        }
+        else
+            failed = map(d, r->address, source_of(d, r), r->count * PAGE_SIZE, r->flags,
+                         r->kind == NOVA_RESOURCE_DEVICE ? NOVA_MAD_UC : NOVA_MAD_WB);
+    }
     return failed;
 }
 
@@ -276,11 +263,8 @@ static const char *build(struct domain *d)
 
     fill_info(d);
     fill_stack(d);
-    memcpy(d->build_id, "-", 2);
-    for (uint32_t n = 0; n < i->build_id_size; n++)
-        nova_format(d->build_id + 2UL * n, 3, "%02x", i->build_id[n]);
-    if (create_spaces(d) || map_memory(d) || give_resources(d) || create_portals(d) ||
-        (i->vcpus && vm_build(d)) || domain_thread(d, first))
+    if (create_spaces(d) || give_resources(d) || create_portals(d) || (i->vcpus && vm_build(d)) ||
+        domain_thread(d, first))
         return "its kernel memory does not suffice, or a resource is not there";
     return NULL;
 }
@@ -377,7 +361,7 @@ static void start(struct domain *d)
         log_root("refuse %s cause=\"%s\"", d->plan->name, error);
         fail(d);
     } else {
-        log_root("start %s build=%s image=%u", d->plan->name, d->build_id, d->config->image);
+        log_root("start %s build=%s image=%u", d->plan->name, d->plan->build_id, d->config->image);
         if (d->index == manifest.head->console)
             log_to_console();
     }

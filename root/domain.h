@@ -22,18 +22,14 @@ enum domain_state {
     DOMAIN_ENDED    /* for good, with `status` */
 };
 
-/* The server's side of a session. The rest is what the server sees: its nova_session_state. */
-struct session {
-    struct domain *client; /* null: gone, or it is root */
-    unsigned number;       /* in the client's table */
-    unsigned service;
-    uint64_t portals, doorbell; /* selectors in the client's object space: the ways to the server */
-};
+/* Places of a domain's table of sessions: first those that it has opened, then those that it serves. */
+#define SESSIONS (2U * NOVA_SESSIONS_MAX)
 
-/* The client's side. */
-struct client {
-    unsigned connect;        /* what permits it */
-    struct session *session; /* null: the server is gone */
+/* One side of a session. The rest is what it sees: its nova_session_state. */
+struct session {
+    struct domain *peer; /* null: gone */
+    unsigned number;     /* in the peer's table */
+    unsigned connect;    /* client: what permits it */
 };
 
 struct domain {
@@ -50,12 +46,10 @@ struct domain {
     uint64_t guest; /* physical: memory of a virtual machine's guest */
     uint64_t pages; /* physical: information, tables, one that stands in for lost buffers */
     struct nova_info *info;
-    struct nova_session_state *client_table, *server_table;
-    char build_id[65]; /* its build id in hexadecimal digits, or "-" */
-    uint64_t entry;    /* where its next global thread starts */
+    struct nova_session_state *table;
+    uint64_t entry; /* where its next global thread starts */
     uint32_t threads, vcpus;
-    struct client client[NOVA_SESSIONS_MAX];  /* sessions that it has opened */
-    struct session server[NOVA_SESSIONS_MAX]; /* sessions that it serves */
+    struct session session[SESSIONS];
 };
 
 /* Selectors of a domain's PD and spaces. */
@@ -104,13 +98,12 @@ void domain_crash(struct domain *d, unsigned cpu, unsigned exception, const stru
 /* -- session.c: sessions between domains. Under the lock. -- */
 
 /*
- * Operations of nova/parent.h, with the words of the message, of which OPEN overwrites 1 and 2 with its
- * results. They return `enum nova_error`.
+ * Operations of nova/parent.h, with the words of the message, of which OPEN overwrites 1 with its result. They return
+ * `enum nova_error`.
  */
 int session_serve(struct domain *server, uint64_t *word);
 int session_open(struct domain *client, uint64_t *word);
-int session_close(struct domain *client, uint64_t *word);
-int session_release(struct domain *server, uint64_t *word);
+int session_close(struct domain *d, uint64_t *word);
 
 /* The domain has ended: its clients find their sessions gone, its servers lose its buffers. */
 void sessions_end(struct domain *d);

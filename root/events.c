@@ -27,8 +27,6 @@ static struct request {
     union nova_utcb *utcb;
 } request[NOVA_CPUS_MAX];
 
-static uint32_t lock_next, lock_serving;
-
 extern void portal_entry(void), worker_entry(void);
 extern const char word_read_fault[], word_read_failed[];
 uint32_t portal_main(uint64_t pid, uint32_t mtd);
@@ -36,15 +34,12 @@ _Noreturn void worker_main(unsigned cpu);
 
 void lock(void)
 {
-    uint32_t ticket = __atomic_fetch_add(&lock_next, 1, __ATOMIC_RELAXED);
-
-    while (__atomic_load_n(&lock_serving, __ATOMIC_ACQUIRE) != ticket)
-        __builtin_ia32_pause();
+    nova_hc_ctrl_sm(SEL_LOCK, 0, NOVA_SM_DOWN);
 }
 
 void unlock(void)
 {
-    __atomic_store_n(&lock_serving, lock_serving + 1, __ATOMIC_RELEASE);
+    nova_hc_ctrl_sm(SEL_LOCK, 0, NOVA_SM_UP);
 }
 
 /* UTCBs: handlers first, then workers, then the guard. */
@@ -167,6 +162,7 @@ void events_init(void)
     uint64_t bytes = (uint64_t)hip->cpu_num * (STACK_SIZE + WORKER_STACK) + STACK_SIZE;
     uint8_t *stacks = root_alloc(bytes);
 
+    must(nova_hc_create_sm(SEL_LOCK, sel_pd, 1));
     must(nova_hc_create_ec(SEL_GUARD, sel_pd, (uint64_t)utcb_at(2U * hip->cpu_num), hip->cpu_bsp,
                            (uint64_t)stacks + bytes, SEL_NONE, 0));
     for (unsigned i = 0; i < NOVA_EVT_HST_ARCH; i++)

@@ -1,5 +1,6 @@
 /*
- * Log: a line is made up as a whole, then put either into the stream or on the serial line.
+ * Log: a line is made up as a whole, then put into a ring, from where it goes to the serial line at once or waits for
+ * the console server.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -8,43 +9,45 @@
 
 #include "system.h"
 
-#include <nova/stream.h>
+#include <nova/parent.h>
 
-#define STREAM_BYTES (LOG_STREAM_PAGES * 4096U)
+#define RING 8192U
 #define LINE_STATUS (SERIAL_PORT + 5)
 #define LINE_READY 0x20 /* room for a character */
 #define LINE_EMPTY 0x40 /* all has been sent */
 #define POLLS 1000000   /* a line that does not exist must not stop root */
 
-static struct nova_stream *stream;
+static char ring[RING];
+static uint32_t head, tail; /* bytes ever put, and taken */
+static uint32_t lost;       /* lines that did not fit */
 static uint64_t bell;
-static uint32_t lost; /* lines that did not fit */
 static bool console;
 
-static void serial_write(const char *text, size_t size)
+static void serial_write(char c)
 {
-    for (size_t i = 0; i < size; i++) {
-        unsigned polls = POLLS;
+    unsigned polls = POLLS;
 
-        while (!(in8(LINE_STATUS) & LINE_READY) && --polls)
-            __builtin_ia32_pause();
-        if (text[i] == '\n')
-            out8(SERIAL_PORT, '\r');
-        out8(SERIAL_PORT, (uint8_t)text[i]);
-    }
+    if (c == '\n')
+        serial_write('\r');
+    while (!(in8(LINE_STATUS) & LINE_READY) && --polls)
+        __builtin_ia32_pause();
+    out8(SERIAL_PORT, (uint8_t)c);
 }
 
 void log_direct(const char *text)
 {
-    serial_write(text, strlen(text));
+    while (*text)
+        serial_write(*text++);
 }
 
-/* To where lines go now. False if there is no room. */
-static bool write(const char *text, size_t size)
+/* False if there is no room for all of it. */
+static bool append(const char *text, size_t size)
 {
-    if (!console)
-        serial_write(text, size);
-    return !console || nova_stream_put(stream, STREAM_BYTES, text, (uint32_t)size) > 0;
+    bool fits = size <= RING - (head - tail);
+
+    while (fits && size--)
+        ring[head++ % RING] = *text++;
+    return fits;
 }
 
 /* Puts a whole line, or counts it; those that were lost before are reported first. */
@@ -52,11 +55,13 @@ static void put(const char *text, size_t size)
 {
     char report[64];
 
-    if (lost && write(report, nova_format(report, sizeof(report), "[root] %u lines lost\n", lost)))
+    if (lost && append(report, nova_format(report, sizeof(report), "[root] %u lines lost\n", lost)))
         lost = 0;
-    if (lost || !write(text, size))
+    if (lost || !append(text, size))
         lost++;
-    if (bell)
+    if (!console)
+        log_to_serial();
+    else if (bell)
         nova_hc_ctrl_sm(bell, 0, NOVA_SM_UP);
 }
 
@@ -96,36 +101,36 @@ void log_domain(const char *name, const char *text, size_t size)
 
 void log_to_console(void)
 {
-    if (!stream)
-        stream = root_alloc(STREAM_BYTES);
-    nova_stream_init(stream, STREAM_BYTES);
     console = true;
 }
 
 void log_to_serial(void)
 {
-    char text[256];
-    long n;
-
     bell = 0;
     console = false;
-    while (stream && (n = nova_stream_get(stream, STREAM_BYTES, text, sizeof(text))) > 0)
-        serial_write(text, (size_t)n);
-}
-
-uint64_t log_stream(void)
-{
-    return (uint64_t)stream - PHYSICAL_BASE;
+    while (tail != head)
+        serial_write(ring[tail++ % RING]);
 }
 
 void log_set_bell(uint64_t sel)
 {
     bell = sel;
-    if (sel)
-        nova_hc_ctrl_sm(sel, 0, NOVA_SM_UP);
+}
+
+bool log_take(uint64_t *bytes, char *text)
+{
+    uint32_t n;
+
+    if (*bytes > head - tail)
+        return false;
+    tail += (uint32_t)*bytes;
+    for (n = 0; n < NOVA_LOG_PIECE && tail + n != head; n++)
+        text[n] = ring[(tail + n) % RING];
+    *bytes = n;
+    return true;
 }
 
 bool log_idle(void)
 {
-    return (!console || nova_stream_used(stream, STREAM_BYTES) <= 0) && in8(LINE_STATUS) & LINE_EMPTY;
+    return head == tail && in8(LINE_STATUS) & LINE_EMPTY;
 }

@@ -43,8 +43,7 @@ static const char *find_tables(const void *file, size_t size, struct manifest *m
     if (h->checksum != checksum(file, h->size))
         return "its checksum is wrong";
     if (!h->domains || h->domains > NOVA_DOMAINS_MAX || h->services > NOVA_SERVICES_MAX ||
-        h->connects > CONNECTS_MAX || h->resources > RESOURCES_MAX || h->mappings > MAPPINGS_MAX ||
-        h->modules > NOVA_MODULES_MAX)
+        h->connects > CONNECTS_MAX || h->resources > RESOURCES_MAX || h->modules > NOVA_MODULES_MAX)
         return "it has too many entries, or no domain";
 
     m->head = h;
@@ -52,8 +51,7 @@ static const char *find_tables(const void *file, size_t size, struct manifest *m
     m->service = (const void *)(m->domain + h->domains);
     m->connect = (const void *)(m->service + h->services);
     m->resource = (const void *)(m->connect + h->connects);
-    m->mapping = (const void *)(m->resource + h->resources);
-    m->stacks = (const char *)(m->mapping + h->mappings);
+    m->stacks = (const char *)(m->resource + h->resources);
     end = (uint64_t)(m->stacks - (const char *)h) + h->stacks;
     return end == h->size ? NULL : "its tables do not fit its size";
 }
@@ -87,7 +85,13 @@ static const char *check_domain(const struct manifest *m, const struct machine *
     if (d->stack > h->stacks || d->stack_size > h->stacks - d->stack || d->stack_size % 16 ||
         d->stack_size > stack || d->stack_size < 32 || d->random > d->stack_size - 32 || d->random % 8)
         return "a domain has a broken stack";
-    return d->image < h->modules && i->build_id_size <= sizeof(i->build_id) ? NULL : "a domain has no image";
+    return d->image < h->modules && !i->build_id[sizeof(i->build_id) - 1] ? NULL : "a domain has no image";
+}
+
+/* Whether [from, from + count) lies in something of this size. */
+static bool within(uint64_t from, uint64_t count, uint64_t size)
+{
+    return from <= size && count <= size - from;
 }
 
 static bool overlap(uint64_t start, uint64_t end, uint64_t other_start, uint64_t other_end)
@@ -95,57 +99,51 @@ static bool overlap(uint64_t start, uint64_t end, uint64_t other_start, uint64_t
     return start < other_end && other_start < end;
 }
 
-static const char *check_resource(const struct manifest *m, const struct machine *machine, unsigned index)
+/* Ports, interrupts, device memory: nobody else has them, and device memory is no memory of the machine. */
+static const char *check_exclusive(const struct manifest *m, const struct memory *ram,
+                                   const struct nova_manifest_resource *r)
 {
-    const uint64_t limit[] = {0x10000, machine->pins, machine->physical_end / PAGE_SIZE};
-    const struct nova_manifest_resource *r = &m->resource[index], *o;
     uint64_t end = r->first + r->count;
-    bool interrupt = r->kind == NOVA_RESOURCE_INTERRUPT;
 
-    if (r->kind > NOVA_RESOURCE_MEMORY || end <= r->first || end > limit[r->kind] ||
-        (interrupt && r->count != 1))
-        return "a resource is not there";
-    if (r->flags & ~(uint32_t)(interrupt ? NOVA_INT_LEVEL | NOVA_INT_LOW : 0))
-        return "a resource has wrong flags";
-    for (o = m->resource; o < r; o++)
+    for (const struct nova_manifest_resource *o = m->resource; o < r; o++)
         if (o->kind == r->kind && overlap(r->first, end, o->first, o->first + o->count))
             return "a resource is given twice";
-    for (const struct range *ram = machine->ram->range; ram < machine->ram->range + machine->ram->ranges;
-         ram++)
-        if (r->kind == NOVA_RESOURCE_MEMORY &&
-            overlap(r->first * PAGE_SIZE, end * PAGE_SIZE, ram->start, ram->end))
+    for (const struct range *range = ram->range; range < ram->range + ram->ranges; range++)
+        if (r->kind == NOVA_RESOURCE_DEVICE &&
+            overlap(r->first * PAGE_SIZE, end * PAGE_SIZE, range->start, range->end))
             return "device memory is memory of the machine";
     return NULL;
 }
 
-/* Whether [from, from + bytes) lies in something of this size; all but `bytes` may be anything. */
-static bool within(uint64_t from, uint64_t bytes, uint64_t size)
+static const char *check_resource(const struct manifest *m, const struct machine *machine,
+                                  const struct nova_manifest_resource *r)
 {
-    return from <= size && bytes <= size - from;
-}
+    const struct nova_manifest_domain *d = &m->domain[r->domain];
+    const struct boot_module *image = &machine->module[d->image], *file = &machine->module[r->module];
+    const unsigned rw = NOVA_MEM_R | NOVA_MEM_W;
+    const unsigned flags[] = {0, NOVA_INT_LEVEL | NOVA_INT_LOW, rw, rw, rw, NOVA_MEM_R | NOVA_MEM_XU};
+    uint64_t limit[] = {0x10000,
+                        machine->pins,
+                        machine->physical_end / PAGE_SIZE,
+                        d->info.pool_size / PAGE_SIZE,
+                        d->info.guest_size / PAGE_SIZE,
+                        0};
 
-static const char *check_mapping(const struct manifest *m, const struct machine *machine,
-                                 const struct nova_manifest_mapping *p)
-{
-    const struct nova_manifest_domain *d = &m->domain[p->domain];
-    const struct boot_module *image = &machine->module[d->image], *file = &machine->module[p->source];
-    bool own = p->source == NOVA_SOURCE_POOL || p->source == NOVA_SOURCE_GUEST;
-    uint64_t bytes = p->pages * PAGE_SIZE, size;
-
-    if (!own && p->source >= m->head->modules)
-        return "a module is missing";
-    size = p->source == NOVA_SOURCE_POOL    ? d->info.pool_size
-           : p->source == NOVA_SOURCE_GUEST ? d->info.guest_size
-                                            : (file->end - file->start + PAGE_SIZE - 1) & -PAGE_SIZE;
-    if (!bytes || (p->address | p->from) % PAGE_SIZE || p->address < NOVA_IMAGE_ADDR ||
-        !within(p->address, bytes, NOVA_WINDOW_ADDR) || !within(p->from, bytes, size))
-        return "a mapping is at a wrong place, or its source does not suffice";
-    if (!(p->perm & NOVA_MEM_R) || p->perm & ~(NOVA_MEM_R | (own ? NOVA_MEM_W : NOVA_MEM_XU)))
-        return "a mapping has wrong permissions";
-    if (p->size && (p->source != NOVA_SOURCE_POOL || p->size > bytes ||
-                    !within(p->contents, p->size, image->end - image->start)))
+    if (r->kind > NOVA_RESOURCE_MODULE || r->module >= m->head->modules)
+        return "a resource is of no kind, or its module is missing";
+    limit[NOVA_RESOURCE_MODULE] = (file->end - file->start + PAGE_SIZE - 1) / PAGE_SIZE;
+    if (!r->count || !within(r->first, r->count, limit[r->kind]) ||
+        (r->kind == NOVA_RESOURCE_INTERRUPT && r->count != 1))
+        return "a resource is not there";
+    if (r->flags & ~flags[r->kind] || (r->kind >= NOVA_RESOURCE_DEVICE && !(r->flags & NOVA_MEM_R)))
+        return "a resource has wrong flags";
+    if (r->kind >= NOVA_RESOURCE_DEVICE && (r->address % PAGE_SIZE || r->address < NOVA_IMAGE_ADDR ||
+                                            !within(r->address, r->count * PAGE_SIZE, NOVA_WINDOW_ADDR)))
+        return "memory is at a wrong place";
+    if (r->size && (r->kind != NOVA_RESOURCE_POOL || r->size > r->count * PAGE_SIZE ||
+                    !within(r->contents, r->size, image->end - image->start)))
         return "contents are not in their module";
-    return NULL;
+    return r->kind <= NOVA_RESOURCE_DEVICE ? check_exclusive(m, machine->ram, r) : NULL;
 }
 
 /* Entries of the tables. */
@@ -163,9 +161,7 @@ static const char *check_entries(const struct manifest *m, const struct machine 
             !is_name(c->name))
             error = is_name(c->name) ? "a connection is broken" : nameless;
     for (unsigned i = 0; !error && i < h->resources; i++)
-        error = m->resource[i].domain < h->domains ? check_resource(m, machine, i) : foreign;
-    for (unsigned i = 0; !error && i < h->mappings; i++)
-        error = m->mapping[i].domain < h->domains ? check_mapping(m, machine, &m->mapping[i]) : foreign;
+        error = m->resource[i].domain < h->domains ? check_resource(m, machine, &m->resource[i]) : foreign;
     return error;
 }
 

@@ -12,9 +12,8 @@
 #include <nova/manifest.h>
 #include <stddef.h>
 
-#define RESOURCES_MAX 1024U
+#define RESOURCES_MAX 3072U
 #define CONNECTS_MAX 4096U
-#define MAPPINGS_MAX 2048U
 #define PRIORITY_MAX 100U /* of domains; root is above */
 
 /* What the machine has. */
@@ -36,7 +35,6 @@ struct manifest {
     const struct nova_manifest_service *service;
     const struct nova_manifest_connect *connect;
     const struct nova_manifest_resource *resource;
-    const struct nova_manifest_mapping *mapping;
     const char *stacks;
 };
 

@@ -87,14 +87,19 @@ static int op_log(struct domain *d, uint64_t *word)
     return NOVA_OK;
 }
 
+static int op_log_read(struct domain *d, uint64_t *word)
+{
+    if (d->index != manifest.head->console)
+        return NOVA_ERR_DENIED;
+    return log_take(&word[1], (char *)(word + 2)) ? NOVA_OK : NOVA_ERR_INVAL;
+}
+
 static int op_state(struct domain *d, uint64_t *word)
 {
     word[1] = d->threads;
     word[2] = word[3] = 0;
-    for (unsigned i = 0; i < NOVA_SESSIONS_MAX; i++) {
-        word[2] += d->client_table[i].phase != NOVA_SESSION_FREE;
-        word[3] += d->server_table[i].phase != NOVA_SESSION_FREE;
-    }
+    for (unsigned i = 0; i < SESSIONS; i++)
+        word[2 + i / NOVA_SESSIONS_MAX] += d->table[i].phase != NOVA_SESSION_FREE;
     word[4] = d->restarts;
     return NOVA_OK;
 }
@@ -111,9 +116,9 @@ static const struct {
     [NOVA_PARENT_THREAD] = {op_thread, 9, 1},
     [NOVA_PARENT_THREAD_ENDED] = {op_thread_ended, 2, 1},
     [NOVA_PARENT_SERVE] = {session_serve, 7, 1},
-    [NOVA_PARENT_OPEN] = {session_open, 10, 3},
+    [NOVA_PARENT_OPEN] = {session_open, 8, 2},
     [NOVA_PARENT_CLOSE] = {session_close, 2, 1},
-    [NOVA_PARENT_RELEASE] = {session_release, 2, 1},
+    [NOVA_PARENT_LOG_READ] = {op_log_read, 2, 2 + NOVA_LOG_PIECE / 8},
     [NOVA_PARENT_LOG] = {op_log, 2, 1},
     [NOVA_PARENT_STATE] = {op_state, 1, 5},
     [NOVA_PARENT_VCPU] = {vm_vcpu, 4, 1},

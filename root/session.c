@@ -6,8 +6,6 @@
  * doorbells, taken and tested when they were handed in, so that it rings and delegates only semaphores. The
  * client pays for the portals.
  *
- * Place 0 of the console's table is root's own: its log.
- *
  * SPDX-License-Identifier: MIT
  */
 
@@ -22,9 +20,11 @@ static struct offer {
     uint64_t entry, window, pages, cpus;
 } offers[NOVA_SERVICES_MAX];
 
-static uint64_t bell_of(const struct domain *client, uint64_t number)
+/* A side's own doorbell, in root. */
+static uint64_t bell_of(const struct domain *d, unsigned n)
 {
-    return SEL_BELL + (uint64_t)client->index * NOVA_SESSIONS_MAX + number;
+    return n < NOVA_SESSIONS_MAX ? SEL_BELL + (uint64_t)d->index * NOVA_SESSIONS_MAX + n
+                                 : SEL_DOORBELL + d->service + d->table[n].service;
 }
 
 static uint64_t handler_of(unsigned service, uint64_t cpus)
@@ -35,16 +35,6 @@ static uint64_t handler_of(unsigned service, uint64_t cpus)
 static void ring(uint64_t sel)
 {
     nova_hc_ctrl_sm(sel, 0, NOVA_SM_UP);
-}
-
-static struct domain *server_of(const struct session *s)
-{
-    return &domains[manifest.service[s->service].domain];
-}
-
-static unsigned place_of(const struct session *s)
-{
-    return (unsigned)(s - server_of(s)->server);
 }
 
 /* Copies a semaphore out of a domain; false if it is none that may be upped. It is upped to find out. */
@@ -66,29 +56,28 @@ static void set_phase(struct nova_session_state *state, uint32_t phase)
     __atomic_store_n(&state->phase, phase, __ATOMIC_RELEASE);
 }
 
-/* The entry of a session in a table; null if there is none, or a session. */
-static struct nova_session_state *find(struct nova_session_state *table, uint64_t number)
+/* Whether there is such a session, open or gone. */
+static bool exists(const struct domain *d, uint64_t n)
 {
-    return number < NOVA_SESSIONS_MAX && table[number].phase != NOVA_SESSION_FREE ? &table[number] : NULL;
+    return n < SESSIONS && d->table[n].phase != NOVA_SESSION_FREE;
 }
 
-/* The first free entry, or NOVA_SESSIONS_MAX. */
-static unsigned find_free(struct nova_session_state *table)
+/* The first free place from `n` on; SESSIONS if there is none. */
+static unsigned find_free(const struct domain *d, unsigned n)
 {
-    unsigned i = 0;
-
-    while (find(table, i))
-        i++;
-    return i;
+    while (exists(d, n))
+        n++;
+    return n;
 }
 
 /* -- Closing -- */
 
-/* Takes portals and doorbell away from the client. */
-static void revoke_client(const struct session *s)
+/* Takes away what a side has of the other one: its doorbell and, in the client, the portals. */
+static void disconnect(const struct domain *d, unsigned n)
 {
-    revoke(DOMAIN_OBJ(s->client), s->portals, NOVA_CPUS_MAX);
-    revoke(DOMAIN_OBJ(s->client), s->doorbell, 1);
+    revoke(DOMAIN_OBJ(d), NOVA_SEL_BELL + n, 1);
+    if (n < NOVA_SESSIONS_MAX)
+        revoke(DOMAIN_OBJ(d), d->info->sel_session + n * d->info->portals, d->info->portals);
 }
 
 /* Puts the page that belongs to nobody else in the place of the buffer; without memory for that, nothing. */
@@ -105,55 +94,34 @@ static void replace_buffer(const struct domain *d, const struct nova_session_sta
 }
 
 /* The place is free again. */
-static void free_place(const struct session *s)
+static void free_place(struct domain *d, unsigned n)
 {
-    struct domain *d = server_of(s);
-    struct nova_session_state *state = &d->server_table[place_of(s)];
-
-    revoke(DOMAIN_HST(d), state->buffer / PAGE_SIZE, state->pages);
-    revoke(DOMAIN_OBJ(d), NOVA_SEL_BELL + place_of(s), 1);
-    set_phase(state, NOVA_SESSION_FREE);
+    disconnect(d, n);
+    if (n < NOVA_SESSIONS_MAX)
+        drop(bell_of(d, n));
+    else
+        revoke(DOMAIN_HST(d), d->table[n].buffer / PAGE_SIZE, d->table[n].pages);
+    set_phase(&d->table[n], NOVA_SESSION_FREE);
 }
 
-int session_close(struct domain *client, uint64_t *word)
+int session_close(struct domain *d, uint64_t *word)
 {
-    struct nova_session_state *state = find(client->client_table, word[1]), *peer;
-    struct session *s;
+    unsigned n = (unsigned)word[1], other;
+    struct domain *peer;
 
-    if (!state)
+    if (!exists(d, word[1]))
         return NOVA_ERR_INVAL;
-    s = client->client[word[1]].session;
-    if (s) { /* the server keeps its place until it releases it */
-        peer = &server_of(s)->server_table[place_of(s)];
-        revoke_client(s);
-        replace_buffer(server_of(s), peer);
-        revoke(DOMAIN_OBJ(server_of(s)), NOVA_SEL_BELL + place_of(s), 1);
-        set_phase(peer, NOVA_SESSION_GONE);
-        s->client = NULL;
-        ring(SEL_DOORBELL + s->service);
+    peer = d->session[n].peer;
+    other = d->session[n].number;
+    if (peer) { /* it keeps its place until it closes */
+        disconnect(peer, other);
+        if (n < NOVA_SESSIONS_MAX)
+            replace_buffer(peer, &peer->table[other]);
+        set_phase(&peer->table[other], NOVA_SESSION_GONE);
+        peer->session[other].peer = NULL;
+        ring(bell_of(peer, other));
     }
-    drop(bell_of(client, word[1]));
-    set_phase(state, NOVA_SESSION_FREE);
-    return NOVA_OK;
-}
-
-int session_release(struct domain *d, uint64_t *word)
-{
-    struct nova_session_state *state = find(d->server_table, word[1]);
-    struct session *s;
-
-    if (!state)
-        return NOVA_ERR_INVAL;
-    s = &d->server[word[1]];
-    if (s->client) {
-        revoke_client(s);
-        set_phase(&s->client->client_table[s->number], NOVA_SESSION_GONE);
-        s->client->client[s->number].session = NULL;
-        ring(bell_of(s->client, s->number));
-    } else if (state->phase == NOVA_SESSION_OPEN) {
-        log_to_serial();
-    }
-    free_place(s);
+    free_place(d, n);
     return NOVA_OK;
 }
 
@@ -167,12 +135,8 @@ static void withdraw(unsigned service)
 
 void sessions_end(struct domain *d)
 {
-    for (uint64_t n = 0; n < NOVA_SESSIONS_MAX; n++) {
-        uint64_t word[] = {0, n};
-
-        session_close(d, word);
-        session_release(d, word);
-    }
+    for (uint64_t n = 0; n < SESSIONS; n++)
+        session_close(d, (uint64_t[]){0, n});
     for (unsigned n = 0; n < d->services; n++)
         withdraw(d->service + n);
 }
@@ -195,44 +159,46 @@ static unsigned sessions_under(const struct domain *d, unsigned connect)
     unsigned count = 0;
 
     for (unsigned i = 0; i < NOVA_SESSIONS_MAX; i++)
-        count += find(d->client_table, i) && d->client[i].connect == connect;
+        count += exists(d, i) && d->session[i].connect == connect;
     return count;
 }
 
 /* Prepares the server's entry of a session, and its memory. It is not open yet. Status code. */
-static unsigned enter(const struct session *s, const char *peer, uint64_t address, uint64_t pages)
+static unsigned enter(const struct domain *d, unsigned place, unsigned service, uint64_t address,
+                      uint64_t pages)
 {
-    const struct domain *d = server_of(s);
-    const struct offer *o = &offers[s->service];
-    struct nova_session_state *state = &d->server_table[place_of(s)];
-    uint64_t window = o->window + place_of(s) * o->pages * PAGE_SIZE;
+    const struct nova_info *client = d->session[place].peer->plan;
+    const struct offer *o = &offers[service];
+    struct nova_session_state *state = &d->table[place];
+    uint64_t window = o->window + place % NOVA_SESSIONS_MAX * o->pages * PAGE_SIZE;
 
     *state = (struct nova_session_state){.generation = state->generation + 1,
                                          .buffer = pages ? window : 0,
                                          .pages = (uint32_t)pages,
-                                         .service = (uint16_t)(s->service - d->service),
-                                         .flags = s->client ? (uint16_t)s->client->plan->flags : 0,
-                                         .cpus = s->client ? o->cpus & s->client->plan->cpus : 0};
-    memcpy(state->peer, peer, sizeof(state->peer));
+                                         .service = (uint16_t)(service - d->service),
+                                         .flags = (uint16_t)client->flags,
+                                         .cpus = o->cpus & client->cpus};
+    memcpy(state->peer, client->name, sizeof(state->peer));
     return delegate(SEL_NOVA_HST, DOMAIN_HST(d), address / PAGE_SIZE, window / PAGE_SIZE, pages, BUFFER_ORDER,
                     NOVA_MEM_R | NOVA_MEM_W, NOVA_MAD_WB);
 }
 
 /* Doorbells for both sides, portals for the client. Status code. */
-static unsigned connect_sides(const struct session *s, const struct nova_session_state *state)
+static unsigned connect_sides(const struct domain *client, unsigned n, const struct domain *d, unsigned place)
 {
-    struct domain *client = s->client, *d = server_of(s);
-    uint64_t pid = place_of(s) | (uint64_t)state->generation << 8;
-    unsigned status =
-        give(bell_of(client, s->number), DOMAIN_OBJ(d), NOVA_SEL_BELL + place_of(s), NOVA_SM_CTRL_UP);
+    const struct nova_session_state *state = &d->table[place];
+    uint64_t pid = place % NOVA_SESSIONS_MAX | (uint64_t)state->generation << 8;
+    uint64_t portals = client->info->sel_session + n * client->info->portals;
+    unsigned service = d->service + state->service;
+    unsigned status = give(bell_of(client, n), DOMAIN_OBJ(d), NOVA_SEL_BELL + place, NOVA_SM_CTRL_UP);
 
     if (!status)
-        status = give(SEL_DOORBELL + s->service, DOMAIN_OBJ(client), s->doorbell, NOVA_SM_CTRL_UP);
+        status = give(bell_of(d, place), DOMAIN_OBJ(client), NOVA_SEL_BELL + n, NOVA_SM_CTRL_UP);
     for (uint64_t cpus = state->cpus; !status && cpus; cpus &= cpus - 1) {
-        status = portal_create(SEL_NEW, handler_of(s->service, cpus), DOMAIN_PD(client),
-                               offers[s->service].entry, pid, 0);
+        status = portal_create(SEL_NEW, handler_of(service, cpus), DOMAIN_PD(client), offers[service].entry,
+                               pid, 0);
         if (!status)
-            status = hand_over(SEL_NEW, DOMAIN_OBJ(client), s->portals + (unsigned)__builtin_ctzl(cpus),
+            status = hand_over(SEL_NEW, DOMAIN_OBJ(client), portals + (unsigned)__builtin_ctzl(cpus),
                                NOVA_PT_CALL);
     }
     drop(SEL_NEW);
@@ -241,69 +207,45 @@ static unsigned connect_sides(const struct session *s, const struct nova_session
 
 int session_open(struct domain *client, uint64_t *word)
 {
-    uint64_t portals = word[5], bell = word[6], buffer = word[7], pages = word[8], doorbell = word[9];
-    uint64_t physical_buffer = domain_memory(client, buffer, pages);
+    uint64_t bell = word[5], buffer = word[6], pages = word[7];
+    uint64_t from = domain_memory(client, buffer, pages);
     unsigned connect = find_connect(client, (const char *)(word + 1)), status;
-    unsigned n = find_free(client->client_table), place, service;
-    struct nova_session_state *state;
+    unsigned n = find_free(client, 0), place, service;
     struct domain *d;
-    struct session *s;
 
     if (connect == manifest.head->connects)
         return NOVA_ERR_DENIED;
     service = manifest.connect[connect].service;
     d = &domains[manifest.service[service].domain];
-    if (!domain_selectors(client, portals, NOVA_CPUS_MAX) || !domain_selectors(client, bell, 1) ||
-        !domain_selectors(client, doorbell, 1) || (pages && !physical_buffer) ||
+    if (!domain_selectors(client, bell, 1) || (pages && !from) ||
         (offers[service].cpus && pages > offers[service].pages))
         return NOVA_ERR_INVAL;
     if (!offers[service].cpus)
         return NOVA_ERR_ABSENT;
-    place = find_free(d->server_table);
-    if (n == NOVA_SESSIONS_MAX || place == NOVA_SESSIONS_MAX ||
+    place = find_free(d, NOVA_SESSIONS_MAX);
+    if (n >= NOVA_SESSIONS_MAX || place == SESSIONS ||
         sessions_under(client, connect) >= manifest.connect[connect].sessions)
         return NOVA_ERR_LIMIT;
     if (!take_bell(client, bell, bell_of(client, n)))
         return NOVA_ERR_INVAL;
-    s = &d->server[place];
-    state = &d->server_table[place];
-    *s = (struct session){
-        .client = client, .number = n, .service = service, .portals = portals, .doorbell = doorbell};
-    client->client[n] = (struct client){.connect = connect, .session = s};
-    status = enter(s, client->plan->name, physical_buffer, pages);
+    client->session[n] = (struct session){.peer = d, .number = place, .connect = connect};
+    d->session[place] = (struct session){.peer = client, .number = n};
+    status = enter(d, place, service, from, pages);
     if (!status)
-        status = connect_sides(s, state);
+        status = connect_sides(client, n, d, place);
     if (status) {
-        revoke_client(s);
-        free_place(s);
-        drop(bell_of(client, n));
+        free_place(client, n);
+        free_place(d, place);
         return nova_hc_error(status);
     }
-    client->client_table[n] = *state;
-    memcpy(client->client_table[n].peer, d->plan->name, NOVA_NAME_MAX);
-    client->client_table[n].buffer = pages ? buffer : 0;
-    set_phase(&client->client_table[n], NOVA_SESSION_OPEN);
-    set_phase(state, NOVA_SESSION_OPEN);
-    ring(SEL_DOORBELL + service);
+    client->table[n] = d->table[place];
+    memcpy(client->table[n].peer, d->plan->name, NOVA_NAME_MAX);
+    client->table[n].buffer = pages ? buffer : 0;
+    set_phase(&client->table[n], NOVA_SESSION_OPEN);
+    set_phase(&d->table[place], NOVA_SESSION_OPEN);
+    ring(bell_of(d, place));
     word[1] = n;
-    word[2] = state->cpus;
     return NOVA_OK;
-}
-
-/* Root's own session with the console: the stream of its log. */
-static void open_log(struct domain *d, unsigned service)
-{
-    static const char name[NOVA_NAME_MAX] = "root";
-    struct session *s = &d->server[0];
-
-    if (d->index != manifest.head->console || strcmp(manifest.service[service].name, "log") != 0 ||
-        offers[service].pages < LOG_STREAM_PAGES || find(d->server_table, 0))
-        return;
-    *s = (struct session){.service = service};
-    if (enter(s, name, log_stream(), LOG_STREAM_PAGES))
-        return;
-    set_phase(&d->server_table[0], NOVA_SESSION_OPEN);
-    log_set_bell(SEL_DOORBELL + service);
 }
 
 /* Takes doorbell and handlers, and makes a portal for each of these to see whether that works. */
@@ -327,7 +269,7 @@ int session_serve(struct domain *d, uint64_t *word)
     }
     if (status)
         withdraw(service);
-    else
-        open_log(d, service);
+    else if (d->index == manifest.head->console && !strcmp(manifest.service[service].name, "log"))
+        log_set_bell(SEL_DOORBELL + service);
     return nova_hc_error(status);
 }

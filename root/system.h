@@ -41,6 +41,7 @@ enum {
     SEL_HST,
     SEL_PIO,
     SEL_GUARD,
+    SEL_LOCK, /* semaphore */
     SEL_NEW_SC,
     SEL_NEW,                  /* what is just being made, then delegated; empty otherwise */
     SEL_HANDLER = 0x80,       /* + CPU: local EC */

@@ -76,8 +76,7 @@ int nova_main(int argc, char **argv)
     if (nova_sm_create(&log.bell, 0))
         return 1;
     pipes.bell = log.bell;
-    if (nova_server_start(&log, serve_log, NULL,
-                          &(struct nova_server_options){.bell_shared = 1, .buffer_size = NOVA_LOG_STREAM}) ||
+    if (nova_server_start(&log, serve_log, NULL, &(struct nova_server_options){.bell_shared = 1}) ||
         nova_server_start(&pipes, NULL, NULL,
                           &(struct nova_server_options){.service = 1,
                                                         .bell_shared = 1,

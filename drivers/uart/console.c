@@ -29,8 +29,8 @@ static bool line_open;            /* the last character was no newline */
 static char stage[NOVA_NAME_MAX + 96];
 static size_t staged, stage_at;
 
-static struct nova_stream *root;
-static uint32_t root_bytes, root_dropped;
+static char root_text[CONSOLE_PIECE];
+static size_t root_length, root_at;
 static bool root_waits; /* before_root is set */
 
 /* -- What clients ask for. Client locked. -- */
@@ -130,12 +130,6 @@ void console_closed(unsigned number)
     keyboard_drop(number);
 }
 
-void console_root(struct nova_stream *stream, uint32_t bytes)
-{
-    root = stream;
-    root_bytes = bytes;
-}
-
 /* -- Output -- */
 
 /* Is this the terminal that has the keyboard? */
@@ -192,12 +186,22 @@ static void begin(unsigned number, uint32_t length)
     put("] ");
 }
 
+/* Whether there is text of root. Root sees that it has been taken only when all of it is on its way. */
+static bool root_has_text(void)
+{
+    if (root_at == root_length) {
+        root_length = console_root(root_text, root_at);
+        root_at = 0;
+    }
+    return root_length;
+}
+
 /* Root's line may go out when everything that was there before it is out. */
 static bool root_ready(void)
 {
     bool ready = true;
 
-    if (!root || nova_stream_used(root, root_bytes) <= 0)
+    if (!root_has_text())
         return false;
     for (unsigned i = 0; i < NOVA_SESSIONS_MAX; i++) {
         struct client *c = &client[i];
@@ -305,24 +309,20 @@ static void go_on(void)
         console_ring((unsigned)(c - client));
 }
 
-/* Root's stream: shown as it is; taken only when it has been sent, because root looks whether it is empty. */
+/* Root's line: shown as it is. Root puts whole lines only. */
 static size_t from_root(char *out)
 {
-    char text[CONSOLE_FIFO / 2];
-    long n = nova_stream_peek(root, root_bytes, text, sizeof(text));
     size_t length = 0;
 
-    for (long i = 0; i < n && current == ROOT; i++) {
-        root_dropped++;
-        if (text[i] == '\n') {
+    while (current == ROOT && length < CONSOLE_FIFO - 1 && root_has_text()) {
+        char ch = root_text[root_at++];
+        if (ch == '\n') {
             out[length++] = '\r';
             current = NOBODY;
             root_waits = line_open = false;
         }
-        out[length++] = text[i];
+        out[length++] = ch;
     }
-    if (n <= 0) /* no whole line: do not wait for the rest */
-        current = NOBODY;
     return length;
 }
 
@@ -357,11 +357,4 @@ size_t console_next(char *out)
     while (length < CONSOLE_FIFO && stage_at < staged)
         out[length++] = stage[stage_at++];
     return length || current != ROOT ? length : from_root(out);
-}
-
-void console_sent(void)
-{
-    if (root_dropped)
-        nova_stream_drop(root, root_dropped);
-    root_dropped = 0;
 }

@@ -4,8 +4,8 @@
  *
  * Each client has a ring. Lines are taken from the rings in turn, so a client that floods its own ring delays
  * the others by one line at most, and none of its text is lost: it is told how much was taken, and its bell
- * rings when there is room again. Root's lines come from its stream; each of them appears behind all that
- * clients had written before it was noticed.
+ * rings when there is room again. Root is asked for its lines; each of them appears behind all that clients had
+ * written before it was noticed.
  *
  * What clients ask for (up to console_command()) may be called by any thread; the rest belongs to one.
  *
@@ -15,13 +15,13 @@
 #ifndef UART_CONSOLE_H
 #define UART_CONSOLE_H
 
-#include <nova/stream.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define CONSOLE_RING 4096U /* bytes of a client's ring */
 #define CONSOLE_FIFO 16U   /* most characters at a time */
+#define CONSOLE_PIECE 64U  /* most characters of root at a time */
 
 /*
  * A client writes; `memory` is asked for the ring of a place that has none yet. Returns bytes taken, or an
@@ -46,15 +46,8 @@ char console_command(unsigned client);
 void console_opened(unsigned client, uint32_t generation, const char *name);
 void console_closed(unsigned client);
 
-/* Where root's lines come from. */
-void console_root(struct nova_stream *stream, uint32_t bytes);
-
-/*
- * The next characters for the line, at most CONSOLE_FIFO. After they are on their way console_sent() must be
- * called.
- */
+/* The next characters for the line, at most CONSOLE_FIFO. When it is called again those of the last time are on their way. */
 size_t console_next(char *out);
-void console_sent(void);
 
 /*
  * Whether the line of the terminal that has the keyboard has been interrupted by others; if there is nothing more for a
@@ -69,8 +62,12 @@ void console_typed(char c);
 /* Whether there is room for typed characters. */
 bool console_accepts(void);
 
-/* Given by whoever uses this: memory of CONSOLE_RING bytes or NULL; a client's bell. */
+/*
+ * Given by whoever uses this: memory of CONSOLE_RING bytes or NULL; a client's bell; the next characters of root, at most
+ * CONSOLE_PIECE; those of the last time, `sent`, are on their way.
+ */
 void *console_memory(void);
 void console_ring(unsigned client);
+size_t console_root(char *text, size_t sent);
 
 #endif

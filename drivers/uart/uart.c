@@ -7,7 +7,7 @@
  *                                  interrupt thread --+ bell
  *
  * Handlers only copy. The main thread does everything with the hardware; it is woken by the bell of the
- * service: clients that have written, sessions that come and go, root with text in its stream, and the
+ * service: clients that have written, sessions that come and go, root that has something to say, and the
  * interrupt thread, which only passes interrupts on.
  *
  * SPDX-License-Identifier: MIT
@@ -21,13 +21,15 @@
 #include <nova/mem.h>
 #include <nova/program.h>
 #include <nova/session.h>
+#include <nova/string.h>
 #include <nova/sync.h>
 #include <nova/thread.h>
 
 #define PORT 0x3f8
 #define WRITE_MAX 4000U
 #define QUIET (20 * NOVA_MS)
-#define ROOT 0U /* place of root's session */
+
+_Static_assert(CONSOLE_PIECE == NOVA_LOG_PIECE, "a piece of root's text");
 
 /* Registers of the 16550 and their bits. */
 enum {
@@ -65,6 +67,16 @@ void *console_memory(void)
 void console_ring(unsigned client)
 {
     nova_server_ring(client); /* PEER: the client is gone, and the bell says so */
+}
+
+size_t console_root(char *text, size_t sent)
+{
+    uint64_t word[2 + CONSOLE_PIECE / 8] = {NOVA_PARENT_LOG_READ, sent};
+
+    if (nova_parent_call(word, 2, 2 + CONSOLE_PIECE / 8))
+        return 0;
+    memcpy(text, word + 2, CONSOLE_PIECE);
+    return word[1];
 }
 
 /* A call of a client, on any CPU. The message is the handler's own copy. Root says who may read. */
@@ -122,17 +134,14 @@ static void set_up(void)
     out8(MODEM_CONTROL, 0xb);
 }
 
-/* Sessions come and go. The first one is root's; it has a stream, and stays. */
+/* Sessions come and go. */
 static void look_at_sessions(void)
 {
     enum nova_server_event event;
     unsigned n;
 
     while ((event = nova_server_next(&server, &n)) != NOVA_SERVER_NOTHING)
-        if (n == ROOT)
-            console_root((struct nova_stream *)nova_server_client(n)->buffer,
-                         nova_server_client(n)->pages * (uint32_t)NOVA_PAGE);
-        else if (event == NOVA_SERVER_OPENED)
+        if (event == NOVA_SERVER_OPENED)
             console_opened(n, nova_server_client(n)->generation, nova_server_client(n)->peer);
         else
             console_closed(n);
@@ -162,7 +171,6 @@ static bool transmit(void)
     n = console_next(out);
     for (size_t i = 0; i < n; i++)
         out8(DATA, (unsigned char)out[i]);
-    console_sent();
     return n != 0;
 }
 
@@ -174,8 +182,7 @@ int nova_main(int argc, char **argv)
     (void)argc;
     (void)argv;
     set_up();
-    error = nova_server_start(&server, serve, NULL,
-                              &(struct nova_server_options){.buffer_size = NOVA_LOG_STREAM});
+    error = nova_server_start(&server, serve, NULL, NULL);
     if (!error)
         error = nova_thread_create(&thread, pass_interrupts, NULL, NULL);
     while (!error) {

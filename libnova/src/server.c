@@ -117,12 +117,13 @@ enum nova_server_event nova_server_next(struct nova_server *server, unsigned *se
 int nova_server_ring(unsigned session)
 {
     uint32_t phase = __atomic_load_n(&nova_server_client(session)->phase, __ATOMIC_ACQUIRE);
-    bool rung = phase == NOVA_SESSION_OPEN && !nova_sm_up(NOVA_SEL_BELL + session % NOVA_SESSIONS_MAX);
+    bool rung = phase == NOVA_SESSION_OPEN &&
+                !nova_sm_up(NOVA_SEL_BELL + NOVA_SESSIONS_MAX + session % NOVA_SESSIONS_MAX);
 
     return rung ? NOVA_OK : NOVA_ERR_PEER;
 }
 
 void nova_server_release(unsigned session)
 {
-    nova_parent(NOVA_PARENT_RELEASE, session);
+    nova_parent(NOVA_PARENT_CLOSE, NOVA_SESSIONS_MAX + session);
 }

@@ -6,12 +6,10 @@
 
 #include "internal.h"
 
-#include <nova/cap.h>
 #include <nova/mem.h>
 #include <nova/session.h>
 #include <nova/string.h>
 
-#define PORTALS 64U
 #define LONGEST_PAUSE (16 * NOVA_MS)
 
 static const struct nova_session_state *state_of(const struct nova_session *session)
@@ -27,16 +25,12 @@ bool nova_session_alive(const struct nova_session *session)
            state->generation == session->generation;
 }
 
-/* Selectors, bell and buffer. What is there when it fails is freed by give_back(). */
+/* Bell and buffer. What is there when it fails is freed by give_back(). */
 static int prepare(struct nova_session *s, size_t size, uint64_t bell)
 {
     int error = NOVA_OK;
 
-    *s = (struct nova_session){.portal = nova_cap_alloc(PORTALS, PORTALS), .size = size, .bell = bell};
-    s->bell_shared = bell;
-    s->peer_bell = nova_cap_alloc(1, 1);
-    if (!s->portal || !s->peer_bell)
-        return NOVA_ERR_LIMIT;
+    *s = (struct nova_session){.size = size, .bell = bell, .bell_shared = bell};
     if (!bell)
         error = nova_sm_create(&s->bell, 0);
     if (!error && size)
@@ -46,8 +40,6 @@ static int prepare(struct nova_session *s, size_t size, uint64_t bell)
 
 static void give_back(struct nova_session *s)
 {
-    nova_cap_free(s->portal, PORTALS);
-    nova_cap_free(s->peer_bell, 1);
     if (!s->bell_shared)
         nova_sm_destroy(s->bell);
     if (s->buffer)
@@ -72,23 +64,22 @@ static bool pause(uint64_t *time, uint64_t deadline)
  */
 static int request(struct nova_session *s, const char *name, uint64_t deadline)
 {
-    uint64_t word[10], time = NOVA_MS / 2;
+    uint64_t word[8], time = NOVA_MS / 2;
     int error;
 
     do {
         memset(word, 0, sizeof(word));
         word[0] = NOVA_PARENT_OPEN;
         memcpy(word + 1, name, strlen(name));
-        word[5] = s->portal;
-        word[6] = s->bell;
-        word[7] = (uint64_t)s->buffer;
-        word[8] = s->size / NOVA_PAGE;
-        word[9] = s->peer_bell;
-        error = nova_parent_call(word, 10, 3);
+        word[5] = s->bell;
+        word[6] = (uint64_t)s->buffer;
+        word[7] = s->size / NOVA_PAGE;
+        error = nova_parent_call(word, 8, 2);
     } while ((error == NOVA_ERR_ABSENT || error == NOVA_ERR_LIMIT) && pause(&time, deadline));
     if (!error) {
         s->number = word[1] % NOVA_SESSIONS_MAX;
-        s->cpus = word[2];
+        s->portal = nova_info()->sel_session + s->number * nova_info()->portals;
+        s->cpus = state_of(s)->cpus;
         s->generation = state_of(s)->generation;
     }
     return error;
@@ -140,7 +131,8 @@ int nova_session_call_until(const struct nova_session *session, unsigned words, 
 
 int nova_session_ring(const struct nova_session *session)
 {
-    return nova_session_alive(session) && !nova_sm_up(session->peer_bell) ? NOVA_OK : NOVA_ERR_PEER;
+    return nova_session_alive(session) && !nova_sm_up(NOVA_SEL_BELL + session->number) ? NOVA_OK
+                                                                                       : NOVA_ERR_PEER;
 }
 
 int nova_session_wait(const struct nova_session *session, uint64_t deadline)

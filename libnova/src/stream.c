@@ -55,31 +55,18 @@ long nova_stream_put(struct nova_stream *stream, uint32_t bytes, const void *tex
     return (long)length;
 }
 
-long nova_stream_peek(const struct nova_stream *stream, uint32_t bytes, void *text, uint32_t length)
+long nova_stream_get(struct nova_stream *stream, uint32_t bytes, void *text, uint32_t length)
 {
-    uint32_t size = nova_stream_capacity(bytes),
-             at = __atomic_load_n(&stream->tail, __ATOMIC_RELAXED) & (size - 1), part;
+    uint32_t size = nova_stream_capacity(bytes), tail = __atomic_load_n(&stream->tail, __ATOMIC_RELAXED);
+    uint32_t at = tail & (size - 1), part;
     long used = nova_stream_used(stream, bytes);
 
-    if (used < (long)length)
-        length = used < 0 ? 0 : (uint32_t)used;
+    if (used < 0)
+        return used;
+    length = length < (uint32_t)used ? length : (uint32_t)used;
     part = first_part(size, at, length);
     memcpy(text, stream->data + at, part);
     memcpy((uint8_t *)text + part, stream->data, length - part);
-    return used < 0 ? used : (long)length;
-}
-
-void nova_stream_drop(struct nova_stream *stream, uint32_t length)
-{
-    __atomic_store_n(&stream->tail, __atomic_load_n(&stream->tail, __ATOMIC_RELAXED) + length,
-                     __ATOMIC_RELEASE);
-}
-
-long nova_stream_get(struct nova_stream *stream, uint32_t bytes, void *text, uint32_t length)
-{
-    long got = nova_stream_peek(stream, bytes, text, length);
-
-    if (got > 0)
-        nova_stream_drop(stream, (uint32_t)got);
-    return got;
+    __atomic_store_n(&stream->tail, tail + length, __ATOMIC_RELEASE);
+    return (long)length;
 }

@@ -16,7 +16,7 @@ struct waiter {
 };
 
 /* One queue for all words: there are as many waiters as threads, at most. */
-static struct waiter *first, **last = &first;
+static struct waiter *first;
 static uint32_t inside; /* who has the gate or waits for it */
 
 /* A lock that never spins: the holder may have a lower priority. */
@@ -32,25 +32,27 @@ static void leave(void)
         nova_hc_ctrl_sm(nova_first_thread.sm + SM_GATE, 0, NOVA_SM_UP);
 }
 
-static void dequeue(struct waiter **at)
+/* Where an entry is in the queue, or its end. */
+static struct waiter **find(const struct waiter *w)
 {
-    if (last == &(*at)->next)
-        last = at;
-    *at = (*at)->next;
+    struct waiter **at = &first;
+
+    while (*at && *at != w)
+        at = &(*at)->next;
+    return at;
 }
 
 /* Takes an entry out of the queue if it is still there. */
 static bool give_up(struct waiter *w)
 {
-    struct waiter **at = &first;
+    struct waiter **at;
     bool queued;
 
     enter();
-    while (*at && *at != w)
-        at = &(*at)->next;
+    at = find(w);
     queued = *at;
     if (queued)
-        dequeue(at);
+        *at = w->next;
     leave();
     return queued;
 }
@@ -81,10 +83,8 @@ int nova_futex_wait(uint32_t *word, uint32_t expected, uint64_t deadline, unsign
         error = NOVA_ERR_BUSY;
     else if (interrupted && __atomic_load_n(interrupted, __ATOMIC_ACQUIRE))
         error = NOVA_ERR_INTERRUPTED;
-    if (!error) {
-        *last = &w;
-        last = &w.next;
-    }
+    if (!error)
+        *find(NULL) = &w;
     leave();
     if (!error)
         error = block(&w, nova_time_deadline(deadline), interrupted);
@@ -105,7 +105,7 @@ unsigned nova_futex_wake(uint32_t *word, unsigned count)
             at = &w->next;
             continue;
         }
-        dequeue(at);
+        *at = w->next;
         __atomic_store_n(&w->woken, true, __ATOMIC_RELEASE); /* from here on it is gone */
         nova_hc_ctrl_sm(sm, 0, NOVA_SM_UP);
         n++;

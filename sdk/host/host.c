@@ -123,10 +123,10 @@ static void read_build_id(const char *file, size_t size, const Elf64_Phdr *p)
 
     if (p->p_offset > size || p->p_filesz > size - p->p_offset || p->p_filesz < sizeof(*note) + 4 ||
         note->n_type != NT_GNU_BUILD_ID || note->n_namesz != 4 ||
-        note->n_descsz > sizeof(host.info->build_id) || p->p_filesz < sizeof(*note) + 4 + note->n_descsz)
+        2 * note->n_descsz >= sizeof(host.info->build_id) || p->p_filesz < sizeof(*note) + 4 + note->n_descsz)
         return;
-    host.info->build_id_size = note->n_descsz;
-    memcpy(host.info->build_id, (const char *)(note + 1) + 4, note->n_descsz);
+    for (unsigned i = 0; i < note->n_descsz; i++)
+        snprintf(host.info->build_id + 2 * i, 3, "%02x", ((const unsigned char *)(note + 1))[4 + i]);
 }
 
 static const Elf64_Ehdr *load_image(void)
@@ -188,7 +188,9 @@ static void build_tables(void)
     info->stack_start = STACK_END - options.stack * 1024;
     info->pool_start = POOL;
     info->pool_size = options.memory << 20;
-    info->sel_free = NOVA_SEL_EVENTS + 64 * 64;
+    info->sel_session = NOVA_SEL_EVENTS + 64 * 64;
+    info->portals = NOVA_CPUS_MAX;
+    info->sel_free = info->sel_session + NOVA_SESSIONS_MAX * NOVA_CPUS_MAX;
     info->sel_end = SELECTORS;
     info->cpus = options.cpus;
     info->cpu = (uint32_t)__builtin_ctzll(options.cpus);

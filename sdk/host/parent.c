@@ -22,7 +22,7 @@ static struct service {
 
 static struct session {
     bool open;
-    uint64_t portals, buffer, pages;
+    uint64_t buffer, pages;
     struct object *bell; /* of the client */
 } sessions[NOVA_SESSIONS_MAX];
 
@@ -124,8 +124,13 @@ static uint64_t window_of(unsigned n)
     return service.window + n * service.pages * PAGE;
 }
 
+static uint64_t portals_of(unsigned n)
+{
+    return host.info->sel_session + n * host.info->portals;
+}
+
 /* A portal of session n for each CPU in a set. */
-static void make_portals(unsigned n, uint64_t selector, uint64_t cpus, struct object *console_bell)
+static void make_portals(unsigned n, uint64_t cpus, struct object *console_bell)
 {
     for (unsigned cpu = 0; cpu < NOVA_CPUS_MAX; cpu++) {
         struct object *portal;
@@ -142,7 +147,7 @@ static void make_portals(unsigned n, uint64_t selector, uint64_t cpus, struct ob
             portal->ip = service.entry;
             portal->id = n | (uint64_t)host.server[n].generation << 8;
         }
-        kernel_set(selector + cpu, portal);
+        kernel_set(portals_of(n) + cpu, portal);
         kernel_put(portal);
     }
 }
@@ -151,7 +156,7 @@ static int open_session(uint64_t *word)
 {
     bool console = !strncmp((const char *)(word + 1), "log", NOVA_NAME_MAX);
     uint64_t cpus = console ? host.info->cpus : service.cpus;
-    struct object *bell = kernel_get(word[6], SM);
+    struct object *bell = kernel_get(word[5], SM);
     unsigned n = 0;
 
     if (!console && !service.offered)
@@ -161,23 +166,21 @@ static int open_session(uint64_t *word)
         n++;
     if (n == NOVA_SESSIONS_MAX)
         return NOVA_ERR_LIMIT;
-    if (!bell || word[8] > (console ? 0 : service.pages) || word[5] + NOVA_CPUS_MAX > SELECTORS ||
-        word[9] >= SELECTORS)
+    if (!bell || word[7] > (console ? 0 : service.pages))
         return NOVA_ERR_INVAL;
-    if (word[8] && kernel_map(word[7] / PAGE, window_of(n) / PAGE, word[8], NOVA_MEM_R | NOVA_MEM_W))
+    if (word[7] && kernel_map(word[6] / PAGE, window_of(n) / PAGE, word[7], NOVA_MEM_R | NOVA_MEM_W))
         return NOVA_ERR_INVAL;
     bell->references++;
-    sessions[n] = (struct session){true, word[5], word[7], word[8], bell};
-    show(&host.client[n], NOVA_SESSION_OPEN, word[7], word[8], cpus);
+    sessions[n] = (struct session){true, word[6], word[7], bell};
+    show(&host.client[n], NOVA_SESSION_OPEN, word[6], word[7], cpus);
     if (!console) {
-        kernel_set(NOVA_SEL_BELL + n, bell);
-        kernel_set(word[9], service.bell);
-        show(&host.server[n], NOVA_SESSION_OPEN, window_of(n), word[8], cpus);
+        kernel_set(NOVA_SEL_BELL + NOVA_SESSIONS_MAX + n, bell);
+        kernel_set(NOVA_SEL_BELL + n, service.bell);
+        show(&host.server[n], NOVA_SESSION_OPEN, window_of(n), word[7], cpus);
         kernel_up(service.bell);
     }
-    make_portals(n, word[5], cpus, console ? bell : NULL);
+    make_portals(n, cpus, console ? bell : NULL);
     word[1] = n;
-    word[2] = cpus;
     return NOVA_OK;
 }
 
@@ -190,8 +193,9 @@ static void disconnect(unsigned n)
         return;
     s->open = false;
     for (unsigned cpu = 0; cpu < NOVA_CPUS_MAX; cpu++)
-        kernel_set(s->portals + cpu, NULL);
+        kernel_set(portals_of(n) + cpu, NULL);
     kernel_set(NOVA_SEL_BELL + n, NULL);
+    kernel_set(NOVA_SEL_BELL + NOVA_SESSIONS_MAX + n, NULL);
     if (s->pages)
         mmap((void *)window_of(n), s->pages * PAGE, PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
@@ -228,10 +232,10 @@ static int release_session(uint64_t n)
 unsigned parent_request(uint64_t *word, unsigned words)
 {
     static const uint8_t least[] = {
-        [NOVA_PARENT_EXIT] = 2,    [NOVA_PARENT_THREAD] = 9, [NOVA_PARENT_THREAD_ENDED] = 2,
-        [NOVA_PARENT_SERVE] = 8,   [NOVA_PARENT_OPEN] = 10,  [NOVA_PARENT_CLOSE] = 2,
-        [NOVA_PARENT_RELEASE] = 2, [NOVA_PARENT_LOG] = 2,    [NOVA_PARENT_STATE] = 1,
-        [NOVA_PARENT_DROP] = 3,    [NOVA_PARENT_MAP] = 6};
+        [NOVA_PARENT_EXIT] = 2,  [NOVA_PARENT_THREAD] = 9, [NOVA_PARENT_THREAD_ENDED] = 2,
+        [NOVA_PARENT_SERVE] = 8, [NOVA_PARENT_OPEN] = 8,   [NOVA_PARENT_CLOSE] = 2,
+        [NOVA_PARENT_LOG] = 2,   [NOVA_PARENT_STATE] = 1,  [NOVA_PARENT_DROP] = 3,
+        [NOVA_PARENT_MAP] = 6};
     unsigned reply = 1;
     int error = NOVA_ERR_PROTOCOL;
 
@@ -251,13 +255,11 @@ unsigned parent_request(uint64_t *word, unsigned words)
             break;
         case NOVA_PARENT_OPEN:
             error = open_session(word);
-            reply = 3;
+            reply = 2;
             break;
         case NOVA_PARENT_CLOSE:
-            error = close_session(word[1]);
-            break;
-        case NOVA_PARENT_RELEASE:
-            error = release_session(word[1]);
+            error = word[1] < NOVA_SESSIONS_MAX ? close_session(word[1])
+                                                : release_session(word[1] - NOVA_SESSIONS_MAX);
             break;
         case NOVA_PARENT_LOG:
             error = NOVA_ERR_INVAL;

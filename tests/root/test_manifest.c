@@ -23,8 +23,7 @@ static struct file {
     struct nova_manifest_domain domain[2];
     struct nova_manifest_service service[2];
     struct nova_manifest_connect connect[3];
-    struct nova_manifest_resource resource[4];
-    struct nova_manifest_mapping mapping[5];
+    struct nova_manifest_resource resource[9];
     char stacks[STACKS];
 } file;
 
@@ -76,8 +75,7 @@ static void make(void)
                                        .domains = 2,
                                        .services = 2,
                                        .connects = 3,
-                                       .resources = 4,
-                                       .mappings = 5,
+                                       .resources = 9,
                                        .stacks = STACKS,
                                        .modules = 3,
                                        .console = NOVA_MANIFEST_NONE,
@@ -95,7 +93,7 @@ static void make(void)
                                                             .threads = 8,
                                                             .priority = 20,
                                                             .flags = NOVA_DOMAIN_FPU,
-                                                            .build_id_size = 20},
+                                                            .build_id = "0123456789abcdef"},
                                                    .entry = 0x400123,
                                                    .kernel_pages = 300,
                                                    .stack = 0,
@@ -121,28 +119,40 @@ static void make(void)
     file.connect[1] =
         (struct nova_manifest_connect){.name = "other", .domain = 0, .service = 1, .sessions = 64};
     file.connect[2] = (struct nova_manifest_connect){.name = "two", .domain = 1, .service = 0, .sessions = 2};
-    file.resource[0] = (struct nova_manifest_resource){0, NOVA_RESOURCE_PORTS, 0, 0x3f8, 8};
-    file.resource[1] = (struct nova_manifest_resource){1, NOVA_RESOURCE_PORTS, 0, 0x400, 0xfc00};
-    file.resource[2] = (struct nova_manifest_resource){1, NOVA_RESOURCE_INTERRUPT, 2, 23, 1};
-    file.resource[3] = (struct nova_manifest_resource){1, NOVA_RESOURCE_MEMORY, 0, 0xfed00, 2};
-    file.mapping[0] =
-        (struct nova_manifest_mapping){.address = 0x400000, .pages = 4, .perm = NOVA_MEM_R | NOVA_MEM_XU};
-    file.mapping[1] = (struct nova_manifest_mapping){.address = 0x404000,
-                                                     .from = 0x1000,
-                                                     .pages = 5,
-                                                     .contents = 0x2000,
-                                                     .size = 0x1234,
-                                                     .source = NOVA_SOURCE_POOL,
-                                                     .perm = NOVA_MEM_R | NOVA_MEM_W};
-    file.mapping[2] = file.mapping[1];
-    file.mapping[2].domain = 1;
-    file.mapping[3] = (struct nova_manifest_mapping){.address = NOVA_WINDOW_ADDR - 0x400000,
-                                                     .pages = 1024,
-                                                     .domain = 1,
-                                                     .source = NOVA_SOURCE_GUEST,
-                                                     .perm = NOVA_MEM_R | NOVA_MEM_W};
-    file.mapping[4] = (struct nova_manifest_mapping){
-        .address = 0x800000, .pages = 1, .domain = 1, .source = 2, .perm = NOVA_MEM_R};
+    file.resource[0] =
+        (struct nova_manifest_resource){.kind = NOVA_RESOURCE_PORTS, .first = 0x3f8, .count = 8};
+    file.resource[1] = (struct nova_manifest_resource){
+        .domain = 1, .kind = NOVA_RESOURCE_PORTS, .first = 0x400, .count = 0xfc00};
+    file.resource[2] = (struct nova_manifest_resource){
+        .domain = 1, .kind = NOVA_RESOURCE_INTERRUPT, .flags = 2, .first = 23, .count = 1};
+    file.resource[3] = (struct nova_manifest_resource){.address = 0xa00000,
+                                                       .domain = 1,
+                                                       .kind = NOVA_RESOURCE_DEVICE,
+                                                       .flags = NOVA_MEM_R | NOVA_MEM_W,
+                                                       .first = 0xfed00,
+                                                       .count = 2};
+    file.resource[4] = (struct nova_manifest_resource){
+        .address = 0x400000, .kind = NOVA_RESOURCE_MODULE, .count = 4, .flags = NOVA_MEM_R | NOVA_MEM_XU};
+    file.resource[5] = (struct nova_manifest_resource){.address = 0x404000,
+                                                       .kind = NOVA_RESOURCE_POOL,
+                                                       .first = 1,
+                                                       .count = 5,
+                                                       .contents = 0x2000,
+                                                       .size = 0x1234,
+                                                       .flags = NOVA_MEM_R | NOVA_MEM_W};
+    file.resource[6] = file.resource[5];
+    file.resource[6].domain = 1;
+    file.resource[7] = (struct nova_manifest_resource){.address = NOVA_WINDOW_ADDR - 0x400000,
+                                                       .count = 1024,
+                                                       .domain = 1,
+                                                       .kind = NOVA_RESOURCE_GUEST,
+                                                       .flags = NOVA_MEM_R | NOVA_MEM_W};
+    file.resource[8] = (struct nova_manifest_resource){.address = 0x800000,
+                                                       .count = 1,
+                                                       .domain = 1,
+                                                       .kind = NOVA_RESOURCE_MODULE,
+                                                       .module = 2,
+                                                       .flags = NOVA_MEM_R};
     seal((uint8_t *)&file, FILE_SIZE);
 }
 
@@ -171,7 +181,7 @@ static void check_harmless(const struct manifest *m, size_t size)
         const struct nova_info *info = &d->info;
 
         CHECK(memchr(info->name, 0, NOVA_NAME_MAX) && info->name[0] && info->version == NOVA_INFO_VERSION);
-        CHECK(d->image < h->modules && info->build_id_size <= 32);
+        CHECK(d->image < h->modules && memchr(info->build_id, 0, sizeof(info->build_id)));
         CHECK(info->vcpus <= NOVA_VCPUS_MAX && info->guest_size % 0x200000 == 0 &&
               !info->vcpus == !info->guest_size);
         CHECK(!info->vcpus || info->priority > 1);
@@ -185,23 +195,6 @@ static void check_harmless(const struct manifest *m, size_t size)
         pages += info->pool_size / 4096 + info->guest_size / 4096;
         kernel_pages += d->kernel_pages;
     }
-    for (unsigned i = 0; i < h->mappings; i++) {
-        const struct nova_manifest_mapping *p = &m->mapping[i];
-        const struct nova_manifest_domain *d = &m->domain[p->domain];
-        bool pool = p->source == NOVA_SOURCE_POOL, guest = p->source == NOVA_SOURCE_GUEST;
-        uint64_t bytes = p->pages * 4096UL, room = pool ? d->info.pool_size : d->info.guest_size;
-
-        CHECK(p->domain < h->domains && (pool || guest || p->source < h->modules));
-        if (!pool && !guest)
-            room = (module[p->source].end - module[p->source].start + 4095) & ~4095UL;
-        CHECK(p->address % 4096 == 0 && p->from % 4096 == 0 && p->address >= NOVA_IMAGE_ADDR &&
-              p->address + bytes <= NOVA_WINDOW_ADDR && p->address + bytes > p->address);
-        CHECK(p->from <= room && bytes <= room - p->from);
-        CHECK(p->perm & NOVA_MEM_R && p->perm < 8 && (p->perm & 6) != 6);
-        CHECK(!(p->perm & NOVA_MEM_W) || pool || guest);
-        CHECK(!p->size || (pool && p->size <= bytes &&
-                           (uint64_t)p->contents + p->size <= module[d->image].end - module[d->image].start));
-    }
     for (unsigned i = 0; i < h->services; i++)
         CHECK(m->service[i].domain < h->domains && (!i || m->service[i].domain >= m->service[i - 1].domain));
     CHECK(pages <= machine.pages && kernel_pages <= machine.kernel_pages);
@@ -210,12 +203,27 @@ static void check_harmless(const struct manifest *m, size_t size)
               m->service[m->connect[i].service].domain != m->connect[i].domain);
     for (unsigned i = 0; i < h->resources; i++) {
         const struct nova_manifest_resource *r = &m->resource[i];
-        uint64_t end = r->first + r->count;
+        const struct nova_manifest_domain *d = &m->domain[r->domain];
+        const struct boot_module *file_module = &module[r->module];
+        const uint64_t limit[] = {0x10000,
+                                  machine.pins,
+                                  machine.physical_end / 4096,
+                                  d->info.pool_size / 4096,
+                                  d->info.guest_size / 4096,
+                                  (file_module->end - file_module->start + 4095) / 4096};
+        uint64_t end = r->first + r->count, bytes = r->count * 4096;
 
-        CHECK(end > r->first);
-        CHECK(r->kind != NOVA_RESOURCE_PORTS || end <= 0x10000);
-        CHECK(r->kind != NOVA_RESOURCE_INTERRUPT || end <= machine.pins);
-        CHECK(r->kind != NOVA_RESOURCE_MEMORY || r->first >= 0x20000 || (r->first >= 0xa0 && end <= 0x100));
+        CHECK(r->domain < h->domains && r->module < h->modules && r->kind < 6);
+        CHECK(end > r->first && end <= limit[r->kind]);
+        CHECK(r->kind != NOVA_RESOURCE_DEVICE || r->first >= 0x20000 || (r->first >= 0xa0 && end <= 0x100));
+        CHECK(!r->size || (r->kind == NOVA_RESOURCE_POOL && r->size <= bytes &&
+                           (uint64_t)r->contents + r->size <= module[d->image].end - module[d->image].start));
+        if (r->kind < NOVA_RESOURCE_DEVICE)
+            continue;
+        CHECK(r->address % 4096 == 0 && r->address >= NOVA_IMAGE_ADDR &&
+              r->address + bytes <= NOVA_WINDOW_ADDR && r->address + bytes > r->address);
+        CHECK(r->flags & NOVA_MEM_R && r->flags < 8 && (r->flags & 6) != 6);
+        CHECK(!(r->flags & NOVA_MEM_W) || r->kind != NOVA_RESOURCE_MODULE);
     }
 }
 
@@ -331,7 +339,7 @@ static void test_mistakes(void)
 {
     struct nova_manifest_domain *d = file.domain;
     struct nova_info *i = &file.domain[0].info, *vm = &file.domain[1].info;
-    struct nova_manifest_mapping *p = file.mapping;
+    struct nova_manifest_resource *r = file.resource + 4; /* memory */
 
     MISTAKE(file.head.magic++, "not a manifest");
     MISTAKE(file.head.version++, "another version");
@@ -341,12 +349,12 @@ static void test_mistakes(void)
     MISTAKE(file.head.until = 7, "header");
     MISTAKE(file.head.at_exit = 3, "header");
     MISTAKE(file.head.stacks--, "size");
-    MISTAKE(file.head.mappings--, "size");
+    MISTAKE(file.head.resources--, "size");
     MISTAKE(i->version++, "another version");
     MISTAKE(i->name[0] = 0, "name");
     MISTAKE(memset(i->name, 'a', NOVA_NAME_MAX), "name");
     MISTAKE(d[0].image = 3, "image");
-    MISTAKE(i->build_id_size = 33, "image");
+    MISTAKE(memset(i->build_id, 'a', sizeof(i->build_id)), "image");
     MISTAKE(vm->vcpus = 9, "virtual machine");
     MISTAKE(vm->vcpus = 0, "virtual machine");
     MISTAKE(i->vcpus = 1, "virtual machine");
@@ -387,39 +395,46 @@ static void test_mistakes(void)
     MISTAKE(file.connect[0].sessions = 65, "connection");
     MISTAKE(file.connect[1].name[0] = 0, "no name");
     MISTAKE(file.resource[0].domain = 2, "belongs to no domain");
-    MISTAKE(file.resource[0].kind = 3, "not there");
+    MISTAKE(file.resource[0].kind = 6, "no kind");
+    MISTAKE(file.resource[0].kind = NOVA_MANIFEST_NONE, "no kind");
     MISTAKE(file.resource[0].count = 9, "twice");
     MISTAKE(file.resource[0].count = 0, "not there");
     MISTAKE(file.resource[1].count++, "not there");
     MISTAKE(file.resource[2].first = 24, "not there");
+    MISTAKE((file.resource[2].first = 22, file.resource[2].count = 2), "not there");
     MISTAKE(file.resource[2].flags = NOVA_MANIFEST_NONE, "flags");
+    MISTAKE(file.resource[1].flags = 1, "flags");
     MISTAKE(file.resource[3].first = 0x1ffff, "memory of the machine");
     MISTAKE(file.resource[3].count = UINT64_MAX, "not there");
-    MISTAKE(p[0].domain = 2, "belongs to no domain");
-    MISTAKE(p[0].source = 3, "module is missing");
-    MISTAKE(p[0].address = 0x3ff000, "place");
-    MISTAKE(p[0].address = 0x400100, "place");
-    MISTAKE(p[0].from = 0x800, "place");
-    MISTAKE(p[0].from = 0x1000, "place");
-    MISTAKE(p[0].from = -0x1000UL, "place");
-    MISTAKE(p[0].pages = 0, "place");
-    MISTAKE(p[0].pages = 5, "place");
-    MISTAKE(p[1].from = 596 << 12, "place");
-    MISTAKE(p[2].source = NOVA_SOURCE_GUEST, "contents");
-    MISTAKE(p[3].address += 4096, "place");
-    MISTAKE(p[3].address = 1UL << 63, "place");
-    MISTAKE(p[3].domain = 0, "place");
-    MISTAKE(p[3].pages = UINT32_MAX, "place");
-    MISTAKE(p[4].pages = 2, "place");
-    MISTAKE(p[0].perm = NOVA_MEM_XU, "permissions");
-    MISTAKE(p[0].perm = 7, "permissions");
-    MISTAKE(p[0].perm = NOVA_MEM_R | NOVA_MEM_W, "permissions");
-    MISTAKE(p[1].perm = NOVA_MEM_R | NOVA_MEM_XU, "permissions");
-    MISTAKE(p[0].perm = 9, "permissions");
-    MISTAKE(p[0].size = 1, "contents");
-    MISTAKE(p[1].size = 0x1235, "contents");
-    MISTAKE(p[1].contents = UINT32_MAX, "contents");
-    MISTAKE(p[1].pages = 1, "contents");
+    MISTAKE(file.resource[3].first = UINT64_MAX, "not there");
+    MISTAKE(file.resource[3].address = 0, "place");
+    MISTAKE(file.resource[3].flags = 0, "flags");
+    MISTAKE(file.resource[3].flags = NOVA_MEM_R | NOVA_MEM_XU, "flags");
+    MISTAKE(file.resource[3].size = 1, "contents");
+    MISTAKE(r[0].domain = 2, "belongs to no domain");
+    MISTAKE(r[0].module = 3, "module is missing");
+    MISTAKE(r[0].address = 0x3ff000, "place");
+    MISTAKE(r[0].address = 0x400100, "place");
+    MISTAKE(r[0].first = 1, "not there");
+    MISTAKE(r[0].first = UINT64_MAX, "not there");
+    MISTAKE(r[0].count = 0, "not there");
+    MISTAKE(r[0].count = 5, "not there");
+    MISTAKE(r[1].first = 596, "not there");
+    MISTAKE((r[2].kind = NOVA_RESOURCE_GUEST), "contents");
+    MISTAKE(r[3].address += 4096, "place");
+    MISTAKE(r[3].address = 1UL << 63, "place");
+    MISTAKE(r[3].domain = 0, "not there");
+    MISTAKE(r[3].count = UINT32_MAX, "not there");
+    MISTAKE(r[4].count = 2, "not there");
+    MISTAKE(r[0].flags = NOVA_MEM_XU, "flags");
+    MISTAKE(r[0].flags = 7, "flags");
+    MISTAKE(r[0].flags = NOVA_MEM_R | NOVA_MEM_W, "flags");
+    MISTAKE(r[1].flags = NOVA_MEM_R | NOVA_MEM_XU, "flags");
+    MISTAKE(r[0].flags = 9, "flags");
+    MISTAKE(r[0].size = 1, "contents");
+    MISTAKE(r[1].size = 0x1235, "contents");
+    MISTAKE(r[1].contents = UINT32_MAX, "contents");
+    MISTAKE(r[1].count = 1, "contents");
 }
 
 int main(void)

@@ -47,9 +47,6 @@ long nova_log_read(char *text, size_t size, uint64_t deadline);
 /** The same, but what is typed is not shown: for passphrases. From this call on, until the next nova_log_read(). */
 long nova_log_read_secret(char *text, size_t size, uint64_t deadline);
 
-/** Size of buffers that a console server must accept: root's lines come as a stream (nova/stream.h). */
-#define NOVA_LOG_STREAM 16384U
-
 /**
  * Operations of the service `log`, in word 0 of a message. A session is a log of lines, until it is made a *terminal*:
  * the byte stream of a virtual machine's serial console. A virtual machine has both: one session for the lines of its

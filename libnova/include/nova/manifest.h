@@ -18,9 +18,7 @@
  *   +-----------------------+
  *   | nova_manifest_connect |   who may open a session with which service
  *   +-----------------------+
- *   | nova_manifest_resource|   ports, interrupts, device memory
- *   +-----------------------+
- *   | nova_manifest_mapping |   what of which memory is where in the address space of a domain
+ *   | nova_manifest_resource|   ports, interrupts, and what of which memory is where in the address space of a domain
  *   +-----------------------+
  *   | stacks                |   contents of the ends of the first threads' stacks
  *   +-----------------------+ size
@@ -41,7 +39,7 @@
  */
 
 #define NOVA_MANIFEST_MAGIC 0x4d41564fU /**< "OVAM". */
-#define NOVA_MANIFEST_VERSION 3U        /**< Raised with every change of the layout. */
+#define NOVA_MANIFEST_VERSION 4U        /**< Raised with every change of the layout. */
 #define NOVA_MANIFEST_NONE 0xffffU      /**< No module, no domain. */
 
 #define NOVA_DOMAINS_MAX 64       /**< Domains in a system. */
@@ -60,14 +58,13 @@ struct nova_manifest {
     uint16_t services;  /**< Services. */
     uint16_t connects;  /**< Connections. */
     uint16_t resources; /**< Resources. */
-    uint16_t mappings;  /**< Mappings. */
     uint16_t modules;   /**< Modules behind the manifest. */
     uint16_t console;   /**< Domain that provides the log service, or NONE: root writes itself. */
     uint16_t until;     /**< With this domain the system ends, and with its status; or NONE: when all domains without
                              services have ended. */
     uint16_t at_exit;  /**< `enum nova_manifest_at_exit`. */
-    uint16_t reserved; /**< 0. */
     uint32_t stacks;   /**< Bytes. */
+    uint32_t reserved; /**< 0. */
 };
 
 /** What happens when the system ends. */
@@ -118,50 +115,38 @@ struct nova_manifest_connect {
     uint16_t reserved;        /**< 0. */
 };
 
-/** Kinds of resources. */
+/** Kinds of resources. No two domains have the same of the first three. */
 enum nova_manifest_kind {
-    NOVA_RESOURCE_PORTS,     /**< I/O ports `first` to `first + count - 1`. */
-    NOVA_RESOURCE_INTERRUPT, /**< Pin `first` (GSI); `count` is 1. */
-    NOVA_RESOURCE_MEMORY     /**< Device memory: pages `first` to `first + count - 1`, uncacheable. */
-};
-
-/** A resource. No two domains have the same. */
-struct nova_manifest_resource {
-    uint16_t domain; /**< Who gets it. */
-    uint16_t kind;   /**< `enum nova_manifest_kind`. */
-    uint32_t flags;  /**< Interrupts: `NOVA_INT_LEVEL`, `NOVA_INT_LOW`. */
-    uint64_t first;  /**< First port, page, pin. */
-    uint64_t count;  /**< How many. */
-};
-
-/** Sources of a mapping that are no modules. */
-enum nova_manifest_source {
-    NOVA_SOURCE_POOL = 0xfffe, /**< The domain's own memory. */
-    NOVA_SOURCE_GUEST = 0xffff /**< The memory of its guest. */
+    NOVA_RESOURCE_PORTS,     /**< I/O ports. */
+    NOVA_RESOURCE_INTERRUPT, /**< A pin (GSI): `count` is 1. */
+    NOVA_RESOURCE_DEVICE,    /**< Device memory, uncacheable: pages of physical memory. */
+    NOVA_RESOURCE_POOL,      /**< Pages of the domain's own memory. */
+    NOVA_RESOURCE_GUEST,     /**< Pages of the memory of its guest. */
+    NOVA_RESOURCE_MODULE     /**< Pages of a module, not writable. The rest of its last page is 0. */
 };
 
 /**
- * Memory in the address space of a domain: whole pages. What is writable is not executable, modules are not writable. The
- * rest of a module's last page is 0.
+ * What a domain has: `first` to `first + count - 1`. The last four kinds are memory, which appears in its address space; what
+ * is writable is not executable.
  */
-struct nova_manifest_mapping {
-    uint64_t address; /**< Where it is: from #NOVA_IMAGE_ADDR to #NOVA_WINDOW_ADDR. */
-    uint64_t from;    /**< First byte in its source, page-aligned. */
-    uint32_t pages;   /**< How many, at least 1. */
-    uint32_t contents;    /**< Pool: what is copied there at each start: first byte in the module `image`, */
-    uint32_t size;        /**< and how many bytes, or 0. */
-    uint16_t domain;      /**< Whose it is. */
-    uint16_t source;      /**< Number of a module, or `enum nova_manifest_source`. */
-    uint16_t perm;        /**< `NOVA_MEM_R`, with `NOVA_MEM_W` or `NOVA_MEM_XU` or neither. */
-    uint16_t reserved[3]; /**< 0. */
+struct nova_manifest_resource {
+    uint64_t address;  /**< Memory: where it is, from #NOVA_IMAGE_ADDR to #NOVA_WINDOW_ADDR. */
+    uint64_t first;    /**< First port, pin, page. */
+    uint64_t count;    /**< How many, at least 1. */
+    uint32_t contents; /**< Pool: what is copied there at each start: first byte in the module `image`, */
+    uint32_t size;     /**< and how many bytes, or 0. */
+    uint16_t domain;   /**< Who gets it. */
+    uint16_t kind;     /**< `enum nova_manifest_kind`. */
+    uint16_t module;   /**< Number of the module; 0 for other kinds. */
+    uint16_t flags;    /**< Interrupts: `NOVA_INT_LEVEL`, `NOVA_INT_LOW`; memory: `NOVA_MEM_R`, with `NOVA_MEM_W` or
+                            `NOVA_MEM_XU` or neither. */
 };
 
 _Static_assert(sizeof(struct nova_manifest) == 40, "manifest layout");
-_Static_assert(sizeof(struct nova_manifest_domain) == 320, "manifest layout");
+_Static_assert(sizeof(struct nova_manifest_domain) == 360, "manifest layout");
 _Static_assert(sizeof(struct nova_manifest_service) == 40, "manifest layout");
 _Static_assert(sizeof(struct nova_manifest_connect) == 40, "manifest layout");
-_Static_assert(sizeof(struct nova_manifest_resource) == 24, "manifest layout");
-_Static_assert(sizeof(struct nova_manifest_mapping) == 40, "manifest layout");
+_Static_assert(sizeof(struct nova_manifest_resource) == 40, "manifest layout");
 
 /** @} */
 

@@ -13,9 +13,9 @@
  * | THREAD | cpu, UTCB slot, stack pointer, entry, flags, priority, budget in ms, selector | |
  * | THREAD_ENDED | selector | |
  * | SERVE | service, portal entry, doorbell, window, pages of a session, handler selectors | |
- * | OPEN | name (4 words), portal selector, doorbell, buffer, pages, selector for a doorbell | session, CPUs |
+ * | OPEN | name (4 words), doorbell, buffer, pages | session |
  * | CLOSE | session | |
- * | RELEASE | session | |
+ * | LOG_READ | bytes sent | bytes, text |
  * | LOG | bytes, text | |
  * | STATE | (none) | threads, sessions as client, as server, restarts |
  * | VCPU | cpu, event base, selector | |
@@ -63,19 +63,25 @@ enum nova_parent_op {
      */
     NOVA_PARENT_SERVE = 4,
     /**
-     * Opens a session. Words 1 to 4: name, ended by 0; 5: base of 64 free selectors: the portal of CPU n goes to base + n (CALL);
-     * 6: a semaphore of the client's own, that the server may up and that root ups when the server is gone: sessions may
-     * share one; 7: address of the buffer in the client's pool, page-aligned; 8: its size in pages, 0 for none; 9: a
-     * free selector: the server's doorbell goes there (UP). Results: word 1: number in the client table;
-     * 2: bits of the CPUs. DENIED if the system file does not permit it, ABSENT if the server does not offer the
+     * Opens a session. Words 1 to 4: name, ended by 0; 5: a semaphore of the client's own, that the server may up and that
+     * root ups when the server is gone: sessions may share one; 6: address of the buffer in the client's pool, page-aligned;
+     * 7: its size in pages, 0 for none. Result: word 1: number in the client table, which says where portals and the server's
+     * doorbell are (nova/start.h). DENIED if the system file does not permit it, ABSENT if the server does not offer the
      * service (yet), LIMIT if there are too many, INVAL if the buffer is too large or not in the pool.
      */
     NOVA_PARENT_OPEN = 5,
-    /** The client closes a session. Word 1: number in the client table. The server no longer sees the buffer. */
+    /**
+     * Closes a session. Word 1: number in the client table, or #NOVA_SESSIONS_MAX + number in the server table: then the
+     * server is done with a session whose client is gone, or throws the client out. The place becomes free; the other side,
+     * if it is still there, finds the session GONE, and a server no longer sees the buffer.
+     */
     NOVA_PARENT_CLOSE = 6,
-    /** The server is done with a session whose client is gone, or throws the client out. Word 1: number in the server
-     * table. The place becomes free; a client that is still there finds the session GONE. */
-    NOVA_PARENT_RELEASE = 7,
+    /**
+     * The console server (a domain that provides `log`; others: DENIED) asks for root's lines, which wait for it; the bell
+     * of its service rings when there are new ones. Word 1: how many bytes of the last answer are on their way to the user,
+     * and are dropped. Results: bytes, up to #NOVA_LOG_PIECE, and text.
+     */
+    NOVA_PARENT_LOG_READ = 7,
     /** Writes a line to the log, only if there is no log service (nova_info::console is 0). Word 1: bytes, up to 512; text. */
     NOVA_PARENT_LOG = 8,
     /** Asks for figures of the own domain. Results: word 1: threads; 2: sessions as client; 3: as server; 4: restarts. */
@@ -106,6 +112,7 @@ enum nova_parent_op {
 
 #define NOVA_DROP_MAX 512U /**< Selectors of a #NOVA_PARENT_DROP, or #NOVA_PARENT_COPY. */
 #define NOVA_MAP_MAX 512U  /**< Pages of a #NOVA_PARENT_MAP. */
+#define NOVA_LOG_PIECE 64U /**< Bytes of an answer to #NOVA_PARENT_LOG_READ. */
 
 /** Flags of #NOVA_PARENT_THREAD. */
 enum nova_thread_flags {

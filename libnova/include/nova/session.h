@@ -33,7 +33,6 @@
 struct nova_session {
     uint64_t portal;     /**< Selector of the portal for CPU 0; that for CPU n is n further. */
     uint64_t bell;       /**< Own bell: the server, or its end, rings it. */
-    uint64_t peer_bell;  /**< The server's. */
     uint64_t cpus;       /**< Bit n: can be called from CPU n. */
     void *buffer;        /**< Shared memory, or NULL. */
     size_t size;         /**< Bytes of it. */

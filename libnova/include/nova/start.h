@@ -86,16 +86,17 @@ enum nova_domain_flags {
 #define NOVA_SEL_MSR 0x9        /**< Virtual machine: its MSR space: ASSIGN. */
 #define NOVA_SEL_INTERRUPT 0x10 /**< Plus n: semaphore of the domain's n-th interrupt: DN, ASSIGN. */
 #define NOVA_SEL_PARENT 0x40    /**< Plus n: parent portal on CPU n (see nova/parent.h): CALL. */
-#define NOVA_SEL_BELL 0x80      /**< Plus n: client's doorbell of session n that the domain serves: UP. */
-#define NOVA_SEL_EVENTS 0xc0    /**< Plus 64 n: event portals of the n-th CPU that the domain may use. */
-#define NOVA_SEL_RECALL 0xe1    /**< Plus 64 n: of these, RECALL: free for a portal of the domain's own. */
+#define NOVA_SEL_BELL 0x80      /**< Plus n: doorbell of the server of session n that the domain has opened: UP; plus
+                                     #NOVA_SESSIONS_MAX + n: of the client of session n that it serves: UP. */
+#define NOVA_SEL_EVENTS 0x100   /**< Plus 64 n: event portals of the n-th CPU that the domain may use. */
+#define NOVA_SEL_RECALL 0x121   /**< Plus 64 n: of these, RECALL: free for a portal of the domain's own. */
 /** @} */
 
 /** Type of the auxiliary vector's entry with the address of struct nova_info. */
 #define NOVA_AT_INFO 0x4e4f5641
 
 #define NOVA_INFO_MAGIC 0x4f464e49U /**< "INFO". */
-#define NOVA_INFO_VERSION 2U        /**< Raised with every change of the layout. */
+#define NOVA_INFO_VERSION 3U        /**< Raised with every change of the layout. */
 
 /** Information page. Read-only for the domain; it does not change while the domain runs. */
 struct nova_info {
@@ -120,6 +121,7 @@ struct nova_info {
     uint64_t kernel_size;   /**< Bytes. */
     uint64_t initrd_start;  /**< Virtual machine: the initial file system, or 0. */
     uint64_t initrd_size;   /**< Bytes. */
+    uint64_t sel_session;   /**< Plus nova_info::portals * n + c: portal on CPU c of session n that it has opened: CALL. */
     uint64_t sel_free;      /**< First selector that the domain may use as it likes. */
     uint64_t sel_end;       /**< End of them. */
     uint64_t cpus;          /**< Bit n: may use CPU n. */
@@ -129,11 +131,10 @@ struct nova_info {
     uint32_t flags;         /**< `enum nova_domain_flags`. */
     uint32_t restarts;      /**< How often it has crashed before. */
     uint32_t interrupts;    /**< Interrupts at #NOVA_SEL_INTERRUPT. */
-    uint8_t build_id[32];   /**< Build id of the image, filled up with 0. */
-    uint32_t build_id_size; /**< Its length, or 0. */
+    char build_id[68];      /**< Build id of the image in hexadecimal digits, up to 64, or "-". */
     uint32_t console;       /**< 1: there is a log service; 0: root writes the log. */
     uint32_t vcpus;         /**< Virtual CPUs that it is to have; 0: no virtual machine. */
-    uint32_t reserved;      /**< 0. */
+    uint32_t portals;       /**< Selectors for the portals of a session. */
 };
 
 /** @name Memory of guests

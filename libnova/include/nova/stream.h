@@ -58,12 +58,6 @@ long nova_stream_put(struct nova_stream *stream, uint32_t bytes, const void *tex
 /** Takes up to `length` bytes. One consumer at a time. Returns how many, or #NOVA_ERR_PROTOCOL. */
 long nova_stream_get(struct nova_stream *stream, uint32_t bytes, void *text, uint32_t length);
 
-/** Copies up to `length` bytes without taking them. Returns as nova_stream_get(). */
-long nova_stream_peek(const struct nova_stream *stream, uint32_t bytes, void *text, uint32_t length);
-
-/** Takes `length` bytes that nova_stream_peek() has shown. */
-void nova_stream_drop(struct nova_stream *stream, uint32_t length);
-
 /**
  * Bytes that wait for the consumer, or #NOVA_ERR_PROTOCOL. From either side; outdated as soon as it returns.
  */

@@ -83,7 +83,7 @@ static void check_resources(struct system *s, uint32_t index, const struct machi
                      "%s: root writes the log to ports 0x3f8-0x3ff, as there is no `console' in [system]",
                      resource_text(s, r));
         }
-        if (r->kind == NOVA_RESOURCE_MEMORY && is_ram(machine, r))
+        if (r->kind == NOVA_RESOURCE_DEVICE && is_ram(machine, r))
             complain(s, r->line, "%s: that is RAM", resource_text(s, r));
         if (r->kind == NOVA_RESOURCE_INTERRUPT && ++interrupts == INTERRUPTS_MAX + 1)
             complain(s, r->line, "more than %u interrupts", (unsigned)INTERRUPTS_MAX);
@@ -118,7 +118,7 @@ static uint64_t kernel_pages(const struct system *s, const struct domain *d, uin
     pages += sessions / 4 + 1;
     for (size_t i = 0; i < d->resource_count; i++) {
         ports |= d->resources[i].kind == NOVA_RESOURCE_PORTS;
-        pages += d->resources[i].kind == NOVA_RESOURCE_MEMORY ? d->resources[i].count / 512 + 1 : 0;
+        pages += d->resources[i].kind == NOVA_RESOURCE_DEVICE ? d->resources[i].count / 512 + 1 : 0;
     }
     return pages + (ports ? 3 : 0) + (d->kind == KIND_VM ? vm_kernel_pages(d) : 0);
 }

@@ -80,12 +80,13 @@ static void add_segment(struct file *file, const Elf64_Phdr *p)
     uint64_t skip = p->p_vaddr % PAGE, pages = (up(p->p_vaddr + p->p_memsz) - down(p->p_vaddr)) / PAGE;
     bool write = p->p_flags & PF_W;
 
-    file->segment[file->segments++] = (struct nova_manifest_mapping){
+    file->segment[file->segments++] = (struct nova_manifest_resource){
         .address = down(p->p_vaddr),
-        .from = p->p_offset - skip,
+        .first = (p->p_offset - skip) / PAGE,
+        .count = pages,
+        .contents = (uint32_t)(p->p_offset - skip),
         .size = (uint32_t)(p->p_filesz ? skip + p->p_filesz : 0),
-        .pages = (uint32_t)pages,
-        .perm = (uint16_t)(NOVA_MEM_R | (write ? NOVA_MEM_W : 0) | (p->p_flags & PF_X ? NOVA_MEM_XU : 0)),
+        .flags = (uint16_t)(NOVA_MEM_R | (write ? NOVA_MEM_W : 0) | (p->p_flags & PF_X ? NOVA_MEM_XU : 0)),
     };
     file->written_pages += write ? pages : 0;
 }

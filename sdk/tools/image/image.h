@@ -69,7 +69,7 @@ struct file {
     uint32_t module;                      /* place in the table of modules */
     uint64_t written_pages;               /* image: pages that the domain gets copies of */
     uint64_t entry, phdr, phnum;
-    struct nova_manifest_mapping segment[SEGMENTS_MAX]; /* of the image, as if it were mapped as a whole */
+    struct nova_manifest_resource segment[SEGMENTS_MAX]; /* of the image, as if it were mapped as a whole */
     unsigned segments;
     uint64_t low, high; /* image: addresses */
     uint8_t build_id[32];
@@ -168,7 +168,7 @@ struct domain {
     size_t resource_count;
     uint32_t first_service; /* in the table of the system */
     struct nova_info info;
-    struct nova_manifest_mapping mapping[SEGMENTS_MAX + 6];
+    struct nova_manifest_resource mapping[SEGMENTS_MAX + 6];
     unsigned mappings;
     uint8_t *contents; /* of the end of its stack */
     size_t contents_size, random;

@@ -423,7 +423,7 @@ static void set_device_memory(struct parser *p, const struct words *words)
             bad_word(p, word, error);
         } else {
             add_resource(p, (struct resource){
-                                .kind = NOVA_RESOURCE_MEMORY, .first = first / PAGE, .count = bytes / PAGE});
+                                .kind = NOVA_RESOURCE_DEVICE, .first = first / PAGE, .count = bytes / PAGE});
         }
     }
 }

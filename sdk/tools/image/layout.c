@@ -21,11 +21,12 @@ static uint64_t align(uint64_t at, uint64_t bytes)
     return (at + unit - 1) / unit * unit;
 }
 
-static struct nova_manifest_mapping *add(struct domain *d, uint16_t source, uint64_t from, uint64_t address,
-                                         uint64_t pages, unsigned perm)
+/* Pages of a kind of memory, of which there may be none. */
+static struct nova_manifest_resource *add(struct domain *d, uint16_t kind, uint64_t first, uint64_t address,
+                                          uint64_t pages, unsigned flags)
 {
-    d->mapping[d->mappings] = (struct nova_manifest_mapping){
-        .address = address, .from = from, .pages = (uint32_t)pages, .source = source, .perm = (uint16_t)perm};
+    d->mapping[d->mappings] = (struct nova_manifest_resource){
+        .address = address, .first = first, .count = pages, .kind = kind, .flags = (uint16_t)flags};
     return pages ? &d->mapping[d->mappings++] : &d->mapping[d->mappings];
 }
 
@@ -37,26 +38,27 @@ static uint64_t add_file(struct domain *d, const struct file *file, uint64_t at,
         return at;
     *start = at;
     *size = file->size;
-    add(d, (uint16_t)file->module, 0, at, pages_of(file->size), NOVA_MEM_R);
+    add(d, NOVA_RESOURCE_MODULE, 0, at, pages_of(file->size), NOVA_MEM_R)->module = (uint16_t)file->module;
     return at + (pages_of(file->size) + 1) * PAGE;
 }
 
 static void add_image(struct domain *d)
 {
     const struct file *file = d->image_file;
-    uint64_t pool = 0;
+    uint64_t pool = 0; /* page of it */
 
     for (unsigned i = 0; i < file->segments; i++) {
-        const struct nova_manifest_mapping *s = &file->segment[i];
-        struct nova_manifest_mapping *m;
+        const struct nova_manifest_resource *s = &file->segment[i];
+        struct nova_manifest_resource *r;
 
-        if (s->perm & NOVA_MEM_W) {
-            m = add(d, NOVA_SOURCE_POOL, pool, s->address, s->pages, s->perm);
-            m->contents = (uint32_t)s->from;
-            m->size = s->size;
-            pool += (uint64_t)s->pages * PAGE;
+        if (s->flags & NOVA_MEM_W) {
+            r = add(d, NOVA_RESOURCE_POOL, pool, s->address, s->count, s->flags);
+            r->contents = s->contents;
+            r->size = s->size;
+            pool += s->count;
         } else {
-            add(d, (uint16_t)file->module, s->from, s->address, s->pages, s->perm);
+            r = add(d, NOVA_RESOURCE_MODULE, s->first, s->address, s->count, s->flags);
+            r->module = (uint16_t)file->module;
         }
     }
 }
@@ -83,16 +85,17 @@ uint64_t make_layout(struct domain *d, bool console)
         .threads = d->threads,
         .priority = d->priority,
         .flags = (d->fpu ? NOVA_DOMAIN_FPU : 0U) | (d->keyboard ? NOVA_DOMAIN_CONSOLE : 0U),
-        .build_id_size = (uint32_t)file->build_id_size,
+        .build_id = "-",
         .console = console,
         .vcpus = d->kind == KIND_VM ? d->vm.vcpus : 0,
     };
     memcpy(i->name, d->name, strlen(d->name));
-    memcpy(i->build_id, file->build_id, sizeof(i->build_id));
+    for (size_t n = 0; n < file->build_id_size; n++)
+        snprintf(i->build_id + 2 * n, 3, "%02x", file->build_id[n]);
     d->mappings = 0;
     add_image(d);
-    add(d, NOVA_SOURCE_POOL, data, i->stack_start, d->stack / PAGE, rw);
-    add(d, NOVA_SOURCE_POOL, 0, i->pool_start, d->memory / PAGE, rw);
+    add(d, NOVA_RESOURCE_POOL, file->written_pages, i->stack_start, d->stack / PAGE, rw);
+    add(d, NOVA_RESOURCE_POOL, 0, i->pool_start, d->memory / PAGE, rw);
     at = i->pool_start + i->pool_size + PAGE;
     at = add_file(d, d->archive_file, at, &i->archive_start, &i->archive_size);
     at = add_file(d, d->vm.kernel_file, at, &i->kernel_start, &i->kernel_size);
@@ -100,12 +103,12 @@ uint64_t make_layout(struct domain *d, bool console)
     if (d->vm.memory) {
         i->guest_start = align(at, d->vm.memory);
         i->guest_size = d->vm.memory;
-        add(d, NOVA_SOURCE_GUEST, 0, i->guest_start, i->guest_size / PAGE, rw);
+        add(d, NOVA_RESOURCE_GUEST, 0, i->guest_start, i->guest_size / PAGE, rw);
         at = i->guest_start + i->guest_size + PAGE;
     }
     for (size_t n = 0; n < d->resource_count; n++) {
         i->interrupts += d->resources[n].kind == NOVA_RESOURCE_INTERRUPT;
-        devices += d->resources[n].kind == NOVA_RESOURCE_MEMORY ? d->resources[n].count * PAGE : 0;
+        devices += d->resources[n].kind == NOVA_RESOURCE_DEVICE ? d->resources[n].count * PAGE : 0;
     }
     i->device_start = devices ? at : 0;
     return at + devices;

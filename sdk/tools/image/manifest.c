@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+#include <nova/abi/cap.h>
+
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structures are written as they are");
 
 uint32_t crc32_ieee(const uint8_t *data, size_t size)
@@ -47,42 +49,39 @@ static void put_domain(struct nova_manifest_domain *entry, const struct domain *
 
 uint8_t *make_manifest(struct system *s, size_t *size)
 {
-    size_t connects = 0, resources = 0, mappings = 0, stacks = 0, connect = 0, resource = 0, mapping = 0,
-           stack = 0;
+    size_t connects = 0, resources = 0, stacks = 0, connect = 0, resource = 0, stack = 0;
     struct nova_manifest *head;
     struct nova_manifest_domain *domain;
     struct nova_manifest_service *service;
     struct nova_manifest_connect *c;
     struct nova_manifest_resource *r;
-    struct nova_manifest_mapping *g;
 
     for (size_t i = 0; i < s->domain_count; i++) {
         connects += s->domains[i].connection_count;
-        resources += s->domains[i].resource_count;
         make_layout(&s->domains[i], s->console_domain != NONE);
         make_stack(s, &s->domains[i]);
-        mappings += s->domains[i].mappings;
+        resources += s->domains[i].resource_count + s->domains[i].mappings;
         stacks += s->domains[i].contents_size;
     }
     *size = sizeof(*head) + s->domain_count * sizeof(*domain) + s->service_count * sizeof(*service) +
-            connects * sizeof(*c) + resources * sizeof(*r) + mappings * sizeof(*g) + stacks;
+            connects * sizeof(*c) + resources * sizeof(*r) + stacks;
     head = arena_get(&s->arena, *size);
     domain = (struct nova_manifest_domain *)(head + 1);
     service = (struct nova_manifest_service *)(domain + s->domain_count);
     c = (struct nova_manifest_connect *)(service + s->service_count);
     r = (struct nova_manifest_resource *)(c + connects);
-    g = (struct nova_manifest_mapping *)(r + resources);
 
     for (size_t i = 0; i < s->domain_count; i++) {
         const struct domain *d = &s->domains[i];
+        uint64_t device = d->info.device_start;
 
         put_domain(&domain[i], d);
         domain[i].stack = (uint32_t)stack;
-        memcpy((uint8_t *)(g + mappings) + stack, d->contents, d->contents_size);
+        memcpy((uint8_t *)(r + resources) + stack, d->contents, d->contents_size);
         stack += d->contents_size;
-        for (size_t j = 0; j < d->mappings; j++, mapping++) {
-            g[mapping] = d->mapping[j];
-            g[mapping].domain = (uint16_t)i;
+        for (size_t j = 0; j < d->mappings; j++, resource++) {
+            r[resource] = d->mapping[j];
+            r[resource].domain = (uint16_t)i;
         }
         for (size_t j = 0; j < d->connection_count; j++, connect++) {
             put_name(c[connect].name, d->connections[j].local);
@@ -94,10 +93,15 @@ uint8_t *make_manifest(struct system *s, size_t *size)
             r[resource] = (struct nova_manifest_resource){
                 .domain = (uint16_t)i,
                 .kind = d->resources[j].kind,
-                .flags = d->resources[j].flags,
+                .flags = (uint16_t)d->resources[j].flags,
                 .first = d->resources[j].first,
                 .count = d->resources[j].count,
             };
+            if (d->resources[j].kind == NOVA_RESOURCE_DEVICE) {
+                r[resource].address = device;
+                r[resource].flags = NOVA_MEM_R | NOVA_MEM_W;
+                device += d->resources[j].count * PAGE;
+            }
         }
     }
     for (size_t i = 0; i < s->service_count; i++) {
@@ -113,7 +117,6 @@ uint8_t *make_manifest(struct system *s, size_t *size)
         .connects = (uint16_t)connects,
         .resources = (uint16_t)resources,
         .stacks = (uint32_t)stacks,
-        .mappings = (uint16_t)mappings,
         .modules = (uint16_t)s->file_count,
         .console = s->console_domain == NONE ? NOVA_MANIFEST_NONE : (uint16_t)s->console_domain,
         .until = s->until_domain == NONE ? NOVA_MANIFEST_NONE : (uint16_t)s->until_domain,

@@ -249,7 +249,7 @@ static void json_words(const char *name, const struct words *words, FILE *out)
 static void json_resource(const struct resource *r, FILE *out)
 {
     static const char *const kinds[] = {"ports", "interrupt", "device-memory"};
-    uint64_t unit = r->kind == NOVA_RESOURCE_MEMORY ? PAGE : 1;
+    uint64_t unit = r->kind == NOVA_RESOURCE_DEVICE ? PAGE : 1;
 
     fprintf(out, "{\"kind\": \"%s\", \"first\": %llu, \"count\": %llu", kinds[r->kind],
             (unsigned long long)(r->first * unit), (unsigned long long)(r->count * unit));

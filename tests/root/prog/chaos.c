@@ -63,7 +63,7 @@ static int server(void)
     for (;;) {
         for (unsigned i = 0; i < NOVA_SESSIONS_MAX; i++)
             if (server_table[i].phase == NOVA_SESSION_GONE)
-                parent_call(2, (uint64_t)NOVA_PARENT_RELEASE, (uint64_t)i);
+                parent_call(2, (uint64_t)NOVA_PARENT_CLOSE, NOVA_SESSIONS_MAX + (uint64_t)i);
         sm_down_ms(bell, 5);
     }
 }
@@ -88,7 +88,7 @@ static bool talk(const struct session *s, unsigned calls, unsigned *answered)
 
 static int client(bool mortal)
 {
-    struct session s = {.portals = selectors(64), .bell = selectors(2), .buffer = pages(4), .size = 4};
+    struct session s = {.bell = selectors(1), .buffer = pages(4), .size = 4};
     unsigned opened = 0, answered = 0, crash_at = mortal && own->restarts < 8 ? 1 + own->restarts * 3 : 0;
     bool right = true;
     long error = 0;

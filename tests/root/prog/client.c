@@ -53,38 +53,32 @@ static void test_limits(void)
     for (unsigned i = 0; i + 1 < n; i++)
         error = close_session(&many[i]);
     ok(close_session(&many[0]) == NOVA_ERR_INVAL &&
-           close_session(&(struct session){.number = 64}) == NOVA_ERR_INVAL,
+           close_session(&(struct session){.number = NOVA_SESSIONS_MAX}) == NOVA_ERR_INVAL &&
+           close_session(&(struct session){.number = 2 * NOVA_SESSIONS_MAX}) == NOVA_ERR_INVAL &&
+           close_session(&(struct session){.number = 1UL << 32}) == NOVA_ERR_INVAL,
        "sessions close once");
 }
 
 /* Opens "peer" with these; the result of the request. */
-static long open_with(uint64_t portals, uint64_t bell, uint64_t buffer, uint64_t size)
+static long open_with(uint64_t bell, uint64_t buffer, uint64_t size)
 {
-    return parent_call(10, (uint64_t)NOVA_PARENT_OPEN, 0x72656570UL, 0UL, 0UL, 0UL, portals, bell, buffer,
-                       size, own->sel_end - 1);
+    return parent_call(8, (uint64_t)NOVA_PARENT_OPEN, 0x72656570UL, 0UL, 0UL, 0UL, bell, buffer, size);
 }
 
 static void test_arguments(void)
 {
-    uint64_t portals = selectors(64), bell = sm_new(0), space = selectors(2), pool = own->pool_start,
-             size = own->pool_size;
+    uint64_t bell = sm_new(0), space = selectors(1), pool = own->pool_start, size = own->pool_size;
 
-    selectors(1);
-    ok(open_with(portals, space, 0, 0) == NOVA_ERR_INVAL &&
-           open_with(portals, space + 1, 0, 0) == NOVA_ERR_INVAL &&
-           open_with(portals, NOVA_SEL_FIRST_EC, 0, 0) == NOVA_ERR_INVAL &&
-           open_with(portals, UINT64_MAX, 0, 0) == NOVA_ERR_INVAL,
-       "what is no semaphore is no doorbell");
-    ok(open_with(own->sel_end - 63, bell, 0, 0) == NOVA_ERR_INVAL &&
-           open_with(0, bell, 0, 0) == NOVA_ERR_INVAL &&
-           open_with(UINT64_MAX - 10, bell, 0, 0) == NOVA_ERR_INVAL,
-       "portals need selectors that are free for the domain");
-    ok(open_with(portals, bell, pool + 1, 1) == NOVA_ERR_INVAL &&
-           open_with(portals, bell, pool - PAGE_SIZE, 1) == NOVA_ERR_INVAL &&
-           open_with(portals, bell, pool + size, 1) == NOVA_ERR_INVAL &&
-           open_with(portals, bell, pool + size - PAGE_SIZE, 2) == NOVA_ERR_INVAL &&
-           open_with(portals, bell, pool, UINT64_MAX) == NOVA_ERR_INVAL &&
-           open_with(portals, bell, NOVA_IMAGE_ADDR, 1) == NOVA_ERR_INVAL,
+    ok(open_with(space, 0, 0) == NOVA_ERR_INVAL && open_with(own->sel_end, 0, 0) == NOVA_ERR_INVAL &&
+           open_with(NOVA_SEL_FIRST_EC, 0, 0) == NOVA_ERR_INVAL &&
+           open_with(NOVA_SEL_BELL, 0, 0) == NOVA_ERR_INVAL && open_with(UINT64_MAX, 0, 0) == NOVA_ERR_INVAL,
+       "what is no semaphore of the client's own is no doorbell");
+    ok(open_with(bell, pool + 1, 1) == NOVA_ERR_INVAL &&
+           open_with(bell, pool - PAGE_SIZE, 1) == NOVA_ERR_INVAL &&
+           open_with(bell, pool + size, 1) == NOVA_ERR_INVAL &&
+           open_with(bell, pool + size - PAGE_SIZE, 2) == NOVA_ERR_INVAL &&
+           open_with(bell, pool, UINT64_MAX) == NOVA_ERR_INVAL &&
+           open_with(bell, NOVA_IMAGE_ADDR, 1) == NOVA_ERR_INVAL,
        "buffers are in the pool");
     ok(parent_call(1, (uint64_t)NOVA_PARENT_STATE) == 0 && utcb_of(0)->word[2] == 0,
        "no session has come of it");
@@ -92,7 +86,7 @@ static void test_arguments(void)
 
 static void test_life(void)
 {
-    struct session s, other, copy;
+    struct session s, other;
     volatile uint64_t *p;
     uint64_t word = SERVER_ECHO, pid, wait;
 
@@ -118,24 +112,21 @@ static void test_life(void)
        "the server rings");
     while ((wait = ask(&s, SERVER_WAIT, 1)) == NOVA_SUCCESS)
         ;
-    ok(wait == NOVA_TIMEOUT && sm_up(s.server_bell) == NOVA_SUCCESS &&
+    ok(wait == NOVA_TIMEOUT && sm_up(SERVER_BELL(&s)) == NOVA_SUCCESS &&
            ask(&s, SERVER_WAIT, 1000) == NOVA_SUCCESS,
        "the client rings");
     ok(session_new(&other, "peer", 4) == 0 && (ask(&other, SERVER_PLACE, 0) & 0xff) != (pid & 0xff),
        "a second session has another place");
 
-    copy = other;
-    copy.portals = selectors(64);
-    copy.server_bell = selectors(1);
-    parent_call(4, (uint64_t)NOVA_PARENT_COPY, other.portals + own->cpu, copy.portals, 64UL);
-    parent_call(4, (uint64_t)NOVA_PARENT_COPY, other.server_bell, copy.server_bell, 1UL);
-    ok(ask(&other, SERVER_ECHO, 1) == 2 && session_call(&copy, &word) == NOVA_BAD_CAP &&
-           sm_up(copy.server_bell) == NOVA_BAD_CAP,
+    ok(parent_call(4, (uint64_t)NOVA_PARENT_COPY, PORTAL(&other), selectors(1), 1UL) == NOVA_ERR_INVAL &&
+           parent_call(4, (uint64_t)NOVA_PARENT_COPY, SERVER_BELL(&other), selectors(1), 1UL) ==
+               NOVA_ERR_INVAL &&
+           ask(&other, SERVER_ECHO, 1) == 2,
        "its portal and doorbell cannot be copied");
     for (unsigned i = 0; i < 4; i++)
         ((volatile uint64_t *)other.buffer)[i * 512 + 1] = SECRET;
     ok(close_session(&other) == 0 && client_table[other.number].phase == NOVA_SESSION_FREE, "it closes");
-    ok(session_call(&other, &word) == NOVA_BAD_CAP && sm_up(other.server_bell) == NOVA_BAD_CAP,
+    ok(session_call(&other, &word) == NOVA_BAD_CAP && sm_up(SERVER_BELL(&other)) == NOVA_BAD_CAP,
        "its portal and doorbell are gone");
     ok(until(&s, SERVER_GONE, 1) && ask(&s, SERVER_WAIT, 1000) == NOVA_SUCCESS, "the server is told");
     ok(ask(&s, SERVER_RELEASE, 0) == 1, "the server still has a buffer there, but not the client's");

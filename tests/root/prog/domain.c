@@ -172,8 +172,8 @@ long session_open(struct session *s, const char *name)
 
     memcpy(text, name, strlen(name));
     for (unsigned tries = 0; tries < 200; tries++) {
-        error = parent_call(10, (uint64_t)NOVA_PARENT_OPEN, text[0], text[1], text[2], text[3], s->portals,
-                            s->bell, (uint64_t)s->buffer, (uint64_t)s->size, s->bell + 1);
+        error = parent_call(8, (uint64_t)NOVA_PARENT_OPEN, text[0], text[1], text[2], text[3], s->bell,
+                            (uint64_t)s->buffer, (uint64_t)s->size);
         if (error != NOVA_ERR_ABSENT)
             break;
         sleep_ms(10);
@@ -184,9 +184,7 @@ long session_open(struct session *s, const char *name)
 
 long session_new(struct session *s, const char *name, unsigned size)
 {
-    *s = (struct session){
-        .portals = selectors(64), .bell = sm_new(0), .size = size, .buffer = size ? pages(size) : NULL};
-    s->server_bell = selectors(1);
+    *s = (struct session){.bell = sm_new(0), .size = size, .buffer = size ? pages(size) : NULL};
     return session_open(s, name);
 }
 
@@ -196,7 +194,7 @@ unsigned session_call(const struct session *s, uint64_t *word)
     unsigned status;
 
     utcb_of(0)->word[0] = *word;
-    status = nova_hc_ipc_call(s->portals + own->cpu, &mtd, 0);
+    status = nova_hc_ipc_call(PORTAL(s), &mtd, 0);
     *word = utcb_of(0)->word[0];
     return status;
 }

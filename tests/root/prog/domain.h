@@ -73,10 +73,14 @@ long offer(unsigned size, uint64_t *bell);
 #define OFFER_WINDOW (NOVA_WINDOW_ADDR + 0x10000000UL)
 
 struct session {
-    uint64_t number, portals, bell, server_bell; /* server_bell is the selector behind bell */
+    uint64_t number, bell;
     void *buffer;
     unsigned size;
 };
+
+/* Selectors of a session that has been opened: portal of the first CPU, doorbell of the server. */
+#define PORTAL(s) (own->sel_session + (s)->number * own->portals + own->cpu)
+#define SERVER_BELL(s) (NOVA_SEL_BELL + (s)->number)
 
 /*
  * Opens a session with the selectors and buffer that are in *s; tries for two seconds while the server is

@@ -58,7 +58,7 @@ static void test_random(void)
     for (unsigned i = 0; i < ROUNDS; i++) {
         union nova_utcb *u = utcb_of(0);
         uint64_t op = 2 + random_word() % 12;
-        static const uint8_t usual[] = {2, 9, 2, 8, 10, 2, 2, 3, 1, 4, 3, 6, 4};
+        static const uint8_t usual[] = {2, 9, 2, 8, 8, 2, 2, 3, 1, 4, 3, 6, 4};
         unsigned words = random_word() % 4 ? usual[op - 1] : 1 + (unsigned)(random_word() % NOVA_UTCB_WORDS);
         long error;
 
@@ -91,7 +91,7 @@ static void test_lengths(void)
 
     for (uint64_t op = 0; op < 16; op++)
         for (unsigned words = 1; words <= NOVA_UTCB_WORDS; words += words < 16 ? 1 : 31) {
-            static const uint8_t usual[] = {0, 2, 9, 2, 255, 10, 2, 2, 255, 1, 4, 3, 6, 4, 0, 0};
+            static const uint8_t usual[] = {0, 2, 9, 2, 255, 8, 2, 2, 255, 1, 4, 3, 6, 4, 0, 0};
 
             if (usual[op] == words)
                 continue;
@@ -129,7 +129,6 @@ static void test_threads(void)
 static void test_kernel_memory(void)
 {
     unsigned made = 0, status;
-    struct session s;
     long error;
     uint64_t sel;
 
@@ -139,9 +138,8 @@ static void test_kernel_memory(void)
        "kernel memory comes to an end after %u semaphores (%u)", made, status);
     error = handler_new(400, own->cpu, &sel);
     ok(error == NOVA_ERR_MEMORY, "no thread without kernel memory (%ld)", error);
-    s.portals = selectors(64);
-    error = parent_call(10, (uint64_t)NOVA_PARENT_OPEN, 0x796461657473UL, 0UL, 0UL, 0UL, s.portals,
-                        own->sel_free, 0UL, 0UL, own->sel_free + 1);
+    error =
+        parent_call(8, (uint64_t)NOVA_PARENT_OPEN, 0x796461657473UL, 0UL, 0UL, 0UL, own->sel_free, 0UL, 0UL);
     ok(error == NOVA_ERR_MEMORY || error == NOVA_ERR_INVAL, "no session without kernel memory (%ld)", error);
     ok(parent_call(1, (uint64_t)NOVA_PARENT_STATE) == 0 && utcb_of(0)->word[2] == 0,
        "and none is left half open");

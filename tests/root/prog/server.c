@@ -42,8 +42,8 @@ static uint64_t release_gone(volatile uint64_t *word)
             if (p[page * 512UL + 1] == SECRET)
                 return 0;
         }
-        word[0] = NOVA_PARENT_RELEASE;
-        word[1] = i;
+        word[0] = NOVA_PARENT_CLOSE;
+        word[1] = NOVA_SESSIONS_MAX + i;
         {
             uint32_t mtd = NOVA_MTD_WORDS(2);
 
@@ -81,7 +81,7 @@ uint32_t serve(uint64_t pid, uint32_t mtd)
         buffer_of(place)[argument] = argument * 3;
         break;
     case SERVER_RING:
-        answer = sm_up(NOVA_SEL_BELL + place);
+        answer = sm_up(NOVA_SEL_BELL + NOVA_SESSIONS_MAX + place);
         break;
     case SERVER_WAIT:
         answer = sm_down_ms(bell, argument);
@@ -96,8 +96,8 @@ uint32_t serve(uint64_t pid, uint32_t mtd)
         answer = release_gone(u->word);
         break;
     case SERVER_THROW_OUT:
-        u->word[0] = NOVA_PARENT_RELEASE;
-        u->word[1] = place;
+        u->word[0] = NOVA_PARENT_CLOSE;
+        u->word[1] = NOVA_SESSIONS_MAX + place;
         mtd = NOVA_MTD_WORDS(2);
         nova_hc_ipc_call(NOVA_SEL_PARENT + own->cpu, &mtd, 0);
         answer = u->word[0];

@@ -8,7 +8,7 @@
 #include "commands.h"
 #include "domain.h"
 
-static uint64_t bell, portals, bell_pair, handler;
+static uint64_t bell, own_bell, handler;
 static void *buffer;
 
 uint32_t serve(uint64_t pid, uint32_t mtd)
@@ -22,7 +22,7 @@ uint32_t serve(uint64_t pid, uint32_t mtd)
 /* A session with the other server, from opening to closing. */
 static bool work(void)
 {
-    struct session s = {.portals = portals, .bell = bell_pair, .buffer = buffer, .size = 1};
+    struct session s = {.bell = own_bell, .buffer = buffer, .size = 1};
     uint64_t word = SERVER_ECHO | 41 << 8;
     bool right;
 
@@ -72,9 +72,7 @@ int test_main(int argc, char **argv)
     bool right = true;
 
     (void)argv;
-    portals = selectors(64);
-    bell_pair = selectors(2);
-    nova_hc_create_sm(bell_pair, NOVA_SEL_PD, 0);
+    own_bell = sm_new(0);
     buffer = pages(1);
     test_serve();
     ok(offer(4, &bell) == 0, "the service is offered");
@@ -88,7 +86,7 @@ int test_main(int argc, char **argv)
             worst = took > worst ? took : worst;
         for (unsigned i = 0; i < NOVA_SESSIONS_MAX; i++)
             if (server_table[i].phase == NOVA_SESSION_GONE)
-                parent_call(2, (uint64_t)NOVA_PARENT_RELEASE, (uint64_t)i);
+                parent_call(2, (uint64_t)NOVA_PARENT_CLOSE, NOVA_SESSIONS_MAX + (uint64_t)i);
         parent_call(1, (uint64_t)NOVA_PARENT_STATE);
         right &= utcb_of(0)->word[1] == 3;
         quiet = utcb_of(0)->word[3] || (argc == 1 && rounds < 100) ? 0 : quiet + 1;
