@@ -52,8 +52,8 @@ void tlb_shootdown(struct space_mem *mem)
 
 static void unprotect(void)
 {
-    memset(protected, 0, sizeof(protected));
-    protected_count = 0;
+    memset(guarded, 0, sizeof(guarded));
+    guarded_count = 0;
 }
 
 static void create_all(void)
@@ -158,7 +158,7 @@ static void overfill(const unsigned *order, unsigned count)
         uint64_t page = 8 + 4UL * order[i];
         hst_protect(page * PAGE_SIZE, page * PAGE_SIZE + 1);
         wanted[page] = 1;
-        CHECK(protected_count <= ARRAY_SIZE(protected));
+        CHECK(guarded_count <= ARRAY_SIZE(guarded));
     }
     check_window(wanted, false);
 }
