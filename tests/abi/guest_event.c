@@ -161,8 +161,8 @@ static void windows(void)
     v.state.rflags |= IF;
     v.state.intr_state = 1;
     v.state.inj_info = WINDOW;
-    is(guest_skip(&v, 3, NOVA_MTD_RFLAGS | NOVA_MTD_STA | NOVA_MTD_INJ), GUEST_HLT,
-       "HLT in the shadow of STI: no window");
+    guest_is(&v, guest_skip(&v, 3, NOVA_MTD_RFLAGS | NOVA_MTD_STA | NOVA_MTD_INJ), GUEST_HLT,
+             "HLT in the shadow of STI: no window");
 
     /* An interrupt that is injected while a window is wanted: the next window is behind its handler. */
     LOAD(enabled, IF);
