@@ -286,11 +286,11 @@ struct result {
 };
 
 static void handle_once(const struct exit *e, const struct nova_arch_state *full, uint32_t mtd,
-                        struct vcpu start, struct result *r)
+                        const struct vcpu *start, struct result *r)
 {
     struct nova_arch_state before;
 
-    v = start;
+    v = *start;
     trace = 0;
     died = again = false;
     r->state = *full;
@@ -325,8 +325,8 @@ static void try(unsigned event)
     make_code(event);
     make_state(&full, event);
     mtd = start.complete ? MTD_ALL : mtd;
-    handle_once(e, &full, mtd, start, &one);
-    handle_once(e, &full, mtd, start, &two);
+    handle_once(e, &full, mtd, &start, &one);
+    handle_once(e, &full, mtd, &start, &two);
     if (!CHECK(one.mtd == two.mtd && one.trace == two.trace && one.died == two.died &&
                one.again == two.again))
         printf("# %s depends on what is not in its message\n", e->name);
