@@ -7,6 +7,9 @@
  * QEMU's VMRUN does not load the guest's interrupt shadow (15.21.5), but leaves that of the host as it is: so if the guest
  * has one, an STI puts VMRUN into one. Without it, an interrupt could come between STI and HLT, and the guest sleep on.
  *
+ * QEMU also forgets that an interrupt waits in the local APIC if that comes in while the guest is left: the CPU is not
+ * interrupted until the APIC looks again. It does so when CR8, which always is 0, is written.
+ *
  * SPDX-License-Identifier: MIT
  */
 
@@ -40,6 +43,8 @@ svm_enter:
         SAVE    EC_FRAME, %rax, ALL_BUT_RDI, rdi
         cli
         stgi
+        xor     %ecx, %ecx
+        mov     %rcx, %cr8
         mov     %rax, %rdi
         mov     EC_CPU(%rax), %rsp
         call    svm_exit
