@@ -9,10 +9,10 @@
 
 #include <stdbool.h>
 
-/* Puts the port on the bus and starts a thread; once, before the machine runs. Returns 0 or an error of libnova. */
+/** Puts the port on the bus and starts a thread; once, before the machine runs. Returns 0 or an error of libnova. */
 int console_init(void);
 
-/* Brings to the terminal what the guest has written. Main thread, at the end. */
+/** Brings to the terminal what the guest has written. Main thread, at the end. */
 void console_flush(void);
 
 #endif

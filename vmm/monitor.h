@@ -1,4 +1,5 @@
-/*
+/**
+ * @file
  * The monitor: commands of the user, from the escape key of the terminal (nova/log.h), answered in the log.
  *
  * SPDX-License-Identifier: MIT
@@ -9,7 +10,7 @@
 
 #include <stdint.h>
 
-/* One thread. */
+/** One thread. */
 void monitor_command(uint64_t command);
 
 #endif

@@ -1,4 +1,5 @@
-/*
+/**
+ * @file
  * Guest memory, as the VMM sees it.
  *
  *   guest-physical                      VMM
@@ -20,16 +21,16 @@
 #define RAM_LOW_END 0xc0000000UL
 #define RAM_HIGH 0x100000000UL
 
-/* Once, before anything else. */
+/** Once, before anything else. */
 void ram_init(void *base, uint64_t size);
 
 uint64_t ram_size(void);
 
-/* End of the part below 4 GiB, and of all of it (RAM_HIGH if there is none above). */
+/** End of the part below 4 GiB, and of all of it (RAM_HIGH if there is none above). */
 uint64_t ram_low_end(void);
 uint64_t ram_high_end(void);
 
-/* Where [gpa, gpa + bytes) is; null unless all of it is RAM. The only way from guest addresses to memory. */
+/** Where [gpa, gpa + bytes) is; null unless all of it is RAM. The only way from guest addresses to memory. */
 void *ram_at(uint64_t gpa, uint64_t bytes);
 
 #endif

@@ -1,4 +1,5 @@
-/*
+/**
+ * @file
  * Guest memory and devices, as the instruction emulation uses them.
  *
  * SPDX-License-Identifier: MIT
@@ -9,10 +10,10 @@
 
 #include "emu/emu.h"
 
-/* The context is the vCPU. */
+/** The context is the vCPU. */
 extern struct emu_ops access_ops;
 
-/* Once, after cpuid_init(). */
+/** Once, after cpuid_init(). */
 void access_init(void);
 
 #endif

@@ -1,4 +1,5 @@
-/*
+/**
+ * @file
  * The word by which a vCPU and others agree on who does what: where the vCPU is, and what is asked of it.
  *
  *   31      24 23  18 17   16 15         0
@@ -32,7 +33,7 @@ enum word_place { WORD_GUEST = 0 << 16, WORD_HANDLER = 1 << 16, WORD_BLOCKED = 2
 
 enum word_kick { WORD_NOTHING, WORD_RECALL, WORD_UP };
 
-/* Asks; says what the caller must do now. */
+/** Asks; says what the caller must do now. */
 static inline enum word_kick word_ask(uint32_t *word, uint32_t requests, uint8_t vector)
 {
     uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED), new;
@@ -46,7 +47,7 @@ static inline enum word_kick word_ask(uint32_t *word, uint32_t requests, uint8_t
     return (old & WORD_PLACE) == WORD_GUEST ? WORD_RECALL : WORD_UP;
 }
 
-/* Owner: comes to the handler, from wherever it was. Returns requests and vector. */
+/** Owner: comes to the handler, from wherever it was. Returns requests and vector. */
 static inline uint32_t word_take(uint32_t *word)
 {
     return __atomic_exchange_n(word, WORD_HANDLER, __ATOMIC_SEQ_CST) & ~WORD_PLACE;
@@ -59,7 +60,7 @@ static inline bool word_go(uint32_t *word, enum word_place place)
     return __atomic_compare_exchange_n(word, &idle, place, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
-/* Owner, in the handler: goes to the guest, or to wait for the semaphore. False: there are requests to be taken first. */
+/** Owner, in the handler: goes to the guest, or to wait for the semaphore. False: there are requests to be taken first. */
 static inline bool word_leave(uint32_t *word)
 {
     return word_go(word, WORD_GUEST);

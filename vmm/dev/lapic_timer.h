@@ -1,4 +1,5 @@
-/*
+/**
+ * @file
  * The timer of the local APIC, for lapic.c. The rest of its interface is in lapic.h.
  *
  * SPDX-License-Identifier: MIT
@@ -12,14 +13,14 @@
 #define LVT_TIMER 0
 #define LVT_MASKED 0x10000U
 
-/* Before the LVT entry of the timer changes. */
+/** Before the LVT entry of the timer changes. */
 void lapic_timer_mode(struct lapic *lapic, uint32_t lvt);
 
-/* Writes to the initial count and to the divide configuration. */
+/** Writes to the initial count and to the divide configuration. */
 void lapic_timer_start(struct lapic *lapic, uint32_t count, uint64_t now);
 void lapic_timer_divide(struct lapic *lapic, uint32_t divide);
 
-/* The current count. */
+/** The current count. */
 uint32_t lapic_timer_count(const struct lapic *lapic, uint64_t now);
 
 #endif

@@ -58,7 +58,7 @@ enum emu_result {
 
 /** Exception for the guest. */
 struct emu_fault {
-    uint8_t vector; /**< 6 #UD, 12 \#SS, 13 \#GP, 14 \#PF, 17 \#AC. */
+    uint8_t vector; /**< 6 \#UD, 12 \#SS, 13 \#GP, 14 \#PF, 17 \#AC. */
     bool has_error; /**< Whether it has an error code (never in real mode). */
     uint32_t error; /**< The error code. */
     uint64_t cr2;   /**< Page fault: the new CR2. */

@@ -1,4 +1,5 @@
-/*
+/**
+ * @file
  * What the files of the instruction emulation share: bits of registers, access to guest registers, operands
  * in memory.
  *
@@ -45,15 +46,15 @@ enum segment { SEGMENT_ES, SEGMENT_CS, SEGMENT_SS, SEGMENT_DS, SEGMENT_FS, SEGME
 
 enum gpr { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI };
 
-/* Where an operand is: in one page or two. Zero before the first use; kept, it spares the walk for the
+/** Where an operand is: in one page or two. Zero before the first use; kept, it spares the walk for the
  * same page. */
 struct place {
-    uint64_t linear; /* of its first byte */
+    uint64_t linear; /**< of its first byte */
     uint64_t gpa[2];
-    uint8_t bytes[2]; /* in each page; the second may be 0 */
+    uint8_t bytes[2]; /**< in each page; the second may be 0 */
 };
 
-/* All bits of an operand or address of 1 to 8 bytes. */
+/** All bits of an operand or address of 1 to 8 bytes. */
 static inline uint64_t size_mask(unsigned bytes)
 {
     return UINT64_MAX >> (64 - 8 * bytes);
@@ -66,7 +67,7 @@ static inline uint64_t sign_extend(uint64_t value, unsigned bytes)
     return (uint64_t)((int64_t)(value << shift) >> shift);
 }
 
-/* 64-bit code. */
+/** 64-bit code. */
 static inline bool is_long(const struct nova_arch_state *state)
 {
     return state->efer & EFER_LMA && state->cs.ar & AR_L;
@@ -77,7 +78,7 @@ static inline bool is_protected(const struct nova_arch_state *state)
     return state->cr0 & CR0_PE && !(state->rflags & FLAG_VM);
 }
 
-/* SS.DPL is the CPL, except where there is no protection. */
+/** SS.DPL is the CPL, except where there is no protection. */
 static inline unsigned current_privilege(const struct nova_arch_state *state)
 {
     return state->rflags & FLAG_VM ? 3 : state->cr0 & CR0_PE ? state->ss.ar >> 5 & 3U : 0;
@@ -88,7 +89,7 @@ static inline uint64_t read_register(const struct nova_arch_state *state, unsign
     return state->gpr[number] & size_mask(bytes);
 }
 
-/* Writes of 4 bytes clear the upper half, shorter ones keep the rest. */
+/** Writes of 4 bytes clear the upper half, shorter ones keep the rest. */
 static inline void write_register(struct nova_arch_state *state, unsigned number, unsigned bytes,
                                   uint64_t value)
 {
@@ -97,13 +98,13 @@ static inline void write_register(struct nova_arch_state *state, unsigned number
     state->gpr[number] = (state->gpr[number] & keep) | (value & size_mask(bytes));
 }
 
-/* Fault with error code 0, where there are error codes. */
+/** Fault with error code 0, where there are error codes. */
 enum emu_result emu_raise(struct emu *emu, enum vector vector);
 
-/* Segment register by its number. */
+/** Segment register by its number. */
 const struct nova_segment *emu_segment(const struct nova_arch_state *state, unsigned segment);
 
-/* Checks segment, alignment and page rights of an operand. On EMU_DONE it can be loaded, and stored if
+/** Checks segment, alignment and page rights of an operand. On EMU_DONE it can be loaded, and stored if
  * access says so. */
 enum emu_result emu_locate(struct emu *emu, unsigned segment, uint64_t offset, unsigned bytes,
                            unsigned access, struct place *place);
@@ -112,25 +113,25 @@ uint64_t emu_load(const struct emu *emu, const struct place *place);
 
 void emu_store(const struct emu *emu, const struct place *place, uint64_t value);
 
-/* Stores if the operand still has the old value, atomically where that can be: RAM, naturally aligned. */
+/** Stores if the operand still has the old value, atomically where that can be: RAM, naturally aligned. */
 bool emu_replace(const struct emu *emu, const struct place *place, uint64_t old, uint64_t value);
 
-/* Result of an operation with one or two operands that sets the status flags. */
+/** Result of an operation with one or two operands that sets the status flags. */
 uint64_t emu_compute(enum emu_op op, uint64_t a, uint64_t b, unsigned bytes, uint64_t *rflags);
 
-/* The instruction is carried out: on to the next one. */
+/** The instruction is carried out: on to the next one. */
 enum emu_result emu_finish(struct emu *emu);
 
-/* Looks the instruction at CS:RIP up in the cache: sets bytes, available, insn. 64-bit code only. */
+/** Looks the instruction at CS:RIP up in the cache: sets bytes, available, insn. 64-bit code only. */
 bool emu_recall(struct emu *emu);
 
-/* Puts the decoded instruction into the cache, if it can be found there again. */
+/** Puts the decoded instruction into the cache, if it can be found there again. */
 void emu_remember(struct emu *emu, const struct emu_path *path);
 
-/* MOVS, CMPS, STOS, LODS, SCAS, INS, OUTS. */
+/** MOVS, CMPS, STOS, LODS, SCAS, INS, OUTS. */
 enum emu_result emu_string(struct emu *emu);
 
-/* IN, OUT. */
+/** IN, OUT. */
 enum emu_result emu_port(struct emu *emu);
 
 #endif
