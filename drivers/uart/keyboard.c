@@ -109,7 +109,7 @@ static bool is_terminal(unsigned number)
     return present(number) && client[number].terminal;
 }
 
-/* The list of clients: number, name, * for the one with the keyboard. */
+/* The list of clients: number from 1 on, name, * for the one with the keyboard. */
 static void list(void)
 {
     char line[NOVA_NAME_MAX + 40];
@@ -117,8 +117,8 @@ static void list(void)
     say_text("\r\n");
     for (unsigned i = 0; i < NOBODY; i++)
         if (present(i))
-            say(line, nova_format(line, sizeof(line), "[console] %c %2u %s%s\r\n", i == focus ? '*' : ' ', i,
-                                  client[i].name, client[i].terminal ? " (terminal)" : ""));
+            say(line, nova_format(line, sizeof(line), "[console] %c %2u %s%s\r\n", i == focus ? '*' : ' ',
+                                  i + 1, client[i].name, client[i].terminal ? " (terminal)" : ""));
     say_text(
         "[console] Ctrl-] then n: next, p: previous, digit: that one, ?: list, e: echo, Ctrl-D: end\r\n");
     if (is_terminal(focus))
@@ -203,8 +203,8 @@ static void command(char c)
         move((now + 1) % NOBODY, 1);
     } else if (c == 'p') {
         move((now + NOBODY - 1) % NOBODY, NOBODY - 1);
-    } else if (c >= '0' && c <= '9' && present((unsigned)(c - '0'))) {
-        move((unsigned)(c - '0'), 1);
+    } else if (c >= '1' && c <= '9' && present((unsigned)(c - '1'))) {
+        move((unsigned)(c - '1'), 1);
     } else if (c == 'e') {
         silent = !silent;
     } else if (c == END) {

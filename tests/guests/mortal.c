@@ -2,7 +2,7 @@
  * The VMM with a wish to die: linked with all of it, this runs first. In its first lives a thread lets the domain crash at a random
  * moment; in the last one it resets the machine at random moments, waits a while, and powers it off. How often of each, and for how
  * long, is on the guest's command line: `kills=N resets=N ms=N'. With `forget=1' it has no handler for CPUID, which makes that an
- * exit that nobody expects.
+ * exit that nobody expects. With `again=1' a vCPU that cannot go on resets the machine instead of ending it.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -22,8 +22,11 @@ int __wrap_main(int argc, char **argv);
 int __real_vcpu_create(unsigned number, unsigned cpu);
 int __wrap_vcpu_create(unsigned number, unsigned cpu);
 
+void __real_machine_broken(unsigned vcpu, const char *why);
+void __wrap_machine_broken(unsigned vcpu, const char *why);
+
 static volatile int *volatile nowhere;
-static uint64_t kills, resets, ms, forget;
+static uint64_t kills, resets, ms, forget, again;
 
 static uint64_t option(const char *text, const char *name)
 {
@@ -84,6 +87,16 @@ int __wrap_vcpu_create(unsigned number, unsigned cpu)
     return __real_vcpu_create(number, cpu);
 }
 
+void __wrap_machine_broken(unsigned vcpu, const char *why)
+{
+    if (!again) {
+        __real_machine_broken(vcpu, why);
+        return;
+    }
+    nova_print("vCPU %u: %s\n", vcpu, why);
+    machine_reset();
+}
+
 int __wrap_main(int argc, char **argv)
 {
     uint64_t cpus = nova_info()->cpus, odd = nova_info()->restarts % 2;
@@ -95,6 +108,7 @@ int __wrap_main(int argc, char **argv)
         resets += option(argv[i], "resets=");
         ms += option(argv[i], "ms=");
         forget += option(argv[i], "forget=");
+        again += option(argv[i], "again=");
     }
     if (ms && nova_thread_create(&thread, fate, NULL,
                                  &(struct nova_thread_options){.cpu = NOVA_ON_CPU(cpu), .detached = 1}))

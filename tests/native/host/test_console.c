@@ -157,6 +157,7 @@ static void type(const char *text)
 static void terminals(void)
 {
     char text[100], vm[NOVA_NAME_MAX] = "vm", app[NOVA_NAME_MAX] = "app", other[NOVA_NAME_MAX] = "other";
+    char low[NOVA_NAME_MAX] = "low";
 
     write_text(10, "vm", "boot\npart");
     ok(sent("[vm] boot\r\n"), "a session begins as a log");
@@ -192,10 +193,15 @@ static void terminals(void)
     console_quiet();
     drain(1000);
     out[length] = '\0';
-    ok(strstr(out, "* 10 vm (terminal)\r\n") && strstr(out, "  12 other (terminal)\r\n") &&
+    ok(strstr(out, "* 11 vm (terminal)\r\n") && strstr(out, "  13 other (terminal)\r\n") &&
            !strstr(out, "app") && !strcmp(out + length - 4, "/ # "),
        "the list has those that read");
     length = 0;
+    ok(!console_terminal(2, 1, low) && sent(""), "a third terminal");
+    type("\0353");
+    ok(sent("\r\n[console] low has the keyboard\r\n"), "a digit is its number in the list");
+    console_closed(2);
+    ok(sent("\r\n[console] vm has the keyboard\r\n/ # "), "it ends");
     type("\035n");
     ok(sent("\r\n[console] other has the keyboard\r\nlogin: "), "to the other one");
     console_closed(12);
