@@ -30,7 +30,6 @@ static void test_unknown(void)
 {
     tap_is(TRY(".byte 0x0f, 0x01, 0xd4", , "a"(0), "c"(0)), VECTOR_UD, "VMFUNC: #UD");
     tap_is(TRY(".byte 0x0f, 0x01, 0xd4", , "a"(63), "c"(~0UL)), VECTOR_UD, "VMFUNC, another function: #UD");
-    tap_ok(in_vm() ? rdmsr(0x1b) != 0 : true, "... and the machine goes on");
 }
 
 /* A bit is kept, or it is refused and nothing changes; with those that there are, branches work as ever. */
@@ -135,7 +134,7 @@ static void test_exchange(void)
     TEST_EXCHANGE(16, ".byte 0x66, 0x48, ", "CMPXCHG16B with 66");
     TEST_EXCHANGE(16, ".byte 0xf2, 0xf0, 0x48, ", "CMPXCHG16B with F2 and LOCK");
     tap_is(EXCHANGE(16, ".byte 0x48, ", memory + 1, false), VECTOR_GP, "CMPXCHG16B, not aligned: #GP");
-    if (!in_vm()) { /* the emulators stop at accesses of 8 bytes to their LAPICs */
+    if (!in_vm()) { /* for a LAPIC, accesses of more than 4 bytes are undefined (Intel SDM volume 3, 11.4.1) */
         tap_skip("not on the bare machine", "CMPXCHG8B at the memory of a device: #UD, without effect");
         tap_skip("not on the bare machine", "CMPXCHG16B at the memory of a device: #UD, without effect");
         return;

@@ -111,8 +111,8 @@ uint32_t exit_shutdown(struct vcpu *v, struct nova_arch_state *s)
 }
 
 /*
- * No system of today switches tasks by hardware but to report a double fault, so it is not emulated. An exception in place of the
- * switch would send the guest somewhere else without a word.
+ * No system of today has the CPU switch tasks but to report a double fault, so it is not emulated. An exception in place
+ * of the switch would send the guest somewhere else without a word.
  */
 uint32_t exit_task(struct vcpu *v, struct nova_arch_state *s)
 {

@@ -23,8 +23,8 @@ unsigned insn_length(struct vcpu *v, const struct nova_arch_state *s)
 }
 
 /*
- * Code that is not 64-bit goes on at 0. Where the message does not tell which it is, the CPU does, as it does not take such a state:
- * exit_invalid().
+ * Code that is not 64-bit goes on at 0. Where the message does not tell which it is, the CPU does, as it does not take
+ * such a state: exit_invalid().
  */
 uint64_t insn_wrap(const struct nova_arch_state *s, uint64_t rip)
 {
