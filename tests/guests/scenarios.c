@@ -139,10 +139,12 @@ static void test_exchange(void)
         tap_skip("not on the bare machine", "CMPXCHG16B at the memory of a device: #UD, without effect");
         return;
     }
+    wait_a_little(); /* lest the VMM's message splits a line */
     *tpr = 0x21;
     tap_ok(EXCHANGE(8, ".byte 0x66, ", tpr, false) == VECTOR_UD && exchange.rax == (uint32_t)~LOW &&
                exchange.rdx == (uint32_t)HIGH && *tpr == 0x21,
            "CMPXCHG8B at the memory of a device: #UD, without effect");
+    wait_a_little();
     tap_ok(EXCHANGE(16, ".byte 0xf2, 0x48, ", tpr, false) == VECTOR_UD && exchange.rax == ~LOW &&
                exchange.rdx == HIGH && *tpr == 0x21,
            "CMPXCHG16B at the memory of a device: #UD, without effect");
@@ -288,12 +290,14 @@ static void test_fpu(void)
     uint64_t cr0 = READ_CR(0), vector;
 
 #define DIVIDE_X87() __asm__ volatile("fninit; fldcw %0; fldz; fld1; fdivp %%st, %%st(1)" : : "m"(control))
+    wait_a_little();
     DIVIDE_X87();
     vector = TRY("mov (%%rdi), %%eax; outb %%al, $0x80; mov %%eax, (%%rdi)", , "D"(tpr), "a"(0));
     cpuid(0, 0, (uint32_t[4]){0});
     tap_is(vector, NO_FAULT, "a pending exception of the x87 FPU, and exits");
     tap_is(TRY("fwait", , "a"(0)), VECTOR_MF, "... comes at FWAIT: #MF");
     tap_is(TRY("flds (%%rdi)", , "D"(&one)), VECTOR_MF, "... or at FLD: #MF");
+    wait_a_little();
     tap_is(TRY("flds (%%rdi)", , "D"(tpr)), VECTOR_MF, "... from the memory of a device: #MF");
     TRY_CR(0, cr0 | CR0_TS);
     tap_is(TRY("flds (%%rdi)", , "D"(tpr)), VECTOR_NM, "... but with TS: #NM");
