@@ -1,7 +1,8 @@
 /*
  * Guest test: the ways to end a machine, or to start it anew. With `typed=1' on the command line it does what is typed on the serial
  * line, one letter at a time, and says at each start whether the machine is as after power-on; otherwise all of its CPUs keep the
- * VMM busy until the machine ends. With `fall=1' it causes a triple fault.
+ * VMM busy until the machine ends. With `fall=1' it causes a triple fault, with `task=1' a
+ * hardware task switch.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -17,7 +18,7 @@
 #define PAT_RESET 0x0007040600070406
 #define MARK 0x5a
 
-extern char reset_vector[];
+extern char reset_vector[], task_switch[];
 uint32_t call_32(uint32_t function);
 
 /* Where no image and no table is. */
@@ -130,6 +131,8 @@ void test(void)
         obey();
     if (option("fall", 0))
         fall();
+    if (option("task", 0))
+        call_32((uint32_t)(uint64_t)task_switch);
     smp_start(work);
     work();
 }

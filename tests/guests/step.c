@@ -83,8 +83,63 @@ static void test_steps(void)
          OUTPUT(, "=a"(rax), "=b"(rbx), "=c"(rcx), "=d"(rdx)), "a"(SEL_DATA), "c"(0));
     STEP("MOV SS, then OUT", ENDS(3, 4), "mov %%eax, %%ss; out %%al, %%dx; nop", , "a"(SEL_DATA),
          "d"(SCRATCH));
+    STEP("MOV SS, then IN", ENDS(3, 4), "mov %%eax, %%ss; in %%dx, %%al; nop", OUTPUT(, "=a"(rax)),
+         "a"(SEL_DATA), "d"(SCRATCH));
+    STEP("MOV SS, then MOV from memory of a device", ENDS(4, 5), "mov %%eax, %%ss; mov (%%rdi), %%eax; nop",
+         OUTPUT(, "=a"(rax)), "a"(SEL_DATA), "D"(tpr));
+    STEP("MOV SS, then MOV to memory of a device", ENDS(4, 5), "mov %%eax, %%ss; mov %%eax, (%%rdi); nop", ,
+         "a"(SEL_DATA), "D"(tpr));
+    if (option("strict", 0)) /* QEMU does not know it */
+        STEP("MOV SS, then ICEBP", ENDS(3, 4), "mov %%eax, %%ss; .byte 0xf1; nop", , "a"(SEL_DATA));
+    STEP("STI", ENDS(1, 2, 3), "sti; nop; cli", , "a"(0));
+    STEP("STI, then CPUID", ENDS(1, 3, 4), "sti; cpuid; cli",
+         OUTPUT(, "=a"(rax), "=b"(rbx), "=c"(rcx), "=d"(rdx)), "a"(0), "c"(0));
+    STEP("STI, then OUT", ENDS(1, 2, 3), "sti; out %%al, %%dx; cli", , "a"(0), "d"(SCRATCH));
+    STEP("STI, then MOV from memory of a device", ENDS(1, 3, 4), "sti; mov (%%rdi), %%eax; cli",
+         OUTPUT(, "=a"(rax)), "D"(tpr));
     handle(VECTOR_DB, NULL);
     apic_write(APIC_TPR, 0);
+}
+
+/* The trap of a breakpoint at MOV SS waits for the next instruction, which leaves the guest. */
+static void test_blocked_breakpoint(void)
+{
+    static volatile uint64_t selector = SEL_DATA;
+    uint64_t rip, rbx, rcx, rdx;
+
+    handle(VECTOR_DB, step);
+    for (unsigned i = 0; i < 3; i++) {
+        steps = 0, trace_dr6 = 0;
+        __asm__ volatile("mov %0, %%dr0; mov %1, %%dr7"
+                         :
+                         : "r"(&selector), "r"(0xf0702UL)
+                         : "memory"); /* reads, 4 bytes */
+        switch (i) {
+        case 0:
+            __asm__ volatile("lea 1f(%%rip), %0; mov (%1), %%ss; nop; 1: nop"
+                             : "=&r"(rip)
+                             : "r"(&selector)
+                             : "memory");
+            break;
+        case 1:
+            __asm__ volatile("lea 1f(%%rip), %0; mov (%4), %%ss; cpuid; 1: nop"
+                             : "=&r"(rip), "=&b"(rbx), "=&c"(rcx), "=&d"(rdx)
+                             : "r"(&selector), "a"(0)
+                             : "memory");
+            break;
+        default:
+            __asm__ volatile("lea 1f(%%rip), %0; mov (%1), %%ss; out %%al, %%dx; 1: nop"
+                             : "=&r"(rip)
+                             : "r"(&selector), "a"(0), "d"(SCRATCH)
+                             : "memory");
+        }
+        __asm__ volatile("mov %0, %%dr7" : : "r"(0x400UL));
+        tap_ok(steps == 1 && trace[0] == rip && trace_dr6 & 1, "a breakpoint at MOV SS, then %s",
+               (const char *[]){"NOP", "CPUID", "OUT"}[i]);
+        if (steps != 1 || trace[0] != rip)
+            tap_diag("%u traps, at %d", steps, (int)(trace[0] - rip));
+    }
+    handle(VECTOR_DB, NULL);
 }
 
 /* A fault in an instruction that would be stepped over comes instead of the step. */
@@ -160,6 +215,7 @@ void test(void)
 {
     apic_enable();
     test_steps();
+    test_blocked_breakpoint();
     test_step_and_fault();
     test_shadows();
 }

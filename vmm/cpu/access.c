@@ -101,6 +101,11 @@ static uint32_t finish(struct vcpu *v, struct nova_arch_state *s, enum emu_resul
     return vcpu_resume(v, s, mtd);
 }
 
+uint32_t access_execute(struct vcpu *v, struct nova_arch_state *s, struct emu *emu)
+{
+    return finish(v, s, emu_execute(emu), emu);
+}
+
 /* 64-bit code, and no segment with a base: the short message suffices. */
 static bool is_simple(const struct nova_arch_state *s, const struct emu_insn *i)
 {

@@ -132,12 +132,19 @@ unsigned insn_length(struct vcpu *vcpu, const struct nova_arch_state *state);
 
 /** Past the instruction, to `rip`; a debug trap follows if the guest steps. Returns the MTD of what has changed. */
 uint32_t insn_step(struct nova_arch_state *state);
+uint64_t insn_wrap(const struct nova_arch_state *state, uint64_t rip);
+
+/** Only 64-bit code goes on behind 4 GiB. */
+static inline bool insn_wraps(uint64_t rip)
+{
+    return rip - (1UL << 32) < EMU_INSN_MAX;
+}
 
 static inline uint32_t insn_skip(struct nova_arch_state *state, uint64_t rip)
 {
     uint32_t mtd = NOVA_MTD_RIP;
 
-    state->rip = rip;
+    state->rip = __builtin_expect(insn_wraps(rip), 0) ? insn_wrap(state, rip) : rip;
     if (__builtin_expect(state->intr_state & STA_SHADOW, 0)) {
         state->intr_state &= ~STA_SHADOW;
         mtd |= NOVA_MTD_STA;
@@ -187,6 +194,7 @@ uint32_t exit_nothing(struct vcpu *vcpu, struct nova_arch_state *state);   /**< 
 uint32_t exit_undefined(struct vcpu *vcpu, struct nova_arch_state *state); /**< undefined opcode */
 uint32_t exit_fault(struct vcpu *vcpu, struct nova_arch_state *state);     /**< general protection, error code 0 */
 uint32_t exit_xsetbv(struct vcpu *vcpu, struct nova_arch_state *state);
+uint32_t exit_task(struct vcpu *vcpu, struct nova_arch_state *state); /**< ends the machine */
 uint32_t exit_shutdown(struct vcpu *vcpu, struct nova_arch_state *state);
 uint32_t exit_invalid(struct vcpu *vcpu, struct nova_arch_state *state);
 uint32_t exit_rdmsr(struct vcpu *vcpu, struct nova_arch_state *state);

@@ -110,8 +110,21 @@ uint32_t exit_shutdown(struct vcpu *v, struct nova_arch_state *s)
     return vcpu_resume(v, s, 0);
 }
 
+/*
+ * No system of today has the CPU switch tasks but to report a double fault, so it is not emulated. An exception in place
+ * of the switch would send the guest somewhere else without a word.
+ */
+uint32_t exit_task(struct vcpu *v, struct nova_arch_state *s)
+{
+    return vcpu_die(v, s, "hardware task switches are not supported");
+}
+
 uint32_t exit_invalid(struct vcpu *v, struct nova_arch_state *s)
 {
+    if (s->rip >> 32 && emu_mode(s) != 8) { /* see insn_wrap() */
+        s->rip = (uint32_t)s->rip;
+        return vcpu_resume(v, s, NOVA_MTD_RIP);
+    }
     return vcpu_die(v, s, "the CPU does not take the state");
 }
 

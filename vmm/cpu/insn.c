@@ -21,3 +21,12 @@ unsigned insn_length(struct vcpu *v, const struct nova_arch_state *s)
         .state = (struct nova_arch_state *)s, .ops = &access_ops, .context = v, .cache = &v->cache};
     return emu_length(&emu);
 }
+
+/*
+ * Code that is not 64-bit goes on at 0. Where the message does not tell which it is, the CPU does, as it does not take
+ * such a state: exit_invalid().
+ */
+uint64_t insn_wrap(const struct nova_arch_state *s, uint64_t rip)
+{
+    return vendor.lengths || emu_mode(s) == 8 ? rip : (uint32_t)rip;
+}

@@ -36,6 +36,8 @@ static uint32_t exit_io(struct vcpu *v, struct nova_arch_state *s)
 
     if (info & IO_STRING)
         return access_string(v, s);
+    if (insn_wraps(s->qual[1]) && !v->complete)
+        return vcpu_again(v);
     return access_port(v, s, (uint16_t)(info >> 16), info >> 4 & 7, info & IO_IN, s->qual[1]);
 }
 
@@ -52,8 +54,13 @@ static uint32_t exit_cr0_read(struct vcpu *v, struct nova_arch_state *s)
 
     if (!length)
         return vcpu_resume(v, s, 0);
-    if (emu.insn.opcode == 0x0f01 && emu.insn.memory) /* SMSW */
-        return vcpu_die(v, s, "read of a control register is not supported");
+    if (emu.insn.opcode == 0x0f01 && emu.insn.memory) { /* SMSW is a MOV of what the CPU would read */
+        emu.insn.op = EMU_MOV;
+        emu.insn.src = EMU_IMMEDIATE;
+        emu.insn.size = emu.insn.src_size = 2;
+        emu.insn.immediate = s->cr0 & 0xffff;
+        return access_execute(v, s, &emu);
+    }
     if (emu.insn.opcode == 0x0f01 && emu.insn.size == 2)
         s->gpr[emu.insn.rm % 16] = (s->gpr[emu.insn.rm % 16] & ~0xffffUL) | (s->cr0 & 0xffff);
     else
@@ -108,7 +115,7 @@ static const struct exit exits_svm[EVENTS] = {
     [0x7a] = UNDEFINED("INVLPGA"),
     [0x7b] = {"port", exit_io, OUT_PORT, MTD_EMULATED},
     [0x7c] = {"MSR", exit_msr, OUT_MSR, MTD_STATE},
-    [0x7d] = UNDEFINED("task switch"),
+    [0x7d] = {"task switch", exit_task, MTD_ALL, 0},
     [0x7f] = {"triple fault", exit_shutdown, MTD_ALL, 0},
     [0x80] = UNDEFINED("VMRUN"),
     [0x81] = UNDEFINED("VMMCALL"),
@@ -124,7 +131,7 @@ static const struct exit exits_svm[EVENTS] = {
     [0x8d] = {"XSETBV", exit_xsetbv, OUT_XSETBV, NOVA_MTD_XSAVE | NOVA_MTD_RIP | NOVA_MTD_STA},
     [0x8e] = UNDEFINED("RDPRU"),
     [0xfc] = {"memory", exit_memory, OUT_MEMORY, MTD_EMULATED},
-    [0xfd] = {"invalid state", exit_invalid, MTD_ALL, 0},
+    [0xfd] = {"invalid state", exit_invalid, MTD_ALL, NOVA_MTD_RIP},
     [NOVA_VM_STARTUP] = {"start", exit_startup, MTD_ALL, MTD_STATE},
     [NOVA_VM_RECALL] = {"recall", exit_recall, MTD_EVENTS, 0},
 };
