@@ -288,7 +288,9 @@ vector_stubs:
         pushq   $0
         .endif
         pushq   $i
-        .if     i == 2
+        .if     i == 1
+        jmp     vector_debug
+        .elseif i == 2
         jmp     vector_nmi
         .elseif i == 8 || i == 18
         jmp     vector_kernel
@@ -320,10 +322,16 @@ vector_kernel:
         cld
         call    exception_kernel
 
+/* Bochs raises debug traps of guests in the host, too, right behind VMRUN (AMD APM volume 2, 15.8: they are lost there). */
+vector_debug:
+        cmpq    $svm_left, F_RIP - F_VECTOR(%rsp)
+        jne     vector_entry
+        jmp     1f
+
 /* Nothing to do but to count: the kernel uses no NMIs. */
 vector_nmi:
         lock incl nmi_count(%rip)
-        add     $16, %rsp
+1:      add     $16, %rsp
         iretq
 
         .section .note.GNU-stack, "", @progbits

@@ -21,7 +21,7 @@
         .text
 
 /* RDI: vCPU, RSI: physical address of its VMCB, RDX: that of the host's FS, GS, TR, SYSCALL state, RCX: guest's shadow. */
-        .globl  svm_enter
+        .globl  svm_enter, svm_left
 svm_enter:
         clgi
         sti
@@ -36,6 +36,7 @@ svm_enter:
         cli                             /* without it, STI has no shadow */
         sti
 1:      vmrun   %rax
+svm_left:
         vmsave  %rax
         pop     %rax
         vmload  %rax
