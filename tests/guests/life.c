@@ -1,8 +1,8 @@
 /*
  * Guest test: the ways to end a machine, or to start it anew. With `typed=1' on the command line it does what is typed on the serial
  * line, one letter at a time, and says at each start whether the machine is as after power-on; otherwise all of its CPUs keep the
- * VMM busy until the machine ends. With `fall=1' it causes a triple fault, with `task=1' a
- * hardware task switch.
+ * VMM busy until the machine ends. With `fall=1' it causes a triple fault, with `task=1' a hardware task switch; with `step=1' it
+ * steps itself, and powers the machine off.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -55,6 +55,24 @@ static void fall(void)
     const uint8_t none[10] = {0};
 
     __asm__ volatile("lidt %0; ud2" : : "m"(none));
+}
+
+static void ignore(struct frame *frame)
+{
+    (void)frame;
+}
+
+/* Debug traps, some of them behind exits; how many of them come is for step.c. */
+static void step(void)
+{
+    handle(VECTOR_DB, ignore);
+    for (unsigned i = 0; i < 1000; i++)
+        __asm__ volatile("pushfq\n\torq $0x100, (%%rsp)\n\tpopfq\n\tcpuid\n\tinb $0x80, %%al\n\tpushfq\n\t"
+                         "andq $~0x100, (%%rsp)\n\tpopfq"
+                         :
+                         :
+                         : "rax", "rbx", "rcx", "rdx", "memory", "cc");
+    power_off();
 }
 
 static void fall_elsewhere(void)
@@ -131,6 +149,8 @@ void test(void)
         obey();
     if (option("fall", 0))
         fall();
+    if (option("step", 0))
+        step();
     if (option("task", 0))
         call_32((uint32_t)(uint64_t)task_switch);
     smp_start(work);
