@@ -7,8 +7,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef BENCH_H
-#define BENCH_H
+#pragma once
 
 #include "system.h"
 #include "tap.h"
@@ -41,5 +40,3 @@ static inline void bench_status(uint64_t rdi, unsigned status, uint64_t figure, 
 {
     bench_report((rdi & 0xff) == status, figure, operation);
 }
-
-#endif

@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef ROOT_BOOT_H
-#define ROOT_BOOT_H
+#pragma once
 
 #include "memory.h"
 
@@ -37,5 +36,3 @@ bool boot_parse(const void *info, size_t size, struct boot *boot);
  * empty. The boot loader makes this map with UEFI, too.
  */
 bool boot_memory(const struct boot *boot, unsigned n, struct range *memory);
-
-#endif

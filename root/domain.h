@@ -6,8 +6,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef ROOT_DOMAIN_H
-#define ROOT_DOMAIN_H
+#pragma once
 
 #include "system.h"
 
@@ -143,5 +142,3 @@ uint64_t end_poll(void);
 
 /* Starts what is to start now. The time of the next start, or 0. Takes the lock itself. */
 uint64_t domains_poll(void);
-
-#endif

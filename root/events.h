@@ -11,8 +11,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef ROOT_EVENTS_H
-#define ROOT_EVENTS_H
+#pragma once
 
 #include <nova/abi/cap.h>
 #include <nova/abi/utcb.h>
@@ -51,5 +50,3 @@ bool word_read(uint64_t *to, const uint64_t *from);
 /* The lock of all state. */
 void lock(void);
 void unlock(void);
-
-#endif

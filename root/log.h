@@ -8,8 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef ROOT_LOG_H
-#define ROOT_LOG_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -44,5 +43,3 @@ bool log_take(uint64_t *bytes, char *text);
 
 /* Whether nothing waits and the serial line is idle. */
 bool log_idle(void);
-
-#endif

@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef ROOT_MANIFEST_H
-#define ROOT_MANIFEST_H
+#pragma once
 
 #include "boot.h"
 
@@ -43,5 +42,3 @@ struct manifest {
  * to 8 bytes.
  */
 const char *manifest_check(const void *file, size_t size, const struct machine *machine, struct manifest *m);
-
-#endif

@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef ROOT_MEMORY_H
-#define ROOT_MEMORY_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -42,5 +41,3 @@ uint64_t memory_alloc(struct memory *m, uint64_t pages);
 
 /* Free pages in all. */
 uint64_t memory_free_pages(const struct memory *m);
-
-#endif

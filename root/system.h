@@ -14,8 +14,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef ROOT_SYSTEM_H
-#define ROOT_SYSTEM_H
+#pragma once
 
 #include "boot.h"
 #include "manifest.h"
@@ -172,5 +171,3 @@ static inline uint8_t in8(uint16_t port)
     __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port) : "memory");
     return value;
 }
-
-#endif

@@ -5,12 +5,9 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_BACKEND_H
-#define VMM_BACKEND_H
+#pragma once
 
 #include <stdbool.h>
 
 /** Puts the devices on the bus. `vsock` is the value of that option, null without one. False: it is wrong, or no room. */
 bool backend_init(const char *vsock);
-
-#endif

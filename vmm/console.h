@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_CONSOLE_H
-#define VMM_CONSOLE_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -14,5 +13,3 @@ int console_init(void);
 
 /** Brings to the terminal what the guest has written. Main thread, at the end. */
 void console_flush(void);
-
-#endif

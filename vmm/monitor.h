@@ -5,12 +5,9 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_MONITOR_H
-#define VMM_MONITOR_H
+#pragma once
 
 #include <stdint.h>
 
 /** One thread. */
 void monitor_command(uint64_t command);
-
-#endif

@@ -11,8 +11,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_RAM_H
-#define VMM_RAM_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,5 +31,3 @@ uint64_t ram_high_end(void);
 
 /** Where [gpa, gpa + bytes) is; null unless all of it is RAM. The only way from guest addresses to memory. */
 void *ram_at(uint64_t gpa, uint64_t bytes);
-
-#endif

@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_SERVICES_H
-#define VMM_SERVICES_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,5 +18,3 @@ int services_start(void);
 
 /** What that thread does when the bell has rung; when it is to be done again at the latest. For tests. */
 uint64_t services_step(void);
-
-#endif

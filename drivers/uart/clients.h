@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef UART_CLIENTS_H
-#define UART_CLIENTS_H
+#pragma once
 
 #include "console.h"
 
@@ -48,5 +47,3 @@ void keyboard_drop(unsigned number);
 
 /* Echo and messages of the console itself: bytes are taken from the front. Main thread. */
 size_t keyboard_own(char *out, size_t size);
-
-#endif

@@ -12,8 +12,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef UART_CONSOLE_H
-#define UART_CONSOLE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -69,5 +68,3 @@ bool console_accepts(void);
 void *console_memory(void);
 void console_ring(unsigned client);
 size_t console_root(char *text, size_t sent);
-
-#endif

@@ -7,8 +7,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef AGENT_CONSOLE_H
-#define AGENT_CONSOLE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,5 +33,3 @@ void console_close(void);
 
 /* Shows the public keys. */
 void console_keys(void);
-
-#endif

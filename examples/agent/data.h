@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef AGENT_DATA_H
-#define AGENT_DATA_H
+#pragma once
 
 #include "wire.h"
 
@@ -16,5 +15,3 @@
  * `ssh-keygen -Y sign' makes, or that it is neither. What it says of the first two is part of what is signed.
  */
 void data_describe(struct bytes data, struct bytes key, char text[DATA_TEXT]);
-
-#endif

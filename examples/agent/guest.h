@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef AGENT_GUEST_H
-#define AGENT_GUEST_H
+#pragma once
 
 #include "wire.h"
 
@@ -37,5 +36,3 @@ int talk_list(struct talk *t, const char *name, uint8_t blob[51]);
 /* A request to sign; after it the wait: 1: a good signature. 0: refused. -1: anything else. */
 void talk_want(struct talk *t, const uint8_t blob[51], const char *text);
 int talk_signed(struct talk *t, const uint8_t blob[51], const char *text);
-
-#endif

@@ -10,8 +10,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef AGENT_KEYFILE_H
-#define AGENT_KEYFILE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,5 +35,3 @@ const char *keyfile_open(const struct keyfile *file, const char *passphrase, siz
 /* The text of a new file for this seed. Whether there was memory. */
 bool keyfile_make(const uint8_t seed[32], const char *comment, const char *passphrase, size_t size,
                   char text[KEYFILE_TEXT]);
-
-#endif

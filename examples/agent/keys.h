@@ -7,8 +7,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef AGENT_KEYS_H
-#define AGENT_KEYS_H
+#pragma once
 
 #include "wire.h"
 
@@ -51,5 +50,3 @@ void key_wipe(void *secret, size_t size);
 #define KEY_MARK 64U
 void key_mark(struct bytes passphrase, uint8_t mark[KEY_MARK]);
 bool key_marked(struct bytes passphrase, const uint8_t mark[KEY_MARK]);
-
-#endif

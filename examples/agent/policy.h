@@ -13,8 +13,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef AGENT_POLICY_H
-#define AGENT_POLICY_H
+#pragma once
 
 #include "keys.h"
 
@@ -54,5 +53,3 @@ struct permission *policy_permission(const struct vm *vm, unsigned n);
 
 /* One more signature is wanted, at this time (ns). Whether that is not too often; it is counted then. */
 bool policy_count(struct permission *p, uint64_t now);
-
-#endif

@@ -7,8 +7,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef AGENT_PROTOCOL_H
-#define AGENT_PROTOCOL_H
+#pragma once
 
 #include "data.h"
 #include "policy.h"
@@ -34,5 +33,3 @@ enum outcome protocol_message(struct vm *vm, struct bytes message, struct wanted
 
 /* The reply to a signature that is granted or refused. Whether there is one. */
 bool protocol_sign(const struct wanted *wanted, bool granted, struct writer *reply);
-
-#endif

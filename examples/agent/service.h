@@ -6,8 +6,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef AGENT_SERVICE_H
-#define AGENT_SERVICE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,5 +20,3 @@ bool service_round(void);
 
 /* Goes on with the question: asks the next one, takes the answer. Gives the time when it is to be called at the latest. */
 uint64_t service_question(void);
-
-#endif

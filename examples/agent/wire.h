@@ -7,8 +7,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef AGENT_WIRE_H
-#define AGENT_WIRE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -61,5 +60,3 @@ struct frame {
 
 /* How many bytes are to be put at bytes[have] next; 0: the message is complete; -1: its length is not permitted. */
 long frame_wants(const struct frame *f);
-
-#endif

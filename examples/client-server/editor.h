@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef EDITOR_H
-#define EDITOR_H
+#pragma once
 
 #define EDITOR_BUFFER 8192
 
@@ -16,5 +15,3 @@ enum editor_op {
     EDITOR_COUNT, /* answers with the number of words */
     EDITOR_WHO    /* puts the client's name, as the editor knows it, into the buffer; answers its length */
 };
-
-#endif

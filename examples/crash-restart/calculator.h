@@ -4,9 +4,6 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef CALCULATOR_H
-#define CALCULATOR_H
+#pragma once
 
 #define CALCULATOR "calculator"
-
-#endif

@@ -6,11 +6,8 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef STATION_H
-#define STATION_H
+#pragma once
 
 #include <nova/stream.h>
 
 #define STATION_BUFFER 4096
-
-#endif

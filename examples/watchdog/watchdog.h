@@ -5,11 +5,8 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef WATCHDOG_H
-#define WATCHDOG_H
+#pragma once
 
 #include <nova/time.h>
 
 #define WATCHDOG_LIMIT (2 * NOVA_S) /* so long may be between two signs of life */
-
-#endif

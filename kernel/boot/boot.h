@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef BOOT_BOOT_H
-#define BOOT_BOOT_H
+#pragma once
 
 #include "core/cpu.h"
 #include "nova/abi/hip.h"
@@ -50,5 +49,3 @@ void root_create(void);
 
 /* Lets the other CPUs schedule. */
 void smp_release(void);
-
-#endif

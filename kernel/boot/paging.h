@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef BOOT_PAGING_H
-#define BOOT_PAGING_H
+#pragma once
 
 #include "lib/util.h"
 
@@ -35,5 +34,3 @@ void paging_init(void);
 
 /* Entry for a page above CPU_BASE; tables come from the pool. */
 uint64_t *paging_entry(uint64_t virt);
-
-#endif

@@ -21,8 +21,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef CORE_CPU_H
-#define CORE_CPU_H
+#pragma once
 
 #include "core/ec.h"
 #include "core/grace.h"
@@ -127,5 +126,3 @@ void cpu_wait(struct cpu *cpu, uint32_t ticket);
 
 /* Serves such requests on this CPU: from the interrupt, and while waiting. */
 void cpu_serve(struct cpu *cpu);
-
-#endif

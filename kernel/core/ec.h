@@ -8,8 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef CORE_EC_H
-#define CORE_EC_H
+#pragma once
 
 #include "core/space.h"
 #include "core/timeout.h"
@@ -140,5 +139,3 @@ void ec_recall(struct ec *ec, bool wait);
 
 /* Ends the blocking of an EC on its semaphore, on its CPU, with a status. Its SCs become ready. */
 void ec_wake(struct ec *ec, unsigned status);
-
-#endif

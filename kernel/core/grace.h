@@ -10,8 +10,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef CORE_GRACE_H
-#define CORE_GRACE_H
+#pragma once
 
 #include "core/object.h"
 #include "mem/layout.h"
@@ -34,5 +33,3 @@ void grace_run(struct cpu *cpu);
 
 /* The same, but waits until everything that is retired on this CPU is destroyed. */
 void grace_flush(struct cpu *cpu);
-
-#endif

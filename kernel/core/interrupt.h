@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef CORE_INTERRUPT_H
-#define CORE_INTERRUPT_H
+#pragma once
 
 #include "core/sm.h"
 
@@ -25,5 +24,3 @@ void interrupt_arrived(unsigned vector);
 
 /* Before a down on an interrupt semaphore: BAD_CPU if it comes elsewhere; unmasks a level interrupt. */
 unsigned interrupt_wait(const struct sm *sm, const struct cpu *cpu);
-
-#endif

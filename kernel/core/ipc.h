@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef CORE_IPC_H
-#define CORE_IPC_H
+#pragma once
 
 #include "core/cpu.h"
 
@@ -48,5 +47,3 @@ static inline struct ec *ipc_chain_end(struct ec *ec)
         ec = ec->callee;
     return ec;
 }
-
-#endif

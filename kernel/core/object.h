@@ -27,8 +27,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef CORE_OBJECT_H
-#define CORE_OBJECT_H
+#pragma once
 
 #include "lib/util.h"
 #include "nova/abi/cap.h"
@@ -120,5 +119,3 @@ void object_put(struct object *object);
 
 /* Destroys a retired object after its grace period (core/grace.c calls it). */
 void object_destroy(struct object *object);
-
-#endif

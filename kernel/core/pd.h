@@ -9,8 +9,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef CORE_PD_H
-#define CORE_PD_H
+#pragma once
 
 #include "core/object.h"
 #include "mem/slab.h"
@@ -33,5 +32,3 @@ struct pd {
 struct pd *pd_create(struct pd *parent, uint64_t limit);
 
 extern struct pd *pd_root;
-
-#endif

@@ -10,8 +10,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef CORE_SC_H
-#define CORE_SC_H
+#pragma once
 
 #include "core/object.h"
 #include "core/timeout.h"
@@ -68,5 +67,3 @@ _Noreturn void reactivate(struct cpu *cpu);
 
 /* Returns to user mode in an EC with the running SC, unless a hazard demands something else first. Abandons the stack. */
 _Noreturn void leave(struct cpu *cpu, struct ec *ec);
-
-#endif

@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef CORE_SM_H
-#define CORE_SM_H
+#pragma once
 
 #include "core/ec.h"
 
@@ -47,5 +46,3 @@ void sm_cancel(struct ec *ec, unsigned status);
 
 /* Takes over the ECs that other CPUs have woken. */
 void sm_take_woken(struct cpu *cpu);
-
-#endif

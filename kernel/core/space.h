@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef CORE_SPACE_H
-#define CORE_SPACE_H
+#pragma once
 
 #include "core/pd.h"
 #include "entry/frame.h"
@@ -153,5 +152,3 @@ void space_unbind(struct space *space);
 extern struct space_obj nova_obj;
 extern struct space_hst nova_hst;
 extern struct space_bitmap nova_pio, nova_msr;
-
-#endif

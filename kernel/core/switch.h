@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef CORE_SWITCH_H
-#define CORE_SWITCH_H
+#pragma once
 
 #include "x86/fpu.h"
 
@@ -53,5 +52,3 @@ void switch_save(struct cpu *cpu, struct ec *ec);
 
 /* An EC dies: no state of its may stay loaded. */
 void switch_forget(struct cpu *cpu, struct ec *ec);
-
-#endif

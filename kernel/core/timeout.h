@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef CORE_TIMEOUT_H
-#define CORE_TIMEOUT_H
+#pragma once
 
 #include "lib/list.h"
 
@@ -41,5 +40,3 @@ static inline struct timeout *timeout_expire(struct list *queue, uint64_t now)
     list_remove(&t->link);
     return t;
 }
-
-#endif

@@ -7,8 +7,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef ENTRY_FRAME_H
-#define ENTRY_FRAME_H
+#pragma once
 
 /* In struct frame. */
 #define F_VECTOR 128
@@ -119,7 +118,5 @@ _Static_assert(EC_END % 16 == 0, "alignment");
         mov     \offset + R_\reg(\base), %\reg
         .endr
         .endm
-
-#endif
 
 #endif

@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef LIB_CONSOLE_H
-#define LIB_CONSOLE_H
+#pragma once
 
 #include <stdarg.h>
 
@@ -27,5 +26,3 @@ void console_panic(void);
 extern char console_buffer[], console_buffer_end[];
 struct sm;
 extern struct sm console_sm;
-
-#endif

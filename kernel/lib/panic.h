@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef LIB_PANIC_H
-#define LIB_PANIC_H
+#pragma once
 
 struct frame;
 
@@ -16,5 +15,3 @@ _Noreturn void panic_frame(const struct frame *frame);
 
 /* Does not return if another CPU has panicked. */
 void panic_check(void);
-
-#endif

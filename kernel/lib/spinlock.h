@@ -8,8 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef LIB_SPINLOCK_H
-#define LIB_SPINLOCK_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -28,5 +27,3 @@ static inline void unlock(struct spinlock *l)
 {
     __atomic_clear(&l->held, __ATOMIC_RELEASE);
 }
-
-#endif

@@ -4,13 +4,10 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef LIB_STRING_H
-#define LIB_STRING_H
+#pragma once
 
 #include <stddef.h>
 
 void *memcpy(void *restrict dst, const void *restrict src, size_t size);
 void *memset(void *dst, int byte, size_t size);
 int memcmp(const void *a, const void *b, size_t size);
-
-#endif

@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef LIB_UTIL_H
-#define LIB_UTIL_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,5 +42,3 @@ static inline unsigned bit_highest(uint64_t v)
 {
     return 63U - (unsigned)__builtin_clzll(v);
 }
-
-#endif

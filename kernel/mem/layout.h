@@ -19,8 +19,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef MEM_LAYOUT_H
-#define MEM_LAYOUT_H
+#pragma once
 
 #define USER_END 0x800000000000
 #define KERNEL_BASE 0xffffffff80000000
@@ -46,7 +45,5 @@ static inline void *virt_of(uint64_t phys)
 {
     return (void *)(uintptr_t)(phys + kernel_delta);
 }
-
-#endif
 
 #endif

@@ -8,8 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef MEM_POOL_H
-#define MEM_POOL_H
+#pragma once
 
 #include "lib/util.h"
 
@@ -57,5 +56,3 @@ void page_list_push(struct page_list *list, void *page, unsigned tag);
 
 /* Removes a page and tells its tag; null if the list is empty. */
 void *page_list_pop(struct page_list *list, unsigned *tag);
-
-#endif

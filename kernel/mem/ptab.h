@@ -15,8 +15,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef MEM_PTAB_H
-#define MEM_PTAB_H
+#pragma once
 
 #include "mem/pool.h"
 
@@ -98,5 +97,3 @@ extern struct ptab_format ptab_npt;
  * virt/vmx.c raises leaf_levels.
  */
 extern struct ptab_format ptab_ept;
-
-#endif

@@ -12,8 +12,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef MEM_SLAB_H
-#define MEM_SLAB_H
+#pragma once
 
 #include "lib/list.h"
 #include "lib/spinlock.h"
@@ -33,5 +32,3 @@ void slab_init(struct slab *slab, struct account *account, uint32_t size);
 /* Returns a zeroed object aligned to 64 bytes, or null if the account or the pool is exhausted. */
 void *slab_alloc(struct slab *slab);
 void slab_free(void *object);
-
-#endif

@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef MEM_TLB_H
-#define MEM_TLB_H
+#pragma once
 
 #include "core/cpu.h"
 #include "x86/asm.h"
@@ -21,5 +20,3 @@ void tlb_shootdown(struct space_mem *mem);
 
 /* Flushes on this CPU what other CPUs declared stale. */
 void tlb_serve(struct cpu *cpu);
-
-#endif

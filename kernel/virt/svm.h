@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VIRT_SVM_H
-#define VIRT_SVM_H
+#pragma once
 
 #include "lib/util.h"
 #include "nova/abi/utcb.h"
@@ -90,5 +89,3 @@ _Static_assert(offsetof(struct vmcb, iopm) == 0x40 && offsetof(struct vmcb, virq
 #define EXIT_IRET 0x74
 #define EXIT_IOIO 0x7b
 #define EXIT_NPF 0x400
-
-#endif

@@ -43,8 +43,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VIRT_VIRT_H
-#define VIRT_VIRT_H
+#pragma once
 
 #include "core/cpu.h"
 
@@ -257,5 +256,3 @@ static inline void vcpu_left(struct vcpu *vcpu)
     if (UNLIKELY(!vcpu->ec.fpu))
         vcpu_unload(vcpu);
 }
-
-#endif

@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VIRT_VMX_H
-#define VIRT_VMX_H
+#pragma once
 
 #include "virt/virt.h"
 
@@ -180,5 +179,3 @@ void vmx_pending_debug(void);
 
 void vmx_state_out(struct vcpu *v, struct nova_arch_state *s, uint32_t mtd);
 bool vmx_state_in(struct vcpu *v, const struct nova_arch_state *s, uint32_t mtd);
-
-#endif

@@ -8,8 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef X86_ACPI_H
-#define X86_ACPI_H
+#pragma once
 
 #include "lib/util.h"
 #include "mem/layout.h"
@@ -55,5 +54,3 @@ void acpi_parse(uint64_t rsdp);
  * BAD_FTR (only 0 and 5 are supported, or registers are missing), BAD_PAR, ABORTED (another CPU was faster).
  */
 unsigned power_transition(unsigned state, unsigned type_a, unsigned type_b);
-
-#endif

@@ -7,8 +7,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef X86_APIC_H
-#define X86_APIC_H
+#pragma once
 
 #include "lib/util.h"
 
@@ -80,5 +79,3 @@ bool ioapic_has(unsigned gsi);
 /* Sends the interrupt to `vector` on the CPU with this APIC ID (below 256). Without a pin nothing happens. */
 void ioapic_route(unsigned gsi, uint32_t apic_id, uint8_t vector, bool level, bool low, bool mask);
 void ioapic_mask(unsigned gsi, bool mask);
-
-#endif

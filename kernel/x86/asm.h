@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef X86_ASM_H
-#define X86_ASM_H
+#pragma once
 
 #include "lib/util.h"
 
@@ -97,5 +96,3 @@ static inline void cpu_relax(void)
 {
     __builtin_ia32_pause();
 }
-
-#endif

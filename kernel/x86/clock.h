@@ -6,8 +6,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef X86_CLOCK_H
-#define X86_CLOCK_H
+#pragma once
 
 #include "lib/util.h"
 
@@ -33,5 +32,3 @@ static inline uint64_t clock_ticks(uint64_t ms)
 {
     return ms * clock_frequency / 1000;
 }
-
-#endif

@@ -6,8 +6,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef X86_CPU_H
-#define X86_CPU_H
+#pragma once
 
 #include "x86/asm.h"
 
@@ -46,5 +45,3 @@ void cpu_features(void);
 
 /* Switches on, on this CPU, what the kernel uses. */
 void cpu_enable(void);
-
-#endif

@@ -6,8 +6,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef X86_DESCRIPTORS_H
-#define X86_DESCRIPTORS_H
+#pragma once
 
 #include "entry/frame.h"
 #include "lib/util.h"
@@ -38,5 +37,3 @@ void descriptors_load(struct cpu *cpu);
 void descriptors_reload(struct cpu *cpu);
 
 extern uint64_t idt[256][2];
-
-#endif

@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef X86_DEVICE_H
-#define X86_DEVICE_H
+#pragma once
 
 #include "lib/util.h"
 
@@ -23,5 +22,3 @@ void *boot_low_page(uint64_t phys);
 
 /* Closes the window, and takes back the low page, for good. */
 void boot_window_close(void);
-
-#endif

@@ -7,8 +7,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef X86_FPU_H
-#define X86_FPU_H
+#pragma once
 
 #include "core/cpu.h"
 
@@ -32,5 +31,3 @@ static inline void fpu_swap(void *from, const void *to)
 
 /* Forgets an EC's state: it dies. */
 void fpu_forget(struct cpu *cpu, const struct ec *ec);
-
-#endif

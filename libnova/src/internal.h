@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_INTERNAL_H
-#define NOVA_INTERNAL_H
+#pragma once
 
 #include <nova/hypercall.h>
 #include <nova/program.h>
@@ -74,5 +73,3 @@ static inline uint64_t round_up(uint64_t n, uint64_t align)
 {
     return (n + align - 1) & ~(align - 1);
 }
-
-#endif

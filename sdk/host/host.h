@@ -14,8 +14,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_HOST_H
-#define NOVA_HOST_H
+#pragma once
 
 #include <nova/abi/cap.h>
 #include <nova/abi/hypercall.h>
@@ -103,5 +102,3 @@ unsigned console_request(uint64_t *word, unsigned words, struct object *bell);
 
 /* parent.c: a request; gives the words of the reply. With the lock held. */
 unsigned parent_request(uint64_t *word, unsigned words);
-
-#endif

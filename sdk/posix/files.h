@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_POSIX_FILES_H
-#define NOVA_POSIX_FILES_H
+#pragma once
 
 #include "posix.h"
 #include <fcntl.h>
@@ -112,5 +111,3 @@ static inline bool file_readable(const struct file *file)
 
 /* Whether reading from the console would not wait. */
 bool console_ready(void);
-
-#endif

@@ -7,8 +7,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_POSIX_H
-#define NOVA_POSIX_H
+#pragma once
 
 #include <errno.h>
 #include <nova/error.h>
@@ -113,5 +112,3 @@ long posix_file_seek(int fd, long offset, int whence) WEAK;
 long posix_file_ioctl(int fd, unsigned long request, void *argument) WEAK;
 long posix_file_limit(const struct rlimit *new, struct rlimit *old) WEAK;
 long posix_file_map(int fd, uint64_t offset, size_t size, void *copy) WEAK;
-
-#endif

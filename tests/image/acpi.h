@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef IMAGE_ACPI_H
-#define IMAGE_ACPI_H
+#pragma once
 
 #include <stdint.h>
 
@@ -21,5 +20,3 @@ const struct acpi_table *acpi_find(const char *signature);
 
 /* Little-endian fields at a byte offset from the start of the table; 0 beyond its end. */
 uint64_t acpi_field(const struct acpi_table *table, unsigned offset, unsigned bytes);
-
-#endif

@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef IMAGE_CAPACITY_H
-#define IMAGE_CAPACITY_H
+#pragma once
 
 #include <stdint.h>
 
@@ -27,5 +26,3 @@ unsigned capacity_reaches(unsigned want, uint64_t ms);
  * the tests create is a thousand times more.
  */
 #define CAPACITY_TABLES 8
-
-#endif

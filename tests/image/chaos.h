@@ -7,8 +7,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef IMAGE_CHAOS_H
-#define IMAGE_CHAOS_H
+#pragma once
 
 #include "system.h"
 
@@ -64,5 +63,3 @@ _Static_assert((REGION_SIZE & (REGION_SIZE - 1)) == 0, "a worker finds its regio
 /* Where a worker starts, with RSP = region + WORKER_TOP; and the portal address of its server thread. */
 void chaos_worker(void);
 void chaos_server(void);
-
-#endif

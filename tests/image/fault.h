@@ -6,8 +6,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef IMAGE_FAULT_H
-#define IMAGE_FAULT_H
+#pragma once
 
 #include "system.h"
 
@@ -93,5 +92,3 @@ static inline uint64_t try_in(uint16_t port)
         TRY_(try_thread, text, OUTPUT("=a"(try_rax), "=d"(try_rdx)), "0"(0UL), "1"(0UL));                    \
         try_thread->fault_vector;                                                                            \
     })
-
-#endif

@@ -12,8 +12,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef IMAGE_GUEST_H
-#define IMAGE_GUEST_H
+#pragma once
 
 #include "system.h"
 
@@ -169,5 +168,3 @@ enum guest_exit guest_exit_of(unsigned event, const struct nova_arch_state *stat
     __asm__(".pushsection .rodata\n" #name ":\n" mode "\n" text "\n" #name "_end: .code64\n.popsection")
 
 #define GUEST_LOAD(g, name) guest_load(g, GUEST_CODE, name, name##_end)
-
-#endif

@@ -8,8 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef IMAGE_HYPERCALL_H
-#define IMAGE_HYPERCALL_H
+#pragma once
 
 #include <nova/abi/cap.h>
 #include <nova/abi/hypercall.h>
@@ -165,5 +164,3 @@ static inline unsigned assign_dev(uint64_t dma, uint64_t iommu, uint64_t dad)
 {
     return hypercall_3(NOVA_HYPERCALL(NOVA_ASSIGN_DEV, 0UL, dma), iommu, dad);
 }
-
-#endif

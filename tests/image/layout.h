@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef IMAGE_LAYOUT_H
-#define IMAGE_LAYOUT_H
+#pragma once
 
 /*
  * Virtual memory of the root host space:
@@ -37,5 +36,3 @@
 #define CPU_MAX 64
 #define THREAD_SIZE 0x4000 /* thread structure and stack, aligned to this size */
 #define THREAD_MAX 96
-
-#endif

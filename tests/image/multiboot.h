@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef IMAGE_MULTIBOOT_H
-#define IMAGE_MULTIBOOT_H
+#pragma once
 
 #include <stdint.h>
 
@@ -15,5 +14,3 @@ struct memory_range {
 
 /* Command line of the root module ("" if unknown) and the largest range of free RAM. */
 void multiboot_parse(uint64_t magic, uint64_t mbi, const char **cmdline, struct memory_range *pool);
-
-#endif

@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef IMAGE_REGISTERS_H
-#define IMAGE_REGISTERS_H
+#pragma once
 
 #include <stdint.h>
 
@@ -26,5 +25,3 @@ void registers_spin(void);    /* spins until registers_release; changes RFLAGS *
 extern char registers_at_syscall[], registers_at_ud2[], registers_at_spin[];
 
 extern const char *const register_name[REGISTERS];
-
-#endif

@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef IMAGE_SERIAL_H
-#define IMAGE_SERIAL_H
+#pragma once
 
 #include <stdint.h>
 
@@ -27,5 +26,3 @@ static inline uint8_t inb(uint16_t port)
 /* The calling PD must own the eight ports from SERIAL_PORT. */
 void serial_init(void);
 void serial_putc(char c);
-
-#endif

@@ -11,8 +11,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef IMAGE_SYSTEM_H
-#define IMAGE_SYSTEM_H
+#pragma once
 
 #include "hypercall.h"
 #include "layout.h"
@@ -186,5 +185,3 @@ static inline unsigned sm_down_ms(uint64_t sm, uint64_t ms)
 {
     return ctrl_sm(sm, tsc() + ticks(ms * 1000), NOVA_SM_DOWN);
 }
-
-#endif

@@ -8,8 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef IMAGE_TAP_H
-#define IMAGE_TAP_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,5 +32,3 @@ _Noreturn void tap_bail(const char *format, ...) PRINTF(1, 2);
 
 /* Prints the plan and powers the machine off. */
 _Noreturn void tap_done(void);
-
-#endif

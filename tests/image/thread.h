@@ -4,10 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef IMAGE_THREAD_H
-#define IMAGE_THREAD_H
+#pragma once
 
 /* One handler EC per CPU, with portals for all events of threads on that CPU. */
 void threads_init(void);
-
-#endif

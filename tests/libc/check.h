@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef CHECK_H
-#define CHECK_H
+#pragma once
 
 #include <errno.h>
 #include <stdio.h>
@@ -36,5 +35,3 @@ static inline int check_end(void)
 {
     return check_failed;
 }
-
-#endif

@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NATIVE_TAP_H
-#define NATIVE_TAP_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -14,5 +13,3 @@ bool ok(bool condition, const char *format, ...) __attribute__((format(printf, 2
 
 /* Prints the plan; the exit status of the program. */
 int tap_done(void);
-
-#endif

@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef ROOT_VIEW_H
-#define ROOT_VIEW_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -13,5 +12,3 @@
 /* NULL if root accepts it, on a machine with so many CPUs and so much free memory, and modules of these sizes. */
 const char *root_manifest(const void *file, size_t size, unsigned cpus, uint64_t memory, const size_t *sizes,
                           unsigned modules);
-
-#endif

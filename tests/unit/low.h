@@ -7,8 +7,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef UNIT_LOW_H
-#define UNIT_LOW_H
+#pragma once
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -23,5 +22,3 @@ static inline void *low_memory(size_t size)
     }
     return memory;
 }
-
-#endif

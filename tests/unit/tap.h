@@ -8,8 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef UNIT_TAP_H
-#define UNIT_TAP_H
+#pragma once
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -86,5 +85,3 @@ static inline int tap_done(void)
     }
     return tap_failures || tap_checks || !tap_results;
 }
-
-#endif

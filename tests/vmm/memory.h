@@ -6,8 +6,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef TEST_VMM_MEMORY_H
-#define TEST_VMM_MEMORY_H
+#pragma once
 
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -52,5 +51,3 @@ void *ram_at(uint64_t gpa, uint64_t bytes)
         return bytes <= ram_high_end() - gpa ? memory_base + (gpa - RAM_HIGH + RAM_LOW_END) : NULL;
     return NULL;
 }
-
-#endif

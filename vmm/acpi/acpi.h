@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_ACPI_ACPI_H
-#define VMM_ACPI_ACPI_H
+#pragma once
 
 /** The RSDP is the first of the tables. */
 #define ACPI_TABLES 0xe0000UL
@@ -25,5 +24,3 @@
 
 /** Writes the tables of a machine with `vcpus` CPUs, whose APIC ids are 0, 1, 2... At start and at each reset. */
 void acpi_write(unsigned vcpus);
-
-#endif

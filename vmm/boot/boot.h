@@ -16,8 +16,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_BOOT_BOOT_H
-#define VMM_BOOT_BOOT_H
+#pragma once
 
 #include <nova/abi/utcb.h>
 #include <stddef.h>
@@ -48,5 +47,3 @@ const char *boot_linux(const void *kernel, size_t kernel_size, const void *initr
                        struct boot_state *state);
 const char *boot_multiboot(const void *kernel, size_t kernel_size, const void *initrd, size_t initrd_size,
                            const char *cmdline, struct boot_state *state);
-
-#endif

@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_BOOT_LAYOUT_H
-#define VMM_BOOT_LAYOUT_H
+#pragma once
 
 #include "boot/boot.h"
 
@@ -49,5 +48,3 @@ const char *boot_place(const void *data, size_t size, uint64_t limit, uint64_t k
 /** Entry states: 64-bit mode with 4 GiB identity mapped, and 32-bit protected mode without paging. Writes the tables. */
 void boot_enter_64(struct boot_state *state);
 void boot_enter_32(struct boot_state *state);
-
-#endif

@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_CPU_ACCESS_H
-#define VMM_CPU_ACCESS_H
+#pragma once
 
 #include "emu/emu.h"
 
@@ -20,5 +19,3 @@ void access_init(void);
 
 /** Carries out emu->insn, and ends the handling of the event, whose message has MTD_EMULATE. */
 uint32_t access_execute(struct vcpu *vcpu, struct nova_arch_state *state, struct emu *emu);
-
-#endif

@@ -13,8 +13,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_CPU_CPU_H
-#define VMM_CPU_CPU_H
+#pragma once
 
 #include "cpu/msr.h"
 #include "cpu/vcpu.h"
@@ -228,5 +227,3 @@ uint32_t access_string(struct vcpu *vcpu, struct nova_arch_state *state);
     {                                                                                                        \
         name, exit_fault, MTD_EVENTS, 0                                                                      \
     }
-
-#endif

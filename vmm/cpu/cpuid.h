@@ -7,8 +7,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_CPU_CPUID_H
-#define VMM_CPU_CPUID_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -59,5 +58,3 @@ struct cpuid_rule {
 
 extern const struct cpuid_rule cpuid_rules[];
 extern const unsigned cpuid_rule_count;
-
-#endif

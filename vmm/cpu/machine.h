@@ -8,8 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_CPU_MACHINE_H
-#define VMM_CPU_MACHINE_H
+#pragma once
 
 #include "boot/boot.h"
 #include "dev/machine.h"
@@ -53,5 +52,3 @@ void machine_triple_fault(unsigned vcpu);
 
 /** A vCPU has filled in its registers, as asked. */
 void machine_registers(unsigned vcpu);
-
-#endif

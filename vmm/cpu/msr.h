@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_CPU_MSR_H
-#define VMM_CPU_MSR_H
+#pragma once
 
 #include <nova/abi/utcb.h>
 #include <stdbool.h>
@@ -36,5 +35,3 @@ void msr_resumed(struct vcpu *vcpu);
 
 /** Accesses to MSRs that do not exist. */
 uint64_t msr_unknown(void);
-
-#endif

@@ -9,8 +9,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_CPU_TIME_H
-#define VMM_CPU_TIME_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -76,5 +75,3 @@ void time_publish(struct time_page *page, uint8_t flags);
 
 /** Fills in the wall-clock time at which the paravirtual clock was 0. */
 void time_publish_wall(struct time_wall *wall);
-
-#endif

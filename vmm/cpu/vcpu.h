@@ -8,8 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_CPU_VCPU_H
-#define VMM_CPU_VCPU_H
+#pragma once
 
 #include "dev/lapic.h"
 
@@ -34,5 +33,3 @@ void vcpu_ask(unsigned number, unsigned requests);
 
 /** Start-up IPI; any thread. */
 void vcpu_sipi(unsigned number, uint8_t vector);
-
-#endif

@@ -19,8 +19,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_CPU_WORD_H
-#define VMM_CPU_WORD_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -70,5 +69,3 @@ static inline bool word_block(uint32_t *word)
 {
     return word_go(word, WORD_BLOCKED);
 }
-
-#endif

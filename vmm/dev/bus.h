@@ -8,8 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_DEV_BUS_H
-#define VMM_DEV_BUS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -44,5 +43,3 @@ bool bus_write(enum bus bus, uint64_t address, unsigned size, uint64_t value);
 
 /** Accesses that nothing answered. */
 uint64_t bus_misses(enum bus bus);
-
-#endif

@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_DEV_IRQ_H
-#define VMM_DEV_IRQ_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -45,5 +44,3 @@ uint32_t irq_destination(uint32_t destination);
 
 /** An EOI for a level-triggered vector has come: the IOAPIC looks at its pins again. */
 void irq_eoi(uint8_t vector);
-
-#endif

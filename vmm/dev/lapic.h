@@ -9,8 +9,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_DEV_LAPIC_H
-#define VMM_DEV_LAPIC_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -103,5 +102,3 @@ bool lapic_is_level(const struct lapic *lapic, uint8_t vector);
 /** CR8 is TPR[7:4]. */
 uint64_t lapic_cr8(const struct lapic *lapic);
 void lapic_set_cr8(struct lapic *lapic, uint64_t value);
-
-#endif

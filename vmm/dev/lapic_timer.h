@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_DEV_LAPIC_TIMER_H
-#define VMM_DEV_LAPIC_TIMER_H
+#pragma once
 
 #include "dev/lapic.h"
 
@@ -22,5 +21,3 @@ void lapic_timer_divide(struct lapic *lapic, uint32_t divide);
 
 /** The current count. */
 uint32_t lapic_timer_count(const struct lapic *lapic, uint64_t now);
-
-#endif

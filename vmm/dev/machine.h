@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_DEV_MACHINE_H
-#define VMM_DEV_MACHINE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,5 +23,3 @@ void machine_guest_error(const char *format, ...) __attribute__((format(printf, 
 
 /** How many there were. */
 uint64_t machine_guest_errors(void);
-
-#endif

@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_DEV_MSIX_H
-#define VMM_DEV_MSIX_H
+#pragma once
 
 #include "dev/pci.h"
 
@@ -23,5 +22,3 @@ void msix_reset(struct pci_device *device);
 
 /** The control word in the configuration space has been written. */
 void msix_control_changed(struct pci_device *device);
-
-#endif

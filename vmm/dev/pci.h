@@ -8,8 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_DEV_PCI_H
-#define VMM_DEV_PCI_H
+#pragma once
 
 #include "dev/bus.h"
 
@@ -87,5 +86,3 @@ void pci_interrupt(struct pci_device *device, unsigned vector);
 
 /** Whether MSI-X is enabled: a device without it has no interrupt. */
 bool pci_msix_enabled(const struct pci_device *device);
-
-#endif

@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_DEV_POWER_H
-#define VMM_DEV_POWER_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -15,5 +14,3 @@ bool power_init(void);
 
 /** Tells the guest that the button was pressed. Any thread. */
 void power_button(void);
-
-#endif

@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_DEV_RTC_H
-#define VMM_DEV_RTC_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,5 +18,3 @@ bool rtc_init(uint64_t (*wall)(void));
 
 /** The machine is reset: the battery keeps time and memory, as it does in hardware. */
 void rtc_reset(void);
-
-#endif

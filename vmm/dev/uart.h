@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_DEV_UART_H
-#define VMM_DEV_UART_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,5 +32,3 @@ size_t uart_input(const uint8_t *bytes, size_t count);
 
 /** The back end takes bytes again. Any thread. */
 void uart_output_room(void);
-
-#endif

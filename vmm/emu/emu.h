@@ -34,8 +34,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_EMU_EMU_H
-#define VMM_EMU_EMU_H
+#pragma once
 
 #include <nova/abi/utcb.h>
 
@@ -309,5 +308,3 @@ const struct emu_cached *emu_known(const struct emu_cache *cache, const struct n
  * @return 0 if it cannot be found
  */
 unsigned emu_length(struct emu *emu);
-
-#endif

@@ -6,8 +6,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_EMU_INTERNAL_H
-#define VMM_EMU_INTERNAL_H
+#pragma once
 
 #include "emu.h"
 
@@ -133,5 +132,3 @@ enum emu_result emu_string(struct emu *emu);
 
 /** IN, OUT. */
 enum emu_result emu_port(struct emu *emu);
-
-#endif

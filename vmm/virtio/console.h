@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_VIRTIO_CONSOLE_H
-#define VMM_VIRTIO_CONSOLE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,5 +27,3 @@ size_t virtio_console_input(const uint8_t *bytes, size_t count);
 
 /** The back end takes bytes again. Any thread. */
 void virtio_console_output_room(void);
-
-#endif

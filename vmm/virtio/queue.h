@@ -8,8 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_VIRTIO_QUEUE_H
-#define VMM_VIRTIO_QUEUE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -86,5 +85,3 @@ void virtq_push(struct virtq *queue, uint16_t head, uint32_t written);
 
 /** After one or more chains: whether the driver wants an interrupt. */
 bool virtq_wants_interrupt(struct virtq *queue);
-
-#endif

@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_VIRTIO_RNG_H
-#define VMM_VIRTIO_RNG_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,5 +13,3 @@
 /** Once, before the machine runs; false: no room on the bus. `random` gives 64 random bits; false: none now. Any thread, it must
  * not wait. */
 bool virtio_rng_init(bool (*random)(uint64_t *value));
-
-#endif

@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_VIRTIO_VIRTIO_H
-#define VMM_VIRTIO_VIRTIO_H
+#pragma once
 
 #include "dev/pci.h"
 #include "virtio/queue.h"
@@ -96,5 +95,3 @@ void virtio_serve(struct virtio_device *device, unsigned queue, uint32_t (*take)
 
 /** Has the queue notified again, from virtio_work(). */
 void virtio_defer(struct virtio_device *device, unsigned queue);
-
-#endif

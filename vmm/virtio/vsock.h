@@ -9,8 +9,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef VMM_VIRTIO_VSOCK_H
-#define VMM_VIRTIO_VSOCK_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -62,5 +61,3 @@ void vsock_shutdown(uint32_t connection, unsigned how);
 /** Gives back what it gets, for tests: up to VSOCK_ECHOES connections at a time. */
 #define VSOCK_ECHOES 8U
 extern const struct vsock_backend vsock_echo;
-
-#endif

@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_CAP_H
-#define NOVA_CAP_H
+#pragma once
 
 #include <nova/parent.h>
 
@@ -45,5 +44,3 @@ void nova_cap_free(uint64_t first, unsigned count);
 int nova_cap_copy(uint64_t from, uint64_t first, unsigned count);
 
 /** @} */
-
-#endif

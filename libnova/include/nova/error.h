@@ -8,8 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_ERROR_H
-#define NOVA_ERROR_H
+#pragma once
 
 /**
  * @addtogroup libnova_error
@@ -35,5 +34,3 @@ enum nova_error {
 const char *nova_error_text(int error);
 
 /** @} */
-
-#endif

@@ -9,8 +9,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_FORMAT_H
-#define NOVA_FORMAT_H
+#pragma once
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,5 +35,3 @@ size_t nova_format_args(char *to, size_t size, const char *format, va_list args)
     __attribute__((format(printf, 3, 0)));
 
 /** @} */
-
-#endif

@@ -15,8 +15,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_HYPERCALL_H
-#define NOVA_HYPERCALL_H
+#pragma once
 
 #include <nova/abi/cap.h>
 #include <nova/abi/hypercall.h>
@@ -150,5 +149,3 @@ static inline int nova_hc_error(unsigned status)
 }
 
 /** @} */
-
-#endif

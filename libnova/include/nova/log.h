@@ -9,8 +9,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_LOG_H
-#define NOVA_LOG_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -84,5 +83,3 @@ enum nova_log_command {
 };
 
 /** @} */
-
-#endif

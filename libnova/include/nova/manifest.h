@@ -28,8 +28,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_MANIFEST_H
-#define NOVA_MANIFEST_H
+#pragma once
 
 #include <nova/start.h>
 
@@ -149,5 +148,3 @@ _Static_assert(sizeof(struct nova_manifest_connect) == 40, "manifest layout");
 _Static_assert(sizeof(struct nova_manifest_resource) == 40, "manifest layout");
 
 /** @} */
-
-#endif

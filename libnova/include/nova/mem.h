@@ -19,8 +19,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_MEM_H
-#define NOVA_MEM_H
+#pragma once
 
 #include <nova/abi/cap.h>
 #include <stddef.h>
@@ -90,5 +89,3 @@ struct nova_mem_state {
 void nova_mem_state(struct nova_mem_state *state);
 
 /** @} */
-
-#endif

@@ -26,8 +26,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_PARENT_H
-#define NOVA_PARENT_H
+#pragma once
 
 #include <nova/start.h>
 
@@ -121,5 +120,3 @@ enum nova_thread_flags {
 };
 
 /** @} */
-
-#endif

@@ -32,8 +32,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_PIPE_H
-#define NOVA_PIPE_H
+#pragma once
 
 #include <nova/session.h>
 #include <nova/stream.h>
@@ -112,5 +111,3 @@ long nova_pipe_room(struct nova_pipe *pipe);
 void nova_pipe_close(struct nova_pipe *pipe);
 
 /** @} */
-
-#endif

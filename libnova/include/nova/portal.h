@@ -12,8 +12,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_PORTAL_H
-#define NOVA_PORTAL_H
+#pragma once
 
 #include <nova/thread.h>
 
@@ -71,5 +70,3 @@ void nova_portal_destroy(struct nova_portal *portal);
 int nova_portal_call(uint64_t sel, unsigned words);
 
 /** @} */
-
-#endif

@@ -8,8 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_PROGRAM_H
-#define NOVA_PROGRAM_H
+#pragma once
 
 #include <nova/parent.h>
 
@@ -82,5 +81,3 @@ int nova_parent_call(uint64_t *word, unsigned count, unsigned reply);
     nova_parent_call((uint64_t[]){__VA_ARGS__}, sizeof((uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t), 1)
 
 /** @} */
-
-#endif

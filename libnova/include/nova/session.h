@@ -15,8 +15,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_SESSION_H
-#define NOVA_SESSION_H
+#pragma once
 
 #include <nova/start.h>
 #include <nova/time.h>
@@ -177,5 +176,3 @@ int nova_server_ring(unsigned session);
 void nova_server_release(unsigned session);
 
 /** @} */
-
-#endif

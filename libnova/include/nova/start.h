@@ -35,8 +35,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_START_H
-#define NOVA_START_H
+#pragma once
 
 #include <stdint.h>
 
@@ -173,5 +172,3 @@ _Static_assert(sizeof(struct nova_session_state) == 64, "one page holds NOVA_SES
 _Static_assert(sizeof(struct nova_info) <= 4096, "one page");
 
 /** @} */
-
-#endif

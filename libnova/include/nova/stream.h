@@ -15,8 +15,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_STREAM_H
-#define NOVA_STREAM_H
+#pragma once
 
 #include <stdint.h>
 
@@ -64,5 +63,3 @@ long nova_stream_get(struct nova_stream *stream, uint32_t bytes, void *text, uin
 long nova_stream_used(const struct nova_stream *stream, uint32_t bytes);
 
 /** @} */
-
-#endif

@@ -8,8 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_STRING_H
-#define NOVA_STRING_H
+#pragma once
 
 #include <stddef.h>
 
@@ -28,5 +27,3 @@ int strcmp(const char *a, const char *b);                             /**< Compa
 int strncmp(const char *a, const char *b, size_t n);                  /**< Compares at most `n` characters. */
 
 /** @} */
-
-#endif

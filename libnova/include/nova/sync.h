@@ -12,8 +12,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_SYNC_H
-#define NOVA_SYNC_H
+#pragma once
 
 #include <nova/time.h>
 #include <stdint.h>
@@ -119,5 +118,3 @@ int nova_sm_down(uint64_t sel, uint64_t deadline);
 int nova_sm_drain(uint64_t sel, uint64_t deadline);
 
 /** @} */
-
-#endif

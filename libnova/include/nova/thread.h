@@ -12,8 +12,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_THREAD_H
-#define NOVA_THREAD_H
+#pragma once
 
 #include <nova/abi/utcb.h>
 #include <nova/parent.h>
@@ -145,5 +144,3 @@ struct nova_tls {
 extern struct nova_tls nova_tls;
 
 /** @} */
-
-#endif

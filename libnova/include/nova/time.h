@@ -8,8 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_TIME_H
-#define NOVA_TIME_H
+#pragma once
 
 #include <stdint.h>
 
@@ -61,5 +60,3 @@ uint64_t nova_time_to_ticks(uint64_t ns, uint64_t frequency);
 uint64_t nova_time_deadline(uint64_t ns);
 
 /** @} */
-
-#endif

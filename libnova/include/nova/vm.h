@@ -24,8 +24,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_VM_H
-#define NOVA_VM_H
+#pragma once
 
 #include <nova/thread.h>
 
@@ -84,5 +83,3 @@ int nova_vcpu_recall(uint64_t sel);
 int nova_vm_map(uint64_t gpa, const void *address, size_t bytes, unsigned rights);
 
 /** @} */
-
-#endif

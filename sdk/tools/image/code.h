@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef CODE_H
-#define CODE_H
+#pragma once
 
 #include "image.h"
 
@@ -47,5 +46,3 @@ bool name_sources(struct arena *arena, const struct file *elf, void (*name)(void
                   void *context);
 /* Calls `name' for each source that was compiled into the image, without its folder; false if it is stripped. */
 bool name_objects(const struct file *elf, void (*name)(void *context, const char *base), void *context);
-
-#endif

@@ -13,8 +13,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef IMAGE_H
-#define IMAGE_H
+#pragma once
 
 #include <nova/manifest.h>
 #include <nova/start.h>
@@ -276,5 +275,3 @@ bool make_iso(struct system *s, const char *kernel, const char *root, const char
 bool write_file(const char *path, const void *data, size_t size);
 
 void system_free(struct system *s);
-
-#endif

@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef PARSE_H
-#define PARSE_H
+#pragma once
 
 #include "image.h"
 
@@ -41,5 +40,3 @@ bool key_has_commas(unsigned key);
 /* `key' with these words, in a section of a domain or in [system]. */
 void domain_key(struct parser *p, unsigned key, const struct words *words);
 void system_key(struct parser *p, const struct words *words);
-
-#endif

@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef GUEST_H
-#define GUEST_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -259,5 +258,3 @@ bool in_vm(void);
 uint64_t option(const char *name, uint64_t otherwise);
 
 void power_off(void) __attribute__((noreturn));
-
-#endif

@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef GUEST_LAYOUT_H
-#define GUEST_LAYOUT_H
+#pragma once
 
 #define SEL_CODE64 0x08
 #define SEL_DATA 0x10
@@ -31,5 +30,3 @@
 #define CPU_USER_RSP 16
 
 #define STACK_SIZE 0x4000
-
-#endif

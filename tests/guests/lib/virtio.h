@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef GUEST_VIRTIO_H
-#define GUEST_VIRTIO_H
+#pragma once
 
 #include "guest.h"
 
@@ -54,5 +53,3 @@ bool virtio_used(const struct virtio_queue *queue);
 
 /* Takes a used one back; false: there is none. */
 bool virtio_take(struct virtio_queue *queue, unsigned *slot, uint32_t *written);
-
-#endif

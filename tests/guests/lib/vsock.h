@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef GUEST_VSOCK_H
-#define GUEST_VSOCK_H
+#pragma once
 
 #include "guest.h"
 
@@ -24,5 +23,3 @@ struct packet {
 } __attribute__((packed));
 
 #define HEADER offsetof(struct packet, data)
-
-#endif

@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef TEST_COMMANDS_H
-#define TEST_COMMANDS_H
+#pragma once
 
 #define SECRET 0x5ec2e75ec2e7UL
 
@@ -27,5 +26,3 @@ enum {
     SERVER_EXIT,
     SERVER_HANG
 };
-
-#endif

@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef TEST_DOMAIN_H
-#define TEST_DOMAIN_H
+#pragma once
 
 #include <nova/error.h>
 #include <nova/format.h>
@@ -93,5 +92,3 @@ long session_new(struct session *s, const char *name, unsigned size);
 
 /* Calls the server on this CPU with one word; the result is in *word. Status of the hypercall. */
 unsigned session_call(const struct session *s, uint64_t *word);
-
-#endif

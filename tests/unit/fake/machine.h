@@ -8,8 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef FAKE_MACHINE_H
-#define FAKE_MACHINE_H
+#pragma once
 
 #include "core/cpu.h"
 #include "x86/clock.h"
@@ -65,5 +64,3 @@ struct ec *machine_thread(unsigned cpu, unsigned prio, unsigned budget_ms, struc
 extern void (*machine_space_destroyed)(struct object *space);
 extern void (*machine_ec_destroyed)(const struct ec *ec);
 extern void (*machine_serves)(struct cpu *cpu);
-
-#endif

@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef TEST_VMM_CPU_STUBS_H
-#define TEST_VMM_CPU_STUBS_H
+#pragma once
 
 #include <stdarg.h>
 #include <string.h>
@@ -85,5 +84,3 @@ bool lapic_is_level(const struct lapic *lapic, uint8_t vector)
 {
     return lapic->tmr[vector / 32] >> vector % 32 & 1;
 }
-
-#endif

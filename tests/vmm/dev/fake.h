@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef TEST_VMM_DEV_FAKE_H
-#define TEST_VMM_DEV_FAKE_H
+#pragma once
 
 #include "cpu/vcpu.h"
 
@@ -29,5 +28,3 @@ bool fake_requested(int number, uint8_t vector);
 
 /* Whether nothing is requested at any LAPIC. */
 bool fake_quiet(void);
-
-#endif

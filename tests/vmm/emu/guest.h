@@ -7,8 +7,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef TEST_EMU_GUEST_H
-#define TEST_EMU_GUEST_H
+#pragma once
 
 #include "emu/emu.h"
 #include "tap.h"
@@ -115,5 +114,3 @@ static inline void guest_put(uint64_t gpa, uint64_t entry)
 {
     memcpy(guest.ram + gpa, &entry, 8);
 }
-
-#endif

@@ -7,8 +7,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef TEST_EMU_NATIVE_H
-#define TEST_EMU_NATIVE_H
+#pragma once
 
 #include <stdint.h>
 
@@ -38,5 +37,3 @@ void native_set_segments(uint16_t es, uint16_t ds, uint16_t gs);
 
 /* For 64-bit code. */
 void native_set_gs_base(uint64_t base);
-
-#endif

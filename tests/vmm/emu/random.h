@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef EMU_RANDOM_H
-#define EMU_RANDOM_H
+#pragma once
 
 #include "tap.h"
 
@@ -38,5 +37,3 @@ static inline uint64_t random_start(const char *argument)
     state_of_random = seed * 2654435761U + 1;
     return seed;
 }
-
-#endif

@@ -6,8 +6,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef TEST_VMM_VIRTIO_DRIVER_H
-#define TEST_VMM_VIRTIO_DRIVER_H
+#pragma once
 
 #include "virtio/queue.h"
 
@@ -107,5 +106,3 @@ bool driver_take(struct driver_queue *queue, unsigned *head, uint32_t *written);
 
 /* Errors of the guest since the last call. */
 unsigned driver_errors(void);
-
-#endif

@@ -8,8 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_ABI_CAP_H
-#define NOVA_ABI_CAP_H
+#pragma once
 
 /** All five permission bits: a mask that removes nothing. */
 #define NOVA_PERM_ALL 0x1f
@@ -137,5 +136,3 @@
 #define NOVA_MAD_UC 0x3 /**< Uncacheable. */
 #define NOVA_MAD_WP 0x4 /**< Write protected. */
 /** @} */
-
-#endif

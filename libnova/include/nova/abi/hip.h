@@ -7,8 +7,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_ABI_HIP_H
-#define NOVA_ABI_HIP_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -79,5 +78,3 @@ struct nova_mbuf {
     uint32_t wr;   /**< Index of the next character to be written; the buffer is empty if equal to rd. */
     char buffer[]; /**< nova_hip::mbuf_end - nova_hip::mbuf_start - 8 characters. */
 };
-
-#endif

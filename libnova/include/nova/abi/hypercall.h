@@ -8,8 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_ABI_HYPERCALL_H
-#define NOVA_ABI_HYPERCALL_H
+#pragma once
 
 /**
  * @name Hypercall numbers
@@ -114,5 +113,3 @@
 #define NOVA_MEM_OBJ 0xa /**< Not enough kernel memory for an object. */
 #define NOVA_MEM_CAP 0xb /**< Not enough kernel memory for a capability. */
 /** @} */
-
-#endif

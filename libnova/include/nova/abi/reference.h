@@ -8,8 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_ABI_REFERENCE_H
-#define NOVA_ABI_REFERENCE_H
+#pragma once
 
 #include <nova/abi/cap.h>
 #include <nova/abi/hip.h>
@@ -419,5 +418,3 @@
  *
  * C.1
  */
-
-#endif

@@ -9,8 +9,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_ABI_REFERENCE_HYPERCALLS_H
-#define NOVA_ABI_REFERENCE_HYPERCALLS_H
+#pragma once
 
 /**
  * @page nova_ipc_call ipc_call: send a message and wait for the reply
@@ -1050,5 +1049,3 @@
  * status = hypercall(&r);
  * @endcode
  */
-
-#endif

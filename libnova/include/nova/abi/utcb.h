@@ -8,8 +8,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef NOVA_ABI_UTCB_H
-#define NOVA_ABI_UTCB_H
+#pragma once
 
 /** @name Regular IPC
  * @{ */
@@ -152,5 +151,3 @@ _Static_assert(sizeof(struct nova_arch_state) == 0x290, "UTCB layout");
 _Static_assert(sizeof(union nova_utcb) == 4096, "UTCB size");
 
 #endif /* __ASSEMBLER__ */
-
-#endif

@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef FAKE_HYPERCALL_H
-#define FAKE_HYPERCALL_H
+#pragma once
 
 #include <nova/error.h>
 #include <nova/abi/cap.h>
@@ -14,5 +13,3 @@
 #include <stdint.h>
 
 unsigned nova_hc_ipc_call(uint64_t pt, uint32_t *mtd, unsigned flags);
-
-#endif

@@ -7,8 +7,7 @@
 
 #include_next <nova/start.h>
 
-#ifndef FAKE_START_H
-#define FAKE_START_H
+#pragma once
 
 #undef NOVA_INFO_ADDR
 #undef NOVA_WINDOW_ADDR
@@ -21,5 +20,3 @@
 
 extern struct nova_info fake_info;
 extern struct nova_session_state fake_server_table[NOVA_SESSIONS_MAX];
-
-#endif

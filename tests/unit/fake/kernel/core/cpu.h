@@ -5,8 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef FAKE_CORE_CPU_H
-#define FAKE_CORE_CPU_H
+#pragma once
 
 #define cpu_of real_cpu_of
 #define cpu_self real_cpu_self
@@ -26,5 +25,3 @@ static inline struct cpu *cpu_self(void)
 {
     return &fake_cpus[fake_self];
 }
-
-#endif

@@ -4,8 +4,7 @@
  * SPDX-License-Identifier: MIT
  */
 
-#ifndef FAKE_X86_CLOCK_H
-#define FAKE_X86_CLOCK_H
+#pragma once
 
 #define clock_now real_clock_now
 #include_next "x86/clock.h"
@@ -17,5 +16,3 @@ static inline uint64_t clock_now(void)
 {
     return __atomic_load_n(&fake_now, __ATOMIC_SEQ_CST);
 }
-
-#endif
