@@ -52,6 +52,9 @@ static inline bool nova_bit(const uint64_t *bits, uint64_t n)
     return bits[n / 64] >> n % 64 & 1;
 }
 
+/* nova_parent_call() with any portal whose answers begin with an `enum nova_error`. */
+int nova_call_aside(uint64_t sel, uint64_t *word, unsigned count, unsigned reply);
+
 /* Calls a portal: words of the answer, or an error. */
 static inline int call_portal(uint64_t sel, unsigned words, unsigned flags)
 {

@@ -18,7 +18,6 @@
 #define PATIENCE (5 * NOVA_S) /* for a console server that is not there */
 #define NAP (20 * NOVA_MS)
 #define LINE 504U
-#define TEXT_WORDS (LINE / 8)
 
 static struct nova_mutex lock;
 static struct nova_session session;
@@ -26,48 +25,51 @@ static char line[LINE];
 static uint32_t used;
 static uint64_t lost;
 
-/*
- * One call to the console server, in a session that is opened if there is none. Text goes along, or comes
- * back. Returns the number of bytes that were taken or have come.
- */
-static long exchange(enum nova_log_op op, const char *text, char *answer, size_t size, uint64_t deadline)
-{
-    uint64_t *utcb = nova_message(), saved[2 + TEXT_WORDS];
-    long result = NOVA_OK;
-    int words;
+/* To the console server, or to root; and what the console server answers. */
+struct message {
+    uint64_t op, bytes; /* answer: error; bytes that were taken, or that have come */
+    char text[LINE];
+};
 
-    if (!session.portal || !nova_session_alive(&session)) {
+/* Words of a message with so many bytes of text. */
+static unsigned words(size_t bytes)
+{
+    return 2 + (unsigned)(bytes + 7) / 8;
+}
+
+/* One call to the console server, in a session that is opened if there is none. Returns the bytes of the answer. */
+static long exchange(struct message *m, unsigned count, uint64_t deadline)
+{
+    uint64_t most = m->bytes;
+    unsigned cpu = nova_thread_cpu();
+    int error = NOVA_OK;
+
+    if (!nova_session_alive(&session)) {
         nova_session_close(&session);
-        result = nova_session_open(&session, "log", 0, deadline);
+        error = nova_session_open(&session, "log", 0, deadline);
     }
-    if (result)
-        return result;
-    memcpy(saved, utcb, sizeof(saved));
-    utcb[0] = op;
-    utcb[1] = size;
-    if (text)
-        memcpy(utcb + 2, text, size);
-    words = nova_session_call(&session, text ? 2 + (unsigned)(size + 7) / 8 : 2);
-    result = words < 0 ? words : (int)utcb[0];
-    if (!result)
-        result = words > 1 && utcb[1] <= size ? (long)utcb[1] : NOVA_ERR_PROTOCOL;
-    else if (result > 0)
-        result = NOVA_ERR_PROTOCOL;
-    if (answer && result > 0)
-        memcpy(answer, utcb + 2, (size_t)result);
-    memcpy(utcb, saved, sizeof(saved));
-    return result;
+    if (!error && !(session.cpus >> cpu & 1))
+        error = NOVA_ERR_ABSENT;
+    if (!error)
+        error = nova_call_aside(session.portal + cpu, &m->op, count, words(LINE));
+    if (error > 0 || (!error && m->bytes > most))
+        error = NOVA_ERR_PROTOCOL;
+    return error ? error : (long)m->bytes;
 }
 
 /* Sends text to the console server; it may take only part of it at a time, and it may come back. */
 static int send(const char *text, size_t length)
 {
     uint64_t deadline = nova_now() + PATIENCE;
+    struct message m;
     bool rung = false;
     long taken = 0;
 
     while (length && (taken >= 0 || (taken == NOVA_ERR_PEER && nova_now() < deadline))) {
-        taken = exchange(NOVA_LOG_WRITE, text, NULL, length, deadline);
+        m.op = NOVA_LOG_WRITE;
+        m.bytes = length;
+        memcpy(m.text, text, length);
+        taken = exchange(&m, words(length), deadline);
         if (taken > 0) {
             text += taken;
             length -= (size_t)taken;
@@ -84,12 +86,12 @@ static int send(const char *text, size_t length)
 /* Without a console server, a line is a request to root. */
 static int emit(const char *text, size_t length)
 {
-    uint64_t word[2 + TEXT_WORDS] = {NOVA_PARENT_LOG, length};
+    struct message m = {.op = NOVA_PARENT_LOG, .bytes = length};
 
     if (nova_info()->console)
         return send(text, length);
-    memcpy(word + 2, text, length);
-    return nova_parent_call(word, 2 + (unsigned)(length + 7) / 8, 1);
+    memcpy(m.text, text, length);
+    return nova_parent_call(&m.op, words(length), 1);
 }
 
 /* What could not be sent is gone, but not forgotten. */
@@ -160,12 +162,15 @@ static long read_with(enum nova_log_op op, char *text, size_t size, uint64_t dea
     if (!(nova_info()->flags & NOVA_DOMAIN_CONSOLE))
         return NOVA_ERR_DENIED;
     for (;;) {
+        struct message m = {.op = op, .bytes = size};
         long result;
 
         nova_mutex_lock(&lock);
         flush(true); /* the prompt */
-        result = exchange(op, NULL, text, size, deadline);
+        result = exchange(&m, words(0), deadline);
         nova_mutex_unlock(&lock);
+        if (result > 0)
+            memcpy(text, m.text, (size_t)result);
         if (!result)
             result = nova_session_wait(&session, deadline);
         if (result)

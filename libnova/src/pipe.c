@@ -13,28 +13,15 @@
 #include <nova/mem.h>
 #include <nova/pipe.h>
 
-static void ring(const struct nova_pipe *pipe)
+static bool is_server(const struct nova_pipe *pipe)
 {
-    if (pipe->server)
-        nova_server_ring(pipe->number);
-    else
-        nova_session_ring(&pipe->session);
-}
-
-static bool alive(const struct nova_pipe *pipe)
-{
-    const struct nova_session_state *state = nova_server_client(pipe->number);
-
-    if (!pipe->server)
-        return nova_session_alive(&pipe->session);
-    return __atomic_load_n(&state->phase, __ATOMIC_ACQUIRE) == NOVA_SESSION_OPEN &&
-           state->generation == pipe->generation;
+    return pipe->session.number >= NOVA_SESSIONS_MAX;
 }
 
 /* A client's buffer is gone with it, and what the server sees instead means nothing. */
 static bool lost(const struct nova_pipe *pipe)
 {
-    return pipe->server && !alive(pipe);
+    return is_server(pipe) && !nova_session_alive(&pipe->session);
 }
 
 /* Whether an index that was at `from` has passed an event. */
@@ -57,7 +44,7 @@ static long broken(struct nova_pipe *pipe)
 /* In this order: a server that is gone, or has ended, has written all before. */
 static long look(struct nova_pipe *pipe)
 {
-    bool is_alive = alive(pipe);
+    bool alive = nova_session_alive(&pipe->session);
     uint32_t over = __atomic_load_n(&pipe->in->over, __ATOMIC_ACQUIRE);
     long used = nova_stream_used(pipe->in, pipe->bytes);
 
@@ -67,7 +54,7 @@ static long look(struct nova_pipe *pipe)
         return broken(pipe);
     if (used || over)
         return used;
-    return is_alive ? NOVA_ERR_BUSY : NOVA_ERR_PEER;
+    return alive ? NOVA_ERR_BUSY : NOVA_ERR_PEER;
 }
 
 long nova_pipe_waiting(struct nova_pipe *pipe)
@@ -96,7 +83,7 @@ long nova_pipe_read(struct nova_pipe *pipe, void *bytes, size_t size)
     if (count < 0)
         return broken(pipe);
     if (passed(&pipe->in->get_event, tail, count))
-        ring(pipe);
+        nova_session_ring(&pipe->session);
     return count;
 }
 
@@ -108,7 +95,7 @@ long nova_pipe_room(struct nova_pipe *pipe)
         return NOVA_ERR_INVAL;
     if (pipe->error)
         return pipe->error;
-    if (!alive(pipe))
+    if (!nova_session_alive(&pipe->session))
         return NOVA_ERR_PEER;
     if (used < 0)
         return broken(pipe);
@@ -132,7 +119,7 @@ long nova_pipe_write(struct nova_pipe *pipe, const void *bytes, size_t size)
     __atomic_store_n(&pipe->out->get_event, head + (uint32_t)count - pipe->capacity / 2 - 1,
                      __ATOMIC_RELAXED);
     if (passed(&pipe->out->put_event, head, count))
-        ring(pipe);
+        nova_session_ring(&pipe->session);
     return count;
 }
 
@@ -140,8 +127,7 @@ int nova_pipe_end(struct nova_pipe *pipe)
 {
     pipe->ended = true;
     __atomic_store_n(&pipe->out->over, 1, __ATOMIC_RELEASE);
-    ring(pipe);
-    return alive(pipe) ? NOVA_OK : NOVA_ERR_PEER;
+    return nova_session_ring(&pipe->session);
 }
 
 /* The client writes the first half of the buffer. */
@@ -149,8 +135,8 @@ static void lay_out(struct nova_pipe *pipe, void *buffer, size_t size)
 {
     struct nova_stream *first = buffer, *second = (struct nova_stream *)((char *)buffer + size / 2);
 
-    pipe->in = pipe->server ? first : second;
-    pipe->out = pipe->server ? second : first;
+    pipe->in = is_server(pipe) ? first : second;
+    pipe->out = is_server(pipe) ? second : first;
     pipe->bytes = (uint32_t)(size / 2);
     pipe->capacity = nova_stream_capacity(pipe->bytes);
 }
@@ -160,7 +146,7 @@ int nova_pipe_open_shared(struct nova_pipe *pipe, const char *service, size_t si
 {
     int error = size < 2 * NOVA_PAGE ? NOVA_ERR_INVAL : NOVA_OK;
 
-    *pipe = (struct nova_pipe){.server = false};
+    *pipe = (struct nova_pipe){.error = NOVA_OK};
     if (!error)
         error = nova_session_open_shared(&pipe->session, service, size, deadline, bell);
     if (!error)
@@ -177,8 +163,8 @@ int nova_pipe_accept(struct nova_pipe *pipe, unsigned session)
 {
     const struct nova_session_state *state = nova_server_client(session);
 
-    *pipe = (struct nova_pipe){.server = true, .number = session, .generation = state->generation};
-    if (!alive(pipe))
+    *pipe = (struct nova_pipe){.session = nova_server_session(session)};
+    if (!nova_session_alive(&pipe->session))
         return NOVA_ERR_PEER;
     if (state->pages < 2)
         return NOVA_ERR_INVAL;
@@ -188,8 +174,6 @@ int nova_pipe_accept(struct nova_pipe *pipe, unsigned session)
 
 void nova_pipe_close(struct nova_pipe *pipe)
 {
-    if (!pipe->server)
+    if (!lost(pipe))
         nova_session_close(&pipe->session);
-    else if (alive(pipe))
-        nova_server_release(pipe->number);
 }

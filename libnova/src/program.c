@@ -13,26 +13,29 @@ void (*nova_program_at_exit)(void);
 
 static const uint64_t *auxv;
 
-int nova_parent_call(uint64_t *word, unsigned count, unsigned reply)
+int nova_call_aside(uint64_t sel, uint64_t *word, unsigned count, unsigned reply)
 {
-    const struct nova_thread *self = nova_thread_self();
-    unsigned got, n = count > reply ? count : reply;
-    uint64_t *utcb = self->utcb->word, saved[NOVA_PARENT_WORDS];
-    uint32_t mtd = NOVA_MTD_WORDS(count);
-    int error = NOVA_ERR_PROTOCOL;
+    unsigned n = count > reply ? count : reply;
+    uint64_t *utcb = nova_message(), saved[NOVA_PARENT_WORDS];
+    int got;
 
     if (!count || !reply || n > NOVA_PARENT_WORDS)
         return NOVA_ERR_INVAL;
     memcpy(saved, utcb, n * sizeof(*utcb));
     memcpy(utcb, word, count * sizeof(*utcb));
-    if (nova_hc_ipc_call(NOVA_SEL_PARENT + self->cpu, &mtd, 0) == NOVA_SUCCESS) {
-        got = mtd % NOVA_UTCB_WORDS + 1;
+    got = call_portal(sel, count, 0);
+    if (got > 0) {
         memset(word, 0, reply * sizeof(*utcb));
-        memcpy(word, utcb, (got < reply ? got : reply) * sizeof(*utcb));
-        error = (int)word[0];
+        memcpy(word, utcb, ((unsigned)got < reply ? (unsigned)got : reply) * sizeof(*utcb));
+        got = (int)word[0];
     }
     memcpy(utcb, saved, n * sizeof(*utcb));
-    return error;
+    return got;
+}
+
+int nova_parent_call(uint64_t *word, unsigned count, unsigned reply)
+{
+    return nova_call_aside(NOVA_SEL_PARENT + nova_thread_cpu(), word, count, reply);
 }
 
 void nova_exit(int status)

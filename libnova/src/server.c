@@ -116,11 +116,9 @@ enum nova_server_event nova_server_next(struct nova_server *server, unsigned *se
 
 int nova_server_ring(unsigned session)
 {
-    uint32_t phase = __atomic_load_n(&nova_server_client(session)->phase, __ATOMIC_ACQUIRE);
-    bool rung = phase == NOVA_SESSION_OPEN &&
-                !nova_sm_up(NOVA_SEL_BELL + NOVA_SESSIONS_MAX + session % NOVA_SESSIONS_MAX);
+    const struct nova_session s = nova_server_session(session);
 
-    return rung ? NOVA_OK : NOVA_ERR_PEER;
+    return nova_session_ring(&s);
 }
 
 void nova_server_release(unsigned session)

@@ -1,5 +1,5 @@
 /*
- * Sessions, on the client's side.
+ * Sessions, on the client's side, and what is the same on both: the two tables lie one behind the other.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -11,6 +11,9 @@
 #include <nova/string.h>
 
 #define LONGEST_PAUSE (16 * NOVA_MS)
+
+_Static_assert(NOVA_SERVER_TABLE - NOVA_CLIENT_TABLE == NOVA_SESSIONS_MAX * sizeof(struct nova_session_state),
+               "numbers of both sides are places in one table");
 
 static const struct nova_session_state *state_of(const struct nova_session *session)
 {
@@ -146,7 +149,7 @@ int nova_session_wait(const struct nova_session *session, uint64_t deadline)
 
 void nova_session_close(struct nova_session *session)
 {
-    if (!session->portal)
+    if (!session->generation)
         return;
     nova_parent(NOVA_PARENT_CLOSE, session->number);
     give_back(session);

@@ -14,15 +14,6 @@ uint32_t nova_stream_capacity(uint32_t bytes)
     return bytes < 256 ? 0 : 1U << (31 - __builtin_clz(bytes - (uint32_t)sizeof(struct nova_stream)));
 }
 
-uint32_t nova_stream_init(struct nova_stream *stream, uint32_t bytes)
-{
-    stream->size = nova_stream_capacity(bytes);
-    stream->lost = 0;
-    stream->head = 0;
-    __atomic_store_n(&stream->tail, 0, __ATOMIC_RELEASE);
-    return stream->size;
-}
-
 long nova_stream_used(const struct nova_stream *stream, uint32_t bytes)
 {
     uint32_t tail = __atomic_load_n(&stream->tail, __ATOMIC_ACQUIRE);
@@ -45,10 +36,8 @@ long nova_stream_put(struct nova_stream *stream, uint32_t bytes, const void *tex
 
     if (used < 0)
         return used;
-    if (length > size - (uint32_t)used) {
-        stream->lost += length;
+    if (length > size - (uint32_t)used)
         return 0;
-    }
     memcpy(stream->data + at, text, part);
     memcpy(stream->data, (const uint8_t *)text + part, length - part);
     __atomic_store_n(&stream->head, head + length, __ATOMIC_RELEASE);

@@ -53,14 +53,11 @@
 
 /** One side of a pipe. All members but `session` are private. */
 struct nova_pipe {
-    struct nova_session session; /**< The client's: to wait for the server. */
+    struct nova_session session; /**< The client waits with it for the server. */
     struct nova_stream *in;      /**< What this side reads. */
     struct nova_stream *out;     /**< What it writes. */
     uint32_t bytes;              /**< Of each of them. */
     uint32_t capacity;           /**< Bytes that each of them holds. */
-    uint32_t number;             /**< The server's session. */
-    uint32_t generation;         /**< Of that session. */
-    bool server;                 /**< This side is the server. */
     bool ended;                  /**< This side writes no more. */
     int error;                   /**< The pipe is broken: #NOVA_ERR_PROTOCOL. */
 };

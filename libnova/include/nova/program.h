@@ -66,7 +66,7 @@ extern void (*nova_program_at_exit)(void);
  * Request to root on the caller's CPU (nova/parent.h): `count` words, which the first `reply` words of the
  * reply replace.
  *
- * Returns word 0 of the reply: 0 or an `enum nova_error`; #NOVA_ERR_PROTOCOL if root could not be called. The
+ * Returns word 0 of the reply: 0 or an `enum nova_error`; #NOVA_ERR_PEER if root could not be called. The
  * UTCB is as before. Thread-safe. Both numbers are 1 to #NOVA_PARENT_WORDS.
  *
  * Example: @code

@@ -28,14 +28,14 @@
  * @{
  */
 
-/** A session, seen from the client. Filled in by nova_session_open(). */
+/** A session, seen from the client, who has it from nova_session_open(), or from the server: nova_server_session(). */
 struct nova_session {
     uint64_t portal;     /**< Selector of the portal for CPU 0; that for CPU n is n further. */
     uint64_t bell;       /**< Own bell: the server, or its end, rings it. */
     uint64_t cpus;       /**< Bit n: can be called from CPU n. */
     void *buffer;        /**< Shared memory, or NULL. */
     size_t size;         /**< Bytes of it. */
-    uint32_t number;     /**< Place in the client table. */
+    uint32_t number;     /**< Place in the client table, or #NOVA_SESSIONS_MAX + place in the server table. */
     uint32_t generation; /**< Of that place. */
     bool bell_shared;    /**< The bell is the caller's. */
 };
@@ -78,7 +78,7 @@ int nova_session_call(const struct nova_session *session, unsigned words);
 /** The same, but gives up with #NOVA_ERR_TIMEOUT if the server is busy with others until the deadline. */
 int nova_session_call_until(const struct nova_session *session, unsigned words, uint64_t deadline);
 
-/** Rings the server's bell. Returns 0 or #NOVA_ERR_PEER. Thread-safe. */
+/** Rings the other side's bell. Returns 0 or #NOVA_ERR_PEER. Thread-safe. */
 int nova_session_ring(const struct nova_session *session);
 
 /**
@@ -91,7 +91,7 @@ int nova_session_wait(const struct nova_session *session, uint64_t deadline);
 /** Whether both sides are there. Thread-safe. */
 bool nova_session_alive(const struct nova_session *session);
 
-/** Closes a session and frees its buffer. No thread may use it any more. */
+/** Closes a session and frees its buffer; a server throws the client out. No thread may use it any more. */
 void nova_session_close(struct nova_session *session);
 
 /** A service that this domain offers. Filled in by nova_server_start(). */
@@ -167,6 +167,16 @@ enum nova_server_event nova_server_next(struct nova_server *server, unsigned *se
 static inline const struct nova_session_state *nova_server_client(unsigned session)
 {
     return &((const struct nova_session_state *)NOVA_SERVER_TABLE)[session % NOVA_SESSIONS_MAX];
+}
+
+/**
+ * The session that is there now, for nova_session_alive(), nova_session_ring() and nova_session_close(): these leave alone
+ * who comes to the same place later. Thread-safe.
+ */
+static inline struct nova_session nova_server_session(unsigned session)
+{
+    return (struct nova_session){.number = NOVA_SESSIONS_MAX + session % NOVA_SESSIONS_MAX,
+                                 .generation = nova_server_client(session)->generation};
 }
 
 /** Rings the bell of a client. Returns 0 or #NOVA_ERR_PEER. Thread-safe. */

@@ -5,9 +5,9 @@
  * Both indices count bytes since the beginning, modulo 2^32. Each side owns one of them and reads the other
  * one exactly once per operation; whatever it finds there, it stays within the buffer: an index that makes no
  * sense is #NOVA_ERR_PROTOCOL. Nobody waits here; ring a doorbell (nova/session.h) after putting something.
+ * Memory that is all zero, as a fresh buffer is, holds an empty stream.
  *
  * Example: @code
- *   nova_stream_init(s, 4096);                      // either side, once, before the other one looks
  *   nova_stream_put(s, 4096, "hello\n", 6);         // producer
  *   long n = nova_stream_get(s, 4096, text, 100);   // consumer
  * @endcode
@@ -26,31 +26,21 @@
 
 /** The stream. `bytes`, in all functions, is the size of the memory it lies in, this header included. */
 struct nova_stream {
-    uint32_t size;               /**< Bytes of data[], a power of two. For debuggers: no function relies on
-                                        it. */
-    uint32_t lost;               /**< Bytes that the producer had to drop. Counted by the producer. */
     _Alignas(64) uint32_t head;  /**< Bytes ever put. Written by the producer. */
     uint32_t over;               /**< nova/pipe.h: 1: the producer puts no more. */
     uint32_t get_event;          /**< nova/pipe.h: the producer waits until the tail passes this. */
     _Alignas(64) uint32_t tail;  /**< Bytes ever taken. Written by the consumer. */
     uint32_t put_event;          /**< nova/pipe.h: the consumer waits until the head passes this. */
-    _Alignas(64) uint8_t data[]; /**< Byte n is at n modulo size. */
+    _Alignas(64) uint8_t data[]; /**< Byte n is at n modulo the capacity. */
 };
 
-/**
- * Prepares an empty stream in `bytes` bytes of memory (256 to 2^31). Not thread-safe. Returns the bytes it
- * can hold.
- */
-uint32_t nova_stream_init(struct nova_stream *stream, uint32_t bytes);
-
-/** Bytes that a stream in `bytes` bytes of memory can hold. Pure. */
+/** Bytes that a stream in `bytes` bytes of memory (256 to 2^31) can hold: a power of two. Pure. */
 uint32_t nova_stream_capacity(uint32_t bytes);
 
 /**
  * Puts all of a text or nothing, so that lines stay whole.
  *
- * One producer at a time. Returns `length`; 0 if there is no room, and then `length` is added to
- * nova_stream::lost; #NOVA_ERR_PROTOCOL if the consumer's index is wrong.
+ * One producer at a time. Returns `length`; 0 if there is no room; #NOVA_ERR_PROTOCOL if the consumer's index is wrong.
  */
 long nova_stream_put(struct nova_stream *stream, uint32_t bytes, const void *text, uint32_t length);
 
