@@ -63,6 +63,8 @@ static void parse_tag(const struct tag *tag, uint64_t phys)
             hip->acpi_rsdp = phys + TAG_HEAD;
         break;
     case TAG_UEFI_MAP:
+        if (tag->first > UINT16_MAX) /* more than the HIP can say */
+            break;
         hip->uefi_map = phys + sizeof(*tag);
         hip->uefi_map_size = tag->size - (uint32_t)sizeof(*tag);
         hip->uefi_desc_size = (uint16_t)tag->first;

@@ -149,7 +149,7 @@ int nova_session_wait(const struct nova_session *session, uint64_t deadline)
 
 void nova_session_close(struct nova_session *session)
 {
-    if (!session->generation)
+    if (!session->portal && session->number < NOVA_SESSIONS_MAX)
         return;
     nova_parent(NOVA_PARENT_CLOSE, session->number);
     give_back(session);

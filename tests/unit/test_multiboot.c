@@ -131,6 +131,9 @@ static void test_good(void)
     CHECK(hip->uefi_map == INFO + map + 16 && hip->uefi_map_size == 96);
     CHECK(hip->uefi_desc_size == 48 && hip->uefi_desc_version == 1);
     CHECK(boot_info.low_page == 0x9e000);
+    memcpy(info + map + 8, &(uint32_t){65536 + 48}, 4);
+    page.uefi_map = NOVA_HIP_ABSENT;
+    CHECK(multiboot_parse(MULTIBOOT2_MAGIC, INFO) && hip->uefi_map == NOVA_HIP_ABSENT);
     ok_checks("a complete boot information");
 }
 
