@@ -12,8 +12,6 @@
 #include "events.h"
 #include "log.h"
 
-#include <cpuid.h>
-#include <elf.h>
 #include <nova/parent.h>
 
 #define LARGEST_ORDER 31
@@ -107,31 +105,28 @@ static void fill_info(struct domain *d)
     i->restarts = d->restarts;
 }
 
-/* 16 bytes, if the CPU has some to give. */
+/* 16 bytes of the CPU's; false if it does not give any. Broken ones are known to give all bits set. */
 static bool random_bytes(uint64_t *word)
 {
-    uint32_t a, b, features = 0, d; /* CPUID leaf 1 */
     unsigned n = 0;
 
-    __cpuid(1, a, b, features, d);
-    for (unsigned tries = 0; features & bit_RDRND && n < 2 && tries < RANDOM_TRIES; tries++) {
+    for (unsigned tries = 0; n < 2 && tries < RANDOM_TRIES; tries++) {
         bool ok;
 
         __asm__ volatile("rdrand %0" : "=r"(word[n]), "=@ccc"(ok));
-        n += ok;
+        n += ok && word[n] != UINT64_MAX;
     }
     return n == 2;
 }
 
-/* The end of the stack, which lies behind the data segments in the pool. */
-static void fill_stack(const struct domain *d)
+/* The end of the stack, which lies behind the data segments in the pool. False: there are no random bytes for it. */
+static bool fill_stack(const struct domain *d)
 {
     const struct nova_manifest_domain *c = d->config;
     uint8_t *stack = (uint8_t *)physical(d->pool) + d->info->pool_used - c->stack_size;
 
     memcpy(stack, manifest.stacks + c->stack, c->stack_size);
-    if (!random_bytes((uint64_t *)(void *)(stack + c->stack_size) - 2))
-        *(uint64_t *)(void *)(stack + c->random) = AT_IGNORE;
+    return random_bytes((uint64_t *)(void *)(stack + c->stack_size) - 2);
 }
 
 /* -- Its spaces; true if kernel memory does not suffice, or something is not there -- */
@@ -262,7 +257,8 @@ static const char *build(struct domain *d)
                         [8] = NOVA_SEL_FIRST_EC};
 
     fill_info(d);
-    fill_stack(d);
+    if (!fill_stack(d))
+        return "the CPU gives no random numbers";
     if (create_spaces(d) || give_resources(d) || create_portals(d) || (i->vcpus && vm_build(d)) ||
         domain_thread(d, first))
         return "its kernel memory does not suffice, or a resource is not there";

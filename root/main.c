@@ -13,6 +13,8 @@
 #include "log.h"
 #include "system.h"
 
+#include <cpuid.h>
+
 #define LOW_MEMORY 0x100000UL
 #define RESERVE_PAGES 1024UL /* of memory, and of kernel memory: for root */
 
@@ -20,6 +22,17 @@ static struct boot boot;
 static struct memory ram;
 
 _Noreturn void root_main(const struct nova_hip *page, uint64_t magic, uint64_t info);
+
+/* What programs need is said here once: they could only die of it. */
+static void check_cpu(void)
+{
+    uint32_t a, b = 0, c = 0, d;
+
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_RDRND))
+        panic("programs need random numbers of the CPU (RDRAND)");
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & bit_FSGSBASE))
+        panic("programs need instructions that this CPU does not have (FSGSBASE)");
+}
 
 /* The whole information, read in place: nothing of it is used once memory is given out. */
 static void read_boot_info(uint64_t info)
@@ -100,6 +113,7 @@ void root_main(const struct nova_hip *page, uint64_t magic, uint64_t info)
     system_init(page);
     if (magic != BOOT_MAGIC)
         panic("not booted by Multiboot2");
+    check_cpu();
     read_boot_info(info);
     find_memory();
     read_manifest();

@@ -6,6 +6,8 @@
 
 #include "x86/cpu.h"
 
+#include "lib/panic.h"
+
 bool cpu_has_fsgsbase, cpu_has_xsave, cpu_has_pcid, cpu_has_ibpb, cpu_has_smap, cpu_has_1g, cpu_has_tsc_aux;
 unsigned cpu_phys_bits;
 
@@ -24,6 +26,8 @@ void cpu_features(void)
 {
     struct cpuid c1 = cpuid(1, 0), c7 = cpuid(7, 0), e1 = cpuid(0x80000001, 0), e8 = cpuid(0x80000008, 0);
 
+    if (~e1.edx & (BIT(11) | BIT(20)))
+        panic("the CPU has no SYSCALL, or no execute-disable bit");
     cpu_has_fsgsbase = c7.ebx >> 0 & 1;
     cpu_has_smap = c7.ebx >> 20 & 1;
     cpu_has_pcid = c1.ecx >> 17 & 1;

@@ -49,7 +49,6 @@ static uint64_t tls_init(void *area)
     if (p)
         memcpy((char *)tcb - round_up(p->p_memsz, p->p_align), (const void *)p->p_vaddr, p->p_filesz);
     tcb->self = tcb;
-    if (random)
-        tcb->canary = *random & ~0xffUL; /* strings end before it */
+    tcb->canary = *random & ~0xffUL; /* strings end before it */
     return (uint64_t)tcb;
 }

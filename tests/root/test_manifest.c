@@ -98,7 +98,6 @@ static void make(void)
                                                    .kernel_pages = 300,
                                                    .stack = 0,
                                                    .stack_size = 64,
-                                                   .random = 32,
                                                    .backoff_ms = 10,
                                                    .restarts = 3,
                                                    .policy = NOVA_POLICY_RESTART,
@@ -112,7 +111,6 @@ static void make(void)
     file.domain[1].kernel_pages = 200;
     file.domain[1].stack = 64;
     file.domain[1].stack_size = 32;
-    file.domain[1].random = 0;
     file.service[0] = (struct nova_manifest_service){.name = "one", .domain = 0};
     file.service[1] = (struct nova_manifest_service){.name = "two", .domain = 1};
     file.connect[0] = (struct nova_manifest_connect){.name = "two", .domain = 0, .service = 1, .sessions = 1};
@@ -189,9 +187,8 @@ static void check_harmless(const struct manifest *m, size_t size)
         CHECK(info->priority && info->priority <= PRIORITY_MAX && d->policy <= NOVA_POLICY_HALT);
         CHECK(info->threads && info->threads <= NOVA_UTCB_SLOTS);
         CHECK(info->pool_used <= info->pool_size && info->stack_end - info->stack_start <= info->pool_used);
-        CHECK((uint64_t)d->stack + d->stack_size <= h->stacks && d->random + 16UL + 16 <= d->stack_size &&
-              d->stack_size % 16 == 0 && d->random % 8 == 0 &&
-              d->stack_size <= info->stack_end - info->stack_start);
+        CHECK((uint64_t)d->stack + d->stack_size <= h->stacks && d->stack_size >= 32 &&
+              d->stack_size % 16 == 0 && d->stack_size <= info->stack_end - info->stack_start);
         pages += info->pool_size / 4096 + info->guest_size / 4096;
         kernel_pages += d->kernel_pages;
     }
@@ -383,8 +380,6 @@ static void test_mistakes(void)
     MISTAKE(d[0].stack_size = 112, "stack");
     MISTAKE(d[1].stack = 80, "stack");
     MISTAKE(d[0].stack = UINT32_MAX, "stack");
-    MISTAKE(d[0].random = 40, "stack");
-    MISTAKE(d[0].random = 4, "stack");
     MISTAKE(file.service[1].domain = 2, "belongs to no domain");
     MISTAKE(file.service[0].domain = 2, "wrong place");
     MISTAKE(memset(file.service[1].name, 'a', NOVA_NAME_MAX), "no name");

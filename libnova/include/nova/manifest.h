@@ -38,7 +38,7 @@
  */
 
 #define NOVA_MANIFEST_MAGIC 0x4d41564fU /**< "OVAM". */
-#define NOVA_MANIFEST_VERSION 4U        /**< Raised with every change of the layout. */
+#define NOVA_MANIFEST_VERSION 5U        /**< Raised with every change of the layout. */
 #define NOVA_MANIFEST_NONE 0xffffU      /**< No module, no domain. */
 
 #define NOVA_DOMAINS_MAX 64       /**< Domains in a system. */
@@ -90,12 +90,11 @@ struct nova_manifest_domain {
     uint32_t kernel_pages; /**< Kernel memory in pages, on top of pool and guest memory. */
     uint32_t stack;       /**< The end of its first stack, as in nova/start.h: offset in the stacks. */
     uint32_t stack_size;  /**< Bytes of that, a multiple of 16; the last 16 are for random bytes. */
-    uint32_t random;      /**< Offset of AT_RANDOM's entry in it: AT_IGNORE if the CPU has none to give. */
     uint32_t backoff_ms;  /**< Pause before the first restart. */
     uint16_t restarts;    /**< Limit of restarts. */
     uint16_t policy;      /**< `enum nova_manifest_policy`. */
     uint16_t image;       /**< Module with its image. */
-    uint16_t reserved[3]; /**< 0. */
+    uint16_t reserved;    /**< 0. */
 };
 
 /** A service. */
@@ -142,7 +141,7 @@ struct nova_manifest_resource {
 };
 
 _Static_assert(sizeof(struct nova_manifest) == 40, "manifest layout");
-_Static_assert(sizeof(struct nova_manifest_domain) == 360, "manifest layout");
+_Static_assert(sizeof(struct nova_manifest_domain) == 352, "manifest layout");
 _Static_assert(sizeof(struct nova_manifest_service) == 40, "manifest layout");
 _Static_assert(sizeof(struct nova_manifest_connect) == 40, "manifest layout");
 _Static_assert(sizeof(struct nova_manifest_resource) == 40, "manifest layout");

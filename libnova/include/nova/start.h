@@ -30,7 +30,7 @@
  *
  * Stack of the first thread, from its stack pointer up, as in the System V ABI for x86-64 (3.4.1): argc, argv[], 0,
  * envp[], 0, auxiliary vector (AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_ENTRY, AT_EXECFN, AT_RANDOM with 16 random bytes,
- * AT_SECURE = 0, #NOVA_AT_INFO), strings. RDX is 0. If the CPU has no random bytes, AT_RANDOM is AT_IGNORE.
+ * AT_SECURE = 0, #NOVA_AT_INFO), strings. RDX is 0.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -170,7 +170,7 @@ struct domain {
     struct nova_manifest_resource mapping[SEGMENTS_MAX + 6];
     unsigned mappings;
     uint8_t *contents; /* of the end of its stack */
-    size_t contents_size, random;
+    size_t contents_size;
 };
 
 struct system {

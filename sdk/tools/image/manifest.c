@@ -40,7 +40,6 @@ static void put_domain(struct nova_manifest_domain *entry, const struct domain *
     entry->entry = d->image_file->entry;
     entry->kernel_pages = (uint32_t)pages_of(d->kernel_memory);
     entry->stack_size = (uint32_t)d->contents_size;
-    entry->random = (uint32_t)d->random;
     entry->backoff_ms = restart ? d->backoff_ms : 0;
     entry->restarts = restart ? (uint16_t)d->restarts : 0;
     entry->policy = d->policy;

@@ -64,5 +64,4 @@ void make_stack(struct system *s, struct domain *d)
     put_words(&w, &d->args);
     put_words(&w, &d->env);
     memcpy(w.word, auxiliary, sizeof(auxiliary));
-    d->random = (size_t)((uint8_t *)w.word - d->contents) + sizeof(auxiliary) - 2 * sizeof(*auxiliary);
 }
