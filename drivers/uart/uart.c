@@ -28,6 +28,7 @@
 #define PORT 0x3f8
 #define WRITE_MAX 4000U
 #define QUIET (20 * NOVA_MS)
+#define HANDLER_STACK 8192 /* there may be 64, one for each CPU */
 
 _Static_assert(CONSOLE_PIECE == NOVA_LOG_PIECE, "a piece of root's text");
 
@@ -182,7 +183,8 @@ int nova_main(int argc, char **argv)
     (void)argc;
     (void)argv;
     set_up();
-    error = nova_server_start(&server, serve, NULL, NULL);
+    error =
+        nova_server_start(&server, serve, NULL, &(struct nova_server_options){.stack_size = HANDLER_STACK});
     if (!error)
         error = nova_thread_create(&thread, pass_interrupts, NULL, NULL);
     while (!error) {
