@@ -51,7 +51,7 @@ static union nova_utcb *utcb_at(unsigned index)
 /* An exception of the main thread: where a word was not there it goes on, anything else is the end. */
 static uint32_t guard(unsigned exception)
 {
-    struct nova_arch_state *s = &utcb_at(2U * hip->cpu_num)->arch;
+    struct nova_arch_state *s = &utcb_at(2U * cpu_count)->arch;
 
     if (exception != 14 || s->rip != (uint64_t)word_read_fault)
         panic("exception in root");
@@ -110,7 +110,7 @@ static void serve(struct request *r, bool main)
 
 void serve_main(void)
 {
-    for (unsigned cpu = 0; cpu < hip->cpu_num; cpu++)
+    for (unsigned cpu = 0; cpu < cpu_count; cpu++)
         serve(&request[cpu], true);
 }
 
@@ -150,7 +150,7 @@ static void create_threads(unsigned cpu, uint8_t *stacks)
         return;
     must(portal_create(SEL_WORKER_START + cpu, SEL_HANDLER + cpu, sel_pd, 0,
                        PORTAL_ID(cpu, PORTAL_WORKER, 0, 0), NOVA_MTD_RIP | NOVA_MTD_GPR_0_7));
-    must(nova_hc_create_ec(SEL_WORKER + cpu, sel_pd, (uint64_t)utcb_at(hip->cpu_num + cpu), cpu,
+    must(nova_hc_create_ec(SEL_WORKER + cpu, sel_pd, (uint64_t)utcb_at(cpu_count + cpu), cpu,
                            (uint64_t)stack + STACK_SIZE + WORKER_STACK,
                            SEL_WORKER_START + cpu - PORTAL_STARTUP, NOVA_EC_GLOBAL));
     must(nova_hc_create_sc(SEL_WORKER_SC + cpu, sel_pd, SEL_WORKER + cpu,
@@ -159,14 +159,14 @@ static void create_threads(unsigned cpu, uint8_t *stacks)
 
 void events_init(void)
 {
-    uint64_t bytes = (uint64_t)hip->cpu_num * (STACK_SIZE + WORKER_STACK) + STACK_SIZE;
+    uint64_t bytes = (uint64_t)cpu_count * (STACK_SIZE + WORKER_STACK) + STACK_SIZE;
     uint8_t *stacks = root_alloc(bytes);
 
     must(nova_hc_create_sm(SEL_LOCK, sel_pd, 1));
-    must(nova_hc_create_ec(SEL_GUARD, sel_pd, (uint64_t)utcb_at(2U * hip->cpu_num), hip->cpu_bsp,
+    must(nova_hc_create_ec(SEL_GUARD, sel_pd, (uint64_t)utcb_at(2U * cpu_count), hip->cpu_bsp,
                            (uint64_t)stacks + bytes, SEL_NONE, 0));
     for (unsigned i = 0; i < NOVA_EVT_HST_ARCH; i++)
         must(portal_create(i, SEL_GUARD, sel_pd, 0, PORTAL_ID(0, PORTAL_GUARD, i, 0), NOVA_MTD_RIP));
-    for (unsigned cpu = 0; cpu < hip->cpu_num; cpu++)
+    for (unsigned cpu = 0; cpu < cpu_count; cpu++)
         create_threads(cpu, stacks);
 }

@@ -81,7 +81,7 @@ static const void *map_module(const struct boot_module *m)
 static void read_manifest(void)
 {
     uint64_t free = memory_free_pages(&memory);
-    struct machine machine = {.cpus = hip->cpu_num,
+    struct machine machine = {.cpus = cpu_count,
                               .pins = hip->int_pin,
                               .pages = free > RESERVE_PAGES ? free - RESERVE_PAGES : 0,
                               .kernel_pages = (hip->nova_end - hip->nova_start) / PAGE_SIZE - RESERVE_PAGES,

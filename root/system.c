@@ -9,6 +9,7 @@
 #include "log.h"
 
 const struct nova_hip *hip;
+unsigned cpu_count;
 struct manifest manifest;
 struct boot_module *module;
 struct memory memory;
@@ -19,6 +20,7 @@ void system_init(const struct nova_hip *page)
     uint64_t nova, last = page->sel_num;
 
     hip = page;
+    cpu_count = page->cpu_num < NOVA_CPUS_MAX ? page->cpu_num : NOVA_CPUS_MAX;
     sel_obj = last - NOVA_ROOT_SEL_OBJ;
     sel_pd = last - NOVA_ROOT_SEL_PD;
     nova = last - NOVA_ROOT_SEL_NOVA_OBJ;

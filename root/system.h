@@ -57,6 +57,7 @@ enum {
 };
 
 extern const struct nova_hip *hip;
+extern unsigned cpu_count; /* that are used */
 extern struct manifest manifest;
 extern struct boot_module *module; /* behind the manifest */
 extern struct memory memory;       /* free pages */
