@@ -36,7 +36,7 @@ static bool leads(size_t i, size_t page, bool large)
                                       : (entry & ADDRESS) == page);
 }
 
-/* The table that has an entry of another one. */
+/* The table that has an entry of another one; none: the end of the memory. */
 static size_t above(size_t table)
 {
     size_t i = 0;
@@ -48,7 +48,7 @@ static size_t above(size_t table)
 
 /*
  * How many domains have a page. All of a domain's memory is within 512 GiB: under one table of the third level, which stands
- * for it, however often it has the page.
+ * for it, however often it has the page. What is under none is no entry, but looks like one: a copy on a stack of the kernel.
  */
 static unsigned domains(size_t page)
 {
@@ -63,7 +63,7 @@ static unsigned domains(size_t page)
         unsigned n = 0;
         while (n < count && domain[n] != third)
             n++;
-        if (n == count && count < MANY - 1)
+        if (n == count && count < MANY - 1 && third < size)
             domain[count++] = third;
     }
     return count;

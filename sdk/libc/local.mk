@@ -23,18 +23,18 @@ libc/musl.stamp: $(libc_inputs)
 		'$(MUSL_TARBALL)' $(srcdir)/libc libc/musl $(target_sysroot) '$(MAKE)'
 	@touch $@
 
-# What was installed is listed, so that it can be removed again.
+# What was installed is listed, so that it can be removed again. Nothing is written here: tests install at the same time.
 libc_manifest = $(DESTDIR)$(sysrootdir)/lib/libc.files
 
 install-libc: libc/musl.stamp
 	@$(MKDIR_P) '$(DESTDIR)$(sysrootdir)/include' '$(DESTDIR)$(sysrootdir)/lib'
-	@cd $(target_sysroot) && { find include -type f ! -path 'include/nova/*'; \
-		find lib -type f \( -name 'lib*.a' ! -name 'libnova*' -o -name 'crt[in].o' \); } | LC_ALL=C sort >../../libc/files
+	@(cd $(target_sysroot) && { find include -type f ! -path 'include/nova/*'; \
+		find lib -type f \( -name 'lib*.a' ! -name 'libnova*' -o -name 'crt[in].o' \); }) | \
+		LC_ALL=C sort >'$(libc_manifest)'
 	@echo " installing libc in '$(DESTDIR)$(sysrootdir)'"
 	@while read -r file; do \
 		$(MKDIR_P) "$(DESTDIR)$(sysrootdir)/$${file%/*}" && \
-		$(INSTALL_DATA) "$(target_sysroot)/$$file" "$(DESTDIR)$(sysrootdir)/$$file" || exit 1; done <libc/files
-	@$(INSTALL_DATA) libc/files '$(libc_manifest)'
+		$(INSTALL_DATA) "$(target_sysroot)/$$file" "$(DESTDIR)$(sysrootdir)/$$file" || exit 1; done <'$(libc_manifest)'
 
 uninstall-libc:
 	@test ! -f '$(libc_manifest)' || { \
@@ -44,7 +44,7 @@ uninstall-libc:
 
 clean-libc:
 	rm -rf libc/musl sysroot
-	rm -f libc/musl.stamp libc/files
+	rm -f libc/musl.stamp
 
 .PHONY: install-libc uninstall-libc clean-libc
 
