@@ -130,7 +130,6 @@ static void vmx_create(struct vcpu *v)
     v->primary = vmx_controls[VMX_PRIMARY].forced | (v->tsc_offset ? PRIMARY_TSC_OFFSET : 0);
     v->ec.frame.gpr[R_RAX] = vmx_controls[VMX_PRIMARY].free | vmx_controls[VMX_PRIMARY].forced;
     v->ec.frame.gpr[R_RCX] = vmx_controls[VMX_SECONDARY].free | vmx_controls[VMX_SECONDARY].forced;
-    v->ec.frame.gpr[R_RDX] = 0;
 }
 
 void vmx_set_primary(struct vcpu *v, uint32_t primary)
@@ -319,7 +318,7 @@ static __attribute__((noinline)) void exception(struct vcpu *v)
 
     if (INJ_TYPE(info) == INJ_TYPE_NMI) {
         __asm__ volatile("int $2" : : : "memory"); /* IRET unblocks further ones */
-        vcpu_again(v->ec.cpu, v);
+        leave(v->ec.cpu, &v->ec);
     }
     if (vector == VECTOR_MC)
         __asm__ volatile("int $18" : : : "memory");
@@ -335,7 +334,7 @@ static __attribute__((noinline)) void exception(struct vcpu *v)
         v->inj_info |= info & (INJ_VALID | 0xfff);
         v->inj_error = (uint32_t)vmread(VMCS_EXIT_ERROR);
         vmwrite(VMCS_ENTRY_LENGTH, vmread(VMCS_LENGTH));
-        vcpu_again(v->ec.cpu, v);
+        leave(v->ec.cpu, &v->ec);
     }
 }
 
