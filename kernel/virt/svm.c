@@ -107,6 +107,7 @@ static void create(struct vcpu *vcpu)
     vcpu->iret_rip = NO_IRET;
     intercept(vcpu, vmcb, 0, 0, 0, 0);
     vmcb->tsc_offset = vcpu->tsc_offset;
+    vmcb->cr_write = !vcpu->ec.fpu; /* CLTS is not among the changes of CR0 that exit anyway */
     vmcb->virq = VIRQ_MASKING;
     vmcb->nested_paging = 1;
     vmcb->efer = EFER_SVME;
