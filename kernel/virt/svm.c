@@ -425,8 +425,8 @@ static void requeue(struct vcpu *vcpu, const struct vmcb *vmcb)
 }
 
 /*
- * #AC and #DB always exit: their delivery could raise them again, for ever, without a chance for an interrupt. Guests
- * get them unless the VMM wants to.
+ * #AC and #DB always exit: their delivery could raise them again, for ever, without a chance for an interrupt. So this is
+ * where interrupts get theirs. Guests get the exceptions unless the VMM wants to.
  */
 static _Noreturn void exception(struct cpu *cpu, struct vcpu *vcpu, unsigned vector)
 {
@@ -434,7 +434,7 @@ static _Noreturn void exception(struct cpu *cpu, struct vcpu *vcpu, unsigned vec
         vcpu_event(cpu, vcpu, EXIT_EXCEPTION + vector);
     vcpu->inj_info |= INJ_VALID | INJ_TYPE_EXCEPTION << 8 | (vector == VECTOR_AC ? INJ_ERROR : 0) | vector;
     vcpu->inj_error = 0;
-    leave(cpu, &vcpu->ec);
+    vcpu_interrupt(cpu, vcpu);
 }
 
 /* Exits that the kernel may deal with. */

@@ -319,6 +319,39 @@ static void exception(const char *what, const char *start, const char *end, unsi
     }
 }
 
+/*
+ * In 32-bit mode, at privilege level 3, on a stack that is not aligned: to deliver #AC raises #AC, for ever. The CPU belongs
+ * to others all the same.
+ */
+GUEST_PROGRAM(misaligned, ".code32", "mov 0x10001, %eax; jmp .");
+
+static void endless_alignment(void)
+{
+    uint64_t *gdt = (uint64_t *)(void *)(g.memory + GUEST_GDT);
+    uint64_t *gate = (uint64_t *)(void *)(g.memory + GUEST_IDT + 17 * 8);
+    enum guest_exit exit;
+
+    GUEST_LOAD(&g, misaligned);
+    guest_long(&v, GUEST_CODE);
+    gdt[GUEST_USER_CS / 8] = 0x00cffb000000ffff;
+    *gate = 0xee00UL << 32 | GUEST_USER_CS << 16 | GUEST_CODE;
+    v.state.cs = (struct nova_segment){.sel = GUEST_USER_CS, .ar = 0xcfb, .limit = 0xffffffff};
+    v.state.ss = (struct nova_segment){.sel = GUEST_USER_DS, .ar = 0xcf3, .limit = 0xffffffff};
+    v.state.ds = v.state.es = v.state.ss;
+    v.state.cr0 = 0x40031; /* AM, no paging */
+    v.state.cr4 = v.state.efer = 0;
+    v.state.rflags = 0x40002 | IF; /* AC */
+    v.state.gpr[4] = 0x12002;
+    guest_reply(&v, v.mtd);
+    sleep_us(20000);
+    ctrl_ec(v.ec, 0);
+    exit = guest_wait(&v, 20000);
+    tap_ok(exit == GUEST_RECALL || (exit == GUEST_EXCEPTION && v.vector == 17), "#AC for ever: %s",
+           guest_name(exit));
+    if (exit != GUEST_RECALL) /* that still is to come */
+        guest_is(&v, guest_run(&v, 0), GUEST_RECALL, "#AC for ever, again");
+}
+
 #define EXCEPTION_BY(name, vector) exception(#name, name, name##_end, vector)
 
 static void exceptions(void)
@@ -335,6 +368,7 @@ static void exceptions(void)
         tap_skip("QEMU does not check alignment", "#AC");
     else
         EXCEPTION_BY(alignment, 17);
+    endless_alignment();
 
     LOAD(step, IF);
     guest_idt(&v, false);
