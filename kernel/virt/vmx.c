@@ -309,7 +309,7 @@ static void block_nmi_again(void)
 
 /*
  * #DB and #AC exit so that no guest can keep the CPU busy delivering them for ever (each delivery can cause the next
- * one). The guest gets them, unless the VMM wants them; not if they came from a delivery: that is for the VMM as well.
+ * one: a #DB even before the guest could be interrupted, so that is done here). The guest gets them, unless the VMM wants them; not if they came from a delivery: that is for the VMM as well.
  * Exits for #DB leave DR6 and DR7.GD alone (Intel SDM volume 3, 28.2.1).
  */
 static __attribute__((noinline)) void exception(struct vcpu *v)
@@ -334,7 +334,7 @@ static __attribute__((noinline)) void exception(struct vcpu *v)
         v->inj_info |= info & (INJ_VALID | 0xfff);
         v->inj_error = (uint32_t)vmread(VMCS_EXIT_ERROR);
         vmwrite(VMCS_ENTRY_LENGTH, vmread(VMCS_LENGTH));
-        leave(v->ec.cpu, &v->ec);
+        vcpu_interrupt(v->ec.cpu, v);
     }
 }
 
