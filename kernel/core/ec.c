@@ -159,8 +159,10 @@ void ec_destroy(struct ec *ec)
 
 void ec_recall(struct ec *ec, bool wait)
 {
-    __atomic_store_n(&ec->hazard.recall, true, __ATOMIC_SEQ_CST);
-    if (ec->cpu != cpu_self()) {
+    /* If it is pending, the CPU has been interrupted: more of that would only disturb others. */
+    bool pending = __atomic_exchange_n(&ec->hazard.recall, true, __ATOMIC_SEQ_CST);
+
+    if (ec->cpu != cpu_self() && (wait || !pending)) {
         uint32_t ticket = cpu_ask(ec->cpu);
         if (wait)
             cpu_wait(ec->cpu, ticket);
