@@ -9,6 +9,8 @@
 #include "tap.h"
 
 #define UNKNOWN 99
+#define SERVERS 6
+#define CALLERS 8
 #define WAIT_MS 2000
 
 static uint64_t outer, inner;              /* portals of the server that dies, and of the one behind it */
@@ -94,6 +96,96 @@ static void death(bool busy, const char *what)
         tap_is(sm_down_ms(finished, WAIT_MS), NOVA_SUCCESS, "%s: and gets its reply later", what);
 }
 
+/*
+ * At random: callers call servers, servers call each other or block, and die. Only the first one, which callers do not call
+ * themselves, lives on, and sooner or later blocks for ever. When no other server is left, no caller may wait any more.
+ */
+static uint64_t random_state = 1;
+
+static unsigned random(unsigned below)
+{
+    random_state = random_state * 6364136223846793005 + 1442695040888963407;
+    return (unsigned)(random_state >> 33) % below;
+}
+
+static uint64_t portals[SERVERS];
+static struct thread *servers[SERVERS];
+static volatile unsigned calls[CALLERS], answers[CALLERS];
+static volatile bool over;
+
+PORTAL_ENTRY(random_entry, on_random);
+
+static uint32_t on_random(uint64_t pid, uint32_t mtd)
+{
+    (void)pid;
+    (void)mtd;
+    for (unsigned n = random(3); n || !pid; n--) {
+        uint32_t none = 0;
+        if (random(4))
+            ipc_call(portals[random(SERVERS)], &none, 0);
+        else
+            ctrl_sm(closed, random(3) ? tsc() + ticks(random(2000)) : 0, NOVA_SM_DOWN);
+    }
+    return 0;
+}
+
+static void random_caller(void *arg)
+{
+    unsigned n = (unsigned)(uintptr_t)arg;
+
+    while (!over) {
+        uint32_t mtd = 0;
+        calls[n]++;
+        ipc_call(portals[1 + random(SERVERS - 1)], &mtd, 0);
+        answers[n]++;
+        sleep_us(random(200));
+    }
+    sm_up(finished);
+    thread_exit();
+}
+
+static void kill_server(unsigned n)
+{
+    drop(portals[n]);
+    thread_free(servers[n]);
+}
+
+static void start_server(unsigned n)
+{
+    servers[n] = local_create(sys.bsp);
+    portal_create_at(portals[n], servers[n], random_entry, n, 0);
+}
+
+static void at_random(unsigned deaths)
+{
+    unsigned waiting = 0;
+
+    closed = sm_create(0);
+    finished = sm_create(0);
+    for (unsigned n = 0; n < SERVERS; n++) {
+        portals[n] = SEL();
+        start_server(n);
+    }
+    for (unsigned n = 0; n < CALLERS; n++)
+        global_start(sys.bsp, 10 + 5 * n, random_caller, (void *)(uintptr_t)n);
+    for (unsigned i = 0; i < deaths; i++) {
+        unsigned n = 1 + random(SERVERS - 1);
+        sleep_us(1000 + random(3000));
+        kill_server(n);
+        sleep_us(random(3000));
+        start_server(n);
+    }
+    over = true;
+    for (unsigned n = 1; n < SERVERS; n++)
+        kill_server(n);
+    for (unsigned n = 0; n < CALLERS; n++)
+        waiting += sm_down_ms(finished, WAIT_MS) != NOVA_SUCCESS;
+    tap_is(waiting, 0, "%u servers died: no caller waits in the end", deaths);
+    for (unsigned n = 0; n < CALLERS; n++)
+        tap_ok(answers[n] == calls[n] && calls[n] > deaths / 20, "caller %u: %u answers to %u calls", n,
+               answers[n], calls[n]);
+}
+
 void image_main(const struct nova_hip *hip, uint64_t magic, uint64_t mbi)
 {
     (void)hip;
@@ -101,4 +193,5 @@ void image_main(const struct nova_hip *hip, uint64_t magic, uint64_t mbi)
     (void)mbi;
     death(false, "the next server is blocked");
     death(true, "the next server is busy for another caller, and blocked");
+    at_random((unsigned)option("count", 300));
 }
