@@ -227,6 +227,33 @@ static void protection_keys(void)
 GUEST_PROGRAM(keeps_xcr0, ".code64",
               "1: mov $0x99, %eax; cpuid; xor %ecx, %ecx; xgetbv; cmp %esi, %eax; je 1b; hlt");
 
+/* Breakpoints of a guest, and DR7.GD, which protects them: none of the host's business. RSI: where. */
+GUEST_PROGRAM(breaks_host, ".code64",
+              "mov %rsi, %dr0; mov %rsi, %dr1; mov %rsi, %dr2; mov %rsi, %dr3;"
+              "mov $0xfffd26ff, %eax; mov %rax, %dr7; 1: mov $0x99, %eax; cpuid; jmp 1b");
+
+static void breakpoints(void)
+{
+    static volatile uint64_t target;
+    unsigned wrong = 0;
+
+    GUEST_LOAD(&g, breaks_host);
+    for (unsigned n = 0; n < 2; n++) {
+        guest_cpu_create(&v[n], &g, sys.bsp, NOVA_EC_FPU);
+        guest_long(&v[n], GUEST_CODE);
+        v[n].state.gpr[6] = (uint64_t)&target;
+        wrong += guest_run(&v[n], v[n].mtd) != GUEST_CPUID;
+        target++;
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        wrong += guest_skip(&v[i % 2], 2, 0) != GUEST_CPUID;
+        target++;
+    }
+    tap_ok(wrong == 0 && target == 22, "breakpoints of guests do not concern the host");
+    for (unsigned n = 0; n < 2; n++)
+        guest_cpu_destroy(&v[n]);
+}
+
 static volatile bool enough;
 
 static uint32_t slowly(struct guest_cpu *cpu, struct nova_arch_state *s)
@@ -288,6 +315,10 @@ void image_main(const struct nova_hip *hip, uint64_t magic, uint64_t mbi)
     among_threads();
     for (unsigned n = 0; n < GUESTS; n++)
         guest_cpu_destroy(&v[n]);
+    if (guest_tcg())
+        tap_skip("QEMU itself stops", "breakpoints of guests");
+    else
+        breakpoints();
     without_fpu();
     cpuid(7, r);
     if (r[2] >> 3 & 1)
