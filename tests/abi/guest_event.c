@@ -63,6 +63,9 @@ static void injections(void)
     inject("#UD", TYPE(EXCEPTION) | 6, 0, 0, 0);
     inject("#GP", TYPE(EXCEPTION) | ERROR | 13, 0x1234, 0x1234, 0);
     inject("#PF", TYPE(EXCEPTION) | ERROR | 14, 6, 6, 0);
+    inject("#DB", TYPE(EXCEPTION) | 1, 0, 0, 0); /* this and the next two exit if the guest raises them */
+    inject("#AC", TYPE(EXCEPTION) | ERROR | 17, 0, 0, 0);
+    inject("#MC", TYPE(EXCEPTION) | 18, 0, 0, 0);
     inject("INT 0x80", TYPE(SOFTWARE) | 0x80, 0, 0, 2);
     inject("INT3", TYPE(SOFTWARE_EXCEPTION) | 3, 0, 0, 1);
 }
@@ -291,6 +294,19 @@ static void interruptions(void)
     interrupted("NMI", TYPE(NMI) | 2, 0);
 }
 
+/* Instructions with the vectors of exceptions that mean something to the host. */
+GUEST_PROGRAM(int_nmi, ".code64", "int $2; jmp .");
+GUEST_PROGRAM(int_mc, ".code64", "int $18; jmp .");
+
+static void software(const char *what, const char *start, const char *end, unsigned vector)
+{
+    guest_load(&g, GUEST_CODE, start, end);
+    guest_long(&v, GUEST_CODE);
+    guest_idt(&v, true);
+    guest_is(&v, guest_run(&v, v.mtd), GUEST_HLT, what);
+    tap_ok(guest_interrupts(&v) == 1 && guest_last(&v)->vector == vector, "%s: the guest has got it", what);
+}
+
 /* -- Exceptions of the guest -- */
 
 GUEST_PROGRAM(ud2, ".code64", "ud2");
@@ -377,6 +393,8 @@ static void endless_breakpoint(void)
 
 static void exceptions(void)
 {
+    software("INT 2", int_nmi, int_nmi_end, 2);
+    software("INT 18", int_mc, int_mc_end, 18);
     EXCEPTION_BY(ud2, 6);
     EXCEPTION_BY(read_far, 14);
     if (guest_tcg())
