@@ -71,7 +71,7 @@ struct cpu {
     uint64_t budget_end; /* of the running SC */
     struct list timeouts;
     struct list awaited; /* ECs that SCs wait for */
-    uint64_t timer; /* what the timer is set to */
+    uint64_t timer;      /* what the timer is set to */
     struct grace grace;
 
     struct sc idle_sc;

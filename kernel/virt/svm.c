@@ -425,8 +425,8 @@ static void requeue(struct vcpu *vcpu, const struct vmcb *vmcb)
 }
 
 /*
- * #AC and #DB always exit: their delivery could raise them again, for ever, without a chance for an interrupt. So this is
- * where interrupts get theirs. Guests get the exceptions unless the VMM wants to.
+ * #AC and #DB always exit: their delivery could raise them again, for ever, without a chance for an interrupt.
+ * So interrupts get theirs here. Guests get the exceptions unless the VMM wants to.
  */
 static _Noreturn void exception(struct cpu *cpu, struct vcpu *vcpu, unsigned vector)
 {

@@ -308,8 +308,9 @@ static void block_nmi_again(void)
 }
 
 /*
- * #DB and #AC exit so that no guest can keep the CPU busy delivering them for ever (each delivery can cause the next
- * one: a #DB even before the guest could be interrupted, so that is done here). The guest gets them, unless the VMM wants them; not if they came from a delivery: that is for the VMM as well.
+ * #DB and #AC exit so that no guest can keep the CPU busy delivering them for ever (each delivery can cause the
+ * next one: a #DB even before the guest could be interrupted, so that is done here). The guest gets them, unless the
+ * VMM wants them; not if they came from a delivery: that is for the VMM as well.
  * Exits for #DB leave DR6 and DR7.GD alone (Intel SDM volume 3, 28.2.1).
  */
 static __attribute__((noinline)) void exception(struct vcpu *v)
@@ -327,6 +328,7 @@ static __attribute__((noinline)) void exception(struct vcpu *v)
     if (vector == VECTOR_DB) {
         v->dr6 = (v->dr6 & ~0xfUL) | (vmread(VMCS_QUALIFICATION) & DR6_EVENTS);
         vmwrite(VMCS_DR7, vmread(VMCS_DR7) & ~DR7_GD);
+        vmwrite(VMCS_PENDING_DEBUG, 0); /* Bochs leaves it (28.3.4) */
         vmx_pending_debug();
     }
     if ((vector == VECTOR_DB || vector == VECTOR_AC) && !(v->exceptions >> vector & 1) &&

@@ -336,8 +336,8 @@ static void exception(const char *what, const char *start, const char *end, unsi
 }
 
 /*
- * In 32-bit mode, at privilege level 3, on a stack that is not aligned: to deliver #AC raises #AC, for ever. The CPU belongs
- * to others all the same.
+ * In 32-bit mode, at privilege level 3, on a stack that is not aligned: to deliver #AC raises #AC, for ever. The
+ * CPU belongs to others all the same.
  */
 GUEST_PROGRAM(misaligned, ".code32", "mov 0x10001, %eax; jmp .");
 

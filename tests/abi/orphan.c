@@ -1,6 +1,6 @@
 /*
- * What becomes of callers when an EC dies that has called another one itself: they get their answer at once, although
- * what that other one waits for never comes.
+ * What becomes of callers when an EC dies that has called another one itself: they get their answer at once,
+ * although what that other one waits for never comes.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -97,8 +97,9 @@ static void death(bool busy, const char *what)
 }
 
 /*
- * At random: callers call servers, servers call each other or block, and die. Only the first one, which callers do not call
- * themselves, lives on, and sooner or later blocks for ever. When no other server is left, no caller may wait any more.
+ * At random: callers call servers, servers call each other or block, and die. Only the first one, which callers do
+ * not call themselves, lives on, and sooner or later blocks for ever. When no other server is left, no caller may
+ * wait any more.
  */
 static uint64_t random_state = 1;
 

@@ -510,8 +510,8 @@ static void test_flushes(void)
 }
 
 /*
- * Who finds a CPU idle, as it waits in a flush, does not interrupt it: so it must be seen to have passed afterwards. CPU 0
- * looks as close_batch does, CPU 1 flushes.
+ * Who finds a CPU idle, as it waits in a flush, does not interrupt it: so it must be seen to have passed afterwards.
+ * CPU 0 looks as close_batch does, CPU 1 flushes.
  */
 static unsigned long flushed, looked;
 
