@@ -43,13 +43,13 @@ void cpu_area_create(unsigned id, uint32_t apic)
     list_init(&cpu->wake);
     list_init(&cpu->fresh);
     list_init(&cpu->timeouts);
+    list_init(&cpu->awaited);
     for (unsigned i = 0; i < ARRAY_SIZE(cpu->ready); i++)
         list_init(&cpu->ready[i]);
     cpu->grace.deadline = UINT64_MAX;
     cpu->budget_end = UINT64_MAX;
     object_init(&cpu->idle_sc.object, OBJECT_SC, 0);
     cpu->idle_sc.cpu = cpu;
-    list_init(&cpu->idle_sc.link);
     cpu->idle_ec.cpu = cpu;
     cpu_set_ec(cpu, &cpu->idle_ec);
     cpu->pcid_generation = cpu->pcid_next = 1;

@@ -69,7 +69,8 @@ struct cpu {
     struct list ready[128];
     uint64_t budget_end; /* of the running SC */
     struct list timeouts;
-    uint64_t timer; /* what the timer is set to */
+    struct list awaited; /* ECs that SCs wait for */
+    uint64_t timer;      /* what the timer is set to */
     struct grace grace;
 
     struct sc idle_sc;

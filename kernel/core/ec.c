@@ -90,6 +90,7 @@ unsigned ec_create(struct pd *pd, unsigned flags, uint64_t place, uint64_t sp, u
     if (ec->fpu)
         fpu_initial(ec->fpu);
     list_init(&ec->waiting);
+    list_init(&ec->awaited);
     list_init(&ec->queue);
     list_init(&ec->timeout.link);
     object_init(&ec->object, OBJECT_EC, pd);
@@ -142,10 +143,11 @@ void ec_destroy(struct ec *ec)
     if (ec->blocked)
         sm_cancel(ec, NOVA_ABORTED);
     sm_take_woken(cpu); /* if another CPU was faster */
-    if (ec->callee) {
+    if (ec->callee)
         ec->callee->caller = 0;
-        ec->callee = 0;
-    }
+    /* SCs of callers and helpers wait where this EC's own call has led them. */
+    if (ec->callee || ec->cont == CONT_CALL || ec->cont == CONT_EVENT)
+        sc_release_all(cpu);
     ec_kill(bury(ec), "its event handler is gone");
     switch_forget(cpu, ec);
     if (ec_is_guest(ec))
@@ -157,8 +159,10 @@ void ec_destroy(struct ec *ec)
 
 void ec_recall(struct ec *ec, bool wait)
 {
-    __atomic_store_n(&ec->hazard.recall, true, __ATOMIC_SEQ_CST);
-    if (ec->cpu != cpu_self()) {
+    /* If it is pending, the CPU has been interrupted: more of that would only disturb others. */
+    bool pending = __atomic_exchange_n(&ec->hazard.recall, true, __ATOMIC_SEQ_CST);
+
+    if (ec->cpu != cpu_self() && (wait || !pending)) {
         uint32_t ticket = cpu_ask(ec->cpu);
         if (wait)
             cpu_wait(ec->cpu, ticket);

@@ -74,6 +74,7 @@ struct ec {
     uint64_t fault_addr; /* of the last #PF */
     uint64_t utcb_page;  /* where the user sees it */
     struct list waiting; /* SCs that wait until this EC can run again */
+    struct list awaited; /* in cpu->awaited if there are such SCs */
     struct list queue;   /* in the semaphore's queue or a CPU's wake-up queue */
     struct sm *sm;
     struct timeout timeout;

@@ -120,9 +120,9 @@ void grace_flush(struct cpu *cpu)
             cpu_serve(cpu);
             cpu_relax();
         }
-        /* For who saw it idle before. */
-        __atomic_store_n(&cpu->quiescent, cpu->quiescent + 1, __ATOMIC_RELEASE);
         __atomic_store_n(&cpu->idle, false, __ATOMIC_SEQ_CST);
+        /* For who saw it idle, and does not interrupt it; so who has read the new count must not. */
+        __atomic_store_n(&cpu->quiescent, cpu->quiescent + 1, __ATOMIC_RELEASE);
         destroy_list(cpu, &g->closed);
     }
 }

@@ -20,6 +20,8 @@ unsigned sc_create(struct pd *pd, struct ec *ec, uint64_t scd, struct sc **resul
     uint64_t budget = scd & 0xffff, prio = scd >> 16 & 0x7f, cos = scd >> 23 & 0xffff;
     struct sc *sc;
 
+    if (!ec || ec->local)
+        return NOVA_BAD_CAP;
     if (!budget || !prio || cos)
         return NOVA_BAD_PAR;
     sc = slab_alloc(&pd->small);
@@ -117,11 +119,18 @@ void sc_ready(struct cpu *cpu, struct sc *sc)
 
 void sc_release(struct cpu *cpu, struct ec *ec)
 {
+    list_remove(&ec->awaited);
     while (!list_empty(&ec->waiting)) {
         struct sc *sc = CONTAINER(ec->waiting.next, struct sc, link);
         list_remove(&sc->link);
         sc_ready(cpu, sc);
     }
+}
+
+void sc_release_all(struct cpu *cpu)
+{
+    while (!list_empty(&cpu->awaited))
+        sc_release(cpu, CONTAINER(cpu->awaited.next, struct ec, awaited));
 }
 
 /* The running SC stops: its time is charged. */
@@ -198,6 +207,8 @@ _Noreturn void schedule_blocked(struct cpu *cpu, struct ec *ec)
 
     if (sc)
         list_insert(&ec->waiting, &sc->link);
+    list_remove(&ec->awaited);
+    list_insert(&cpu->awaited, &ec->awaited);
     schedule(cpu);
 }
 

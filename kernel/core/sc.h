@@ -31,7 +31,7 @@ struct sc {
 
 #define SC_RUNS BIT(63)
 
-/* Creates an SC for an EC: NOVA_ status code. */
+/* Creates an SC for an EC, or null: NOVA_ status code. */
 unsigned sc_create(struct pd *pd, struct ec *ec, uint64_t scd, struct sc **sc);
 
 /* Makes a new SC ready on its CPU; there, sc_take_fresh takes it over. */
@@ -49,6 +49,9 @@ void sc_ready(struct cpu *cpu, struct sc *sc);
 
 /* Lets all SCs that wait for an EC try again. */
 void sc_release(struct cpu *cpu, struct ec *ec);
+
+/* The same for all SCs that wait on this CPU: those whose EC still cannot run wait again. */
+void sc_release_all(struct cpu *cpu);
 
 /* Sets the timer of this CPU to what is due next. */
 void sc_timer(struct cpu *cpu);

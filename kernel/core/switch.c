@@ -78,7 +78,7 @@ void switch_to(struct cpu *cpu, struct ec *to)
             wrmsr(MSR_GS_BASE, to->gs_base);
         }
         cpu_set_ec(cpu, to);
-        if (from->fpu || to->fpu || from->hst != to->hst)
+        if (from->fpu || to->fpu || from->hst != to->hst || ec_is_guest(to))
             fpu_switch(cpu, from, to);
     }
     if (cpu->space != to->hst)

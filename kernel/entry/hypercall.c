@@ -47,11 +47,6 @@ static unsigned create_pd(struct pd *pd, unsigned op, uint64_t limit, union any_
     return space_create(OBJECT_OBJ + op - NOVA_PD_OBJ, pd, &created->object);
 }
 
-static unsigned create_sc(struct pd *pd, struct ec *bound, uint64_t scd, union any_object *created)
-{
-    return bound && !bound->local ? sc_create(pd, bound, scd, &created->sc) : NOVA_BAD_CAP;
-}
-
 static unsigned create_pt(struct pd *pd, struct ec *handler, uint64_t ip, union any_object *created)
 {
     struct pt *pt;
@@ -99,7 +94,7 @@ static unsigned create(struct ec *ec, uint64_t id, uint64_t rsi, uint64_t rdx, u
         status = ec_create(pd, FLAGS(id), rdx, rax, r8, &created.ec);
         break;
     case NOVA_CREATE_SC:
-        status = create_sc(pd, ec_object(ec, rdx, RIGHT(EC, NOVA_EC_BIND_SC)), rax, &created);
+        status = sc_create(pd, ec_object(ec, rdx, RIGHT(EC, NOVA_EC_BIND_SC)), rax, &created.sc);
         break;
     case NOVA_CREATE_PT:
         status = create_pt(pd, ec_object(ec, rdx, RIGHT(EC, NOVA_EC_BIND_PT)), rax, &created);

@@ -107,6 +107,7 @@ static void create(struct vcpu *vcpu)
     vcpu->iret_rip = NO_IRET;
     intercept(vcpu, vmcb, 0, 0, 0, 0);
     vmcb->tsc_offset = vcpu->tsc_offset;
+    vmcb->cr_write = !vcpu->ec.fpu; /* CLTS is not among the changes of CR0 that exit anyway */
     vmcb->virq = VIRQ_MASKING;
     vmcb->nested_paging = 1;
     vmcb->efer = EFER_SVME;
@@ -370,13 +371,11 @@ static void arm(struct cpu *cpu, struct vcpu *vcpu, struct vmcb *vmcb)
 {
     bool intr = vcpu->inj_info & INJ_WINDOW_INTR, nmi = vcpu->inj_info & INJ_WINDOW_NMI, event = vmcb->inject;
 
-    if (!event && nmi && !vcpu->nmi_blocked && !(vmcb->shadow & 1)) {
+    unsigned open = nmi && !vcpu->nmi_blocked ? EXIT_IRET : intr && vmcb->rflags & RFLAGS_IF ? EXIT_VINTR : 0;
+
+    if (open && !event && !(vmcb->shadow & 1)) {
         forget_exit(vmcb);
-        vcpu_event(cpu, vcpu, EXIT_IRET);
-    }
-    if (!event && intr && vmcb->rflags & RFLAGS_IF && !(vmcb->shadow & 1)) {
-        forget_exit(vmcb);
-        vcpu_event(cpu, vcpu, EXIT_VINTR);
+        vcpu_event(cpu, vcpu, open);
     }
     vmcb->misc1 &= ~(MISC1_VINTR | MISC1_IRET);
     if (intr) {
@@ -426,8 +425,8 @@ static void requeue(struct vcpu *vcpu, const struct vmcb *vmcb)
 }
 
 /*
- * #AC and #DB always exit: their delivery could raise them again, for ever, without a chance for an interrupt. Guests
- * get them unless the VMM wants to.
+ * #AC and #DB always exit: their delivery could raise them again, for ever, without a chance for an interrupt.
+ * So interrupts get theirs here. Guests get the exceptions unless the VMM wants to.
  */
 static _Noreturn void exception(struct cpu *cpu, struct vcpu *vcpu, unsigned vector)
 {
@@ -435,7 +434,7 @@ static _Noreturn void exception(struct cpu *cpu, struct vcpu *vcpu, unsigned vec
         vcpu_event(cpu, vcpu, EXIT_EXCEPTION + vector);
     vcpu->inj_info |= INJ_VALID | INJ_TYPE_EXCEPTION << 8 | (vector == VECTOR_AC ? INJ_ERROR : 0) | vector;
     vcpu->inj_error = 0;
-    vcpu_again(cpu, vcpu);
+    vcpu_interrupt(cpu, vcpu);
 }
 
 /* Exits that the kernel may deal with. */
@@ -453,15 +452,15 @@ static __attribute__((noinline)) _Noreturn void handle(struct cpu *cpu, struct v
     case EXIT_NMI: /* the host has taken it when GIF was set again */
     case EXIT_INIT:
         requeue(vcpu, vmcb);
-        vcpu_again(cpu, vcpu);
+        leave(cpu, &vcpu->ec);
     case EXIT_IRET: /* is about to be executed: NMIs are blocked until it has been */
         vcpu->iret_rip = vmcb->rip;
-        vcpu_again(cpu, vcpu);
+        leave(cpu, &vcpu->ec);
     case EXIT_EXCEPTION + VECTOR_DB:
         if (!stepped)
             exception(cpu, vcpu, VECTOR_DB);
         vmcb->dr6 &= ~DR6_BS;
-        vcpu_again(cpu, vcpu);
+        leave(cpu, &vcpu->ec);
     case EXIT_EXCEPTION + VECTOR_AC:
         exception(cpu, vcpu, VECTOR_AC);
     case EXIT_EXCEPTION + VECTOR_MC:

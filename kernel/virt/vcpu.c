@@ -309,5 +309,5 @@ _Noreturn void vcpu_reply(struct cpu *cpu, struct ec *handler, struct vcpu *vcpu
 _Noreturn void vcpu_interrupt(struct cpu *cpu, struct vcpu *vcpu)
 {
     __asm__ volatile("sti; nop; cli" : : : "memory");
-    vcpu_again(cpu, vcpu);
+    leave(cpu, &vcpu->ec);
 }

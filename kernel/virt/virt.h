@@ -15,7 +15,7 @@
  *       svm_exit, vmx_exit   VMX, SVM: calls vcpu_left, then ends with one of
  *         vcpu_event         the handler of a portal deals with it: VMM
  *         vcpu_interrupt     a host interrupt ended the run and is still pending
- *         vcpu_again         nothing more to do: goes on, unless there are hazards
+ *         leave              nothing more to do: goes on, unless there are hazards
  *
  * All functions from vcpu_run on never return: the stack is abandoned, as for all other ways out of the kernel.
  *
@@ -221,11 +221,6 @@ _Noreturn void vcpu_interrupt(struct cpu *cpu, struct vcpu *vcpu);
 
 /* ipc_reply of a handler to a guest: the fast path. */
 _Noreturn void vcpu_reply(struct cpu *cpu, struct ec *handler, struct vcpu *vcpu, uint64_t mtd);
-
-static inline _Noreturn void vcpu_again(struct cpu *cpu, struct vcpu *vcpu)
-{
-    leave(cpu, &vcpu->ec);
-}
 
 /* The rare parts of the next two. */
 void vcpu_refresh(struct cpu *cpu, struct vcpu *vcpu);

@@ -130,7 +130,6 @@ static void vmx_create(struct vcpu *v)
     v->primary = vmx_controls[VMX_PRIMARY].forced | (v->tsc_offset ? PRIMARY_TSC_OFFSET : 0);
     v->ec.frame.gpr[R_RAX] = vmx_controls[VMX_PRIMARY].free | vmx_controls[VMX_PRIMARY].forced;
     v->ec.frame.gpr[R_RCX] = vmx_controls[VMX_SECONDARY].free | vmx_controls[VMX_SECONDARY].forced;
-    v->ec.frame.gpr[R_RDX] = 0;
 }
 
 void vmx_set_primary(struct vcpu *v, uint32_t primary)
@@ -309,8 +308,9 @@ static void block_nmi_again(void)
 }
 
 /*
- * #DB and #AC exit so that no guest can keep the CPU busy delivering them for ever (each delivery can cause the next
- * one). The guest gets them, unless the VMM wants them; not if they came from a delivery: that is for the VMM as well.
+ * #DB and #AC exit so that no guest can keep the CPU busy delivering them for ever (each delivery can cause the
+ * next one: a #DB even before the guest could be interrupted, so that is done here). The guest gets them, unless the
+ * VMM wants them; not if they came from a delivery: that is for the VMM as well.
  * Exits for #DB leave DR6 and DR7.GD alone (Intel SDM volume 3, 28.2.1).
  */
 static __attribute__((noinline)) void exception(struct vcpu *v)
@@ -319,7 +319,7 @@ static __attribute__((noinline)) void exception(struct vcpu *v)
 
     if (INJ_TYPE(info) == INJ_TYPE_NMI) {
         __asm__ volatile("int $2" : : : "memory"); /* IRET unblocks further ones */
-        vcpu_again(v->ec.cpu, v);
+        leave(v->ec.cpu, &v->ec);
     }
     if (vector == VECTOR_MC)
         __asm__ volatile("int $18" : : : "memory");
@@ -328,6 +328,7 @@ static __attribute__((noinline)) void exception(struct vcpu *v)
     if (vector == VECTOR_DB) {
         v->dr6 = (v->dr6 & ~0xfUL) | (vmread(VMCS_QUALIFICATION) & DR6_EVENTS);
         vmwrite(VMCS_DR7, vmread(VMCS_DR7) & ~DR7_GD);
+        vmwrite(VMCS_PENDING_DEBUG, 0); /* Bochs leaves it (28.3.4) */
         vmx_pending_debug();
     }
     if ((vector == VECTOR_DB || vector == VECTOR_AC) && !(v->exceptions >> vector & 1) &&
@@ -335,7 +336,7 @@ static __attribute__((noinline)) void exception(struct vcpu *v)
         v->inj_info |= info & (INJ_VALID | 0xfff);
         v->inj_error = (uint32_t)vmread(VMCS_EXIT_ERROR);
         vmwrite(VMCS_ENTRY_LENGTH, vmread(VMCS_LENGTH));
-        vcpu_again(v->ec.cpu, v);
+        vcpu_interrupt(v->ec.cpu, v);
     }
 }
 

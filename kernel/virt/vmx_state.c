@@ -151,11 +151,6 @@ static bool status_in(const struct nova_arch_state *s)
     return activity <= ACTIVITY_HLT;
 }
 
-static uint8_t *apic_page(const struct vcpu *v)
-{
-    return (uint8_t *)v->ec.utcb;
-}
-
 static __attribute__((noinline)) void rare_out(const struct vcpu *v, struct nova_arch_state *s, uint32_t mtd)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(segments); i++)
@@ -168,7 +163,7 @@ static __attribute__((noinline)) void rare_out(const struct vcpu *v, struct nova
         s->cr0 = control_out(v, 0);
         s->cr2 = v->cr2;
         s->cr4 = control_out(v, 1);
-        s->cr8 = apic_page(v)[VAPIC_TPR] >> 4;
+        s->cr8 = ((uint8_t *)v->ec.utcb)[VAPIC_TPR] >> 4;
     }
     if (mtd & NOVA_MTD_SYSCALL) {
         s->star = v->star;
@@ -284,7 +279,7 @@ static __attribute__((noinline)) bool rare_in(struct vcpu *v, const struct nova_
         ok = control_in(v, 0, s->cr0);
         ok &= control_in(v, 1, s->cr4);
         v->cr2 = s->cr2;
-        apic_page(v)[VAPIC_TPR] = (uint8_t)(s->cr8 << 4);
+        ((uint8_t *)v->ec.utcb)[VAPIC_TPR] = (uint8_t)(s->cr8 << 4);
     }
     if (mtd & (NOVA_MTD_CR | NOVA_MTD_EFER))
         mode_in();

@@ -3,7 +3,8 @@
  *
  * An EC with FPU is the owner of the registers while it runs. One without runs with CR0.TS set. It must not find another PD's state in the registers even
  * so (CPUs may read them speculatively), but within a PD saving and loading them would be for nothing. So a vCPU
- * stays the owner while its handler runs, if that has no FPU.
+ * stays the owner while its handler runs, if that has no FPU. A vCPU without FPU always finds the initial state:
+ * TS does not keep guests from PKRU.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -90,7 +91,7 @@ void fpu_switch(struct cpu *cpu, struct ec *from, struct ec *to)
         if (cpu->fpu_owner != to)
             own(cpu, to);
     } else {
-        if (cpu->fpu_owner && (cpu->fpu_owner->hst != to->hst || ec_is_guest(to))) {
+        if (ec_is_guest(to) || (cpu->fpu_owner && cpu->fpu_owner->hst != to->hst)) {
             __asm__ volatile("clts");
             own(cpu, 0);
         }

@@ -63,6 +63,9 @@ static void injections(void)
     inject("#UD", TYPE(EXCEPTION) | 6, 0, 0, 0);
     inject("#GP", TYPE(EXCEPTION) | ERROR | 13, 0x1234, 0x1234, 0);
     inject("#PF", TYPE(EXCEPTION) | ERROR | 14, 6, 6, 0);
+    inject("#DB", TYPE(EXCEPTION) | 1, 0, 0, 0); /* this and the next two exit if the guest raises them */
+    inject("#AC", TYPE(EXCEPTION) | ERROR | 17, 0, 0, 0);
+    inject("#MC", TYPE(EXCEPTION) | 18, 0, 0, 0);
     inject("INT 0x80", TYPE(SOFTWARE) | 0x80, 0, 0, 2);
     inject("INT3", TYPE(SOFTWARE_EXCEPTION) | 3, 0, 0, 1);
 }
@@ -291,6 +294,19 @@ static void interruptions(void)
     interrupted("NMI", TYPE(NMI) | 2, 0);
 }
 
+/* Instructions with the vectors of exceptions that mean something to the host. */
+GUEST_PROGRAM(int_nmi, ".code64", "int $2; jmp .");
+GUEST_PROGRAM(int_mc, ".code64", "int $18; jmp .");
+
+static void software(const char *what, const char *start, const char *end, unsigned vector)
+{
+    guest_load(&g, GUEST_CODE, start, end);
+    guest_long(&v, GUEST_CODE);
+    guest_idt(&v, true);
+    guest_is(&v, guest_run(&v, v.mtd), GUEST_HLT, what);
+    tap_ok(guest_interrupts(&v) == 1 && guest_last(&v)->vector == vector, "%s: the guest has got it", what);
+}
+
 /* -- Exceptions of the guest -- */
 
 GUEST_PROGRAM(ud2, ".code64", "ud2");
@@ -319,10 +335,66 @@ static void exception(const char *what, const char *start, const char *end, unsi
     }
 }
 
+/*
+ * In 32-bit mode, at privilege level 3, on a stack that is not aligned: to deliver #AC raises #AC, for ever. The
+ * CPU belongs to others all the same.
+ */
+GUEST_PROGRAM(misaligned, ".code32", "mov 0x10001, %eax; jmp .");
+
+static void endless_alignment(void)
+{
+    uint64_t *gdt = (uint64_t *)(void *)(g.memory + GUEST_GDT);
+    uint64_t *gate = (uint64_t *)(void *)(g.memory + GUEST_IDT + 17 * 8);
+    enum guest_exit exit;
+
+    GUEST_LOAD(&g, misaligned);
+    guest_long(&v, GUEST_CODE);
+    gdt[GUEST_USER_CS / 8] = 0x00cffb000000ffff;
+    *gate = 0xee00UL << 32 | GUEST_USER_CS << 16 | GUEST_CODE;
+    v.state.cs = (struct nova_segment){.sel = GUEST_USER_CS, .ar = 0xcfb, .limit = 0xffffffff};
+    v.state.ss = (struct nova_segment){.sel = GUEST_USER_DS, .ar = 0xcf3, .limit = 0xffffffff};
+    v.state.ds = v.state.es = v.state.ss;
+    v.state.cr0 = 0x40031; /* AM, no paging */
+    v.state.cr4 = v.state.efer = 0;
+    v.state.rflags = 0x40002 | IF; /* AC */
+    v.state.gpr[4] = 0x12002;
+    guest_reply(&v, v.mtd);
+    sleep_us(20000);
+    ctrl_ec(v.ec, 0);
+    exit = guest_wait(&v, 20000);
+    tap_ok(exit == GUEST_RECALL || (exit == GUEST_EXCEPTION && v.vector == 17), "#AC for ever: %s",
+           guest_name(exit));
+    if (exit != GUEST_RECALL) /* that still is to come */
+        guest_is(&v, guest_run(&v, 0), GUEST_RECALL, "#AC for ever, again");
+}
+
+/* The same with #DB: its handler has a stack of its own, and a breakpoint is where the frame goes. */
+GUEST_PROGRAM(watched, ".code64",
+              "jmp 1f; 2: jmp 2b; 1: mov $0x13ff8, %eax; mov %rax, %dr0; mov $0x90401, %eax; mov %rax, %dr7;"
+              "mov %rax, 0x13ff8; nop; jmp .");
+
+static void endless_breakpoint(void)
+{
+    uint64_t *gate = (uint64_t *)(void *)(g.memory + GUEST_IDT + 16);
+
+    GUEST_LOAD(&g, watched);
+    guest_long(&v, GUEST_CODE);
+    gate[0] = 0x8e01UL << 32 | GUEST_CS << 16 | (GUEST_CODE + 2);
+    gate[1] = 0;
+    *(uint64_t *)(void *)(g.memory + GUEST_TSS + 0x24) = 0x14000; /* IST1 */
+    v.state.rflags = 2 | IF;
+    guest_reply(&v, v.mtd);
+    sleep_us(20000);
+    ctrl_ec(v.ec, 0);
+    guest_is(&v, guest_wait(&v, 20000), GUEST_RECALL, "#DB for ever");
+}
+
 #define EXCEPTION_BY(name, vector) exception(#name, name, name##_end, vector)
 
 static void exceptions(void)
 {
+    software("INT 2", int_nmi, int_nmi_end, 2);
+    software("INT 18", int_mc, int_mc_end, 18);
     EXCEPTION_BY(ud2, 6);
     EXCEPTION_BY(read_far, 14);
     if (guest_tcg())
@@ -335,6 +407,11 @@ static void exceptions(void)
         tap_skip("QEMU does not check alignment", "#AC");
     else
         EXCEPTION_BY(alignment, 17);
+    endless_alignment();
+    if (guest_tcg())
+        tap_skip("QEMU fails at breakpoints that a delivery meets", "#DB for ever");
+    else
+        endless_breakpoint();
 
     LOAD(step, IF);
     guest_idt(&v, false);

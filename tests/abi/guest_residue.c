@@ -155,8 +155,8 @@ static void among_threads(void)
     unsigned wrong = 0, host = 0;
 
     for (unsigned i = 0; i < 2; i++)
-        thread_run(thread_create(&sys.root, sys.bsp, STANDARD_EVENTS(sys.bsp), NOVA_EC_GLOBAL | NOVA_EC_FPU), 20, 10,
-                   other_thread, (void *)&number[i]);
+        thread_run(thread_create(&sys.root, sys.bsp, STANDARD_EVENTS(sys.bsp), NOVA_EC_GLOBAL | NOVA_EC_FPU),
+                   20, 10, other_thread, (void *)&number[i]);
     for (unsigned i = 0; i < ROUNDS; i++)
         for (unsigned n = 0; n < GUESTS; n++) {
             wrong += guest_skip(&v[n], 2, 0) != GUEST_CPUID;
@@ -174,16 +174,20 @@ static void among_threads(void)
 GUEST_PROGRAM(uses_sse, ".code64", "movups %xmm0, 0x10000; hlt");
 GUEST_PROGRAM(uses_x87, ".code64", "fninit; hlt");
 GUEST_PROGRAM(uses_clts, ".code64", "clts; movups %xmm0, 0x10000; hlt");
+GUEST_PROGRAM(uses_pkru, ".code64",
+              "mov %cr4, %rax; bts $22, %rax; mov %rax, %cr4;"
+              "xor %ecx, %ecx; rdpkru; mov %eax, %ebx; xor %edx, %edx; mov %esi, %eax; wrpkru; cpuid; hlt");
 
-static void refused(const char *what, const char *program, const char *end, bool clts)
+static void refused(const char *what, const char *program, const char *end, bool clts, uint32_t without)
 {
     guest_load(&g, GUEST_CODE, program, end);
     guest_long(&v[0], GUEST_CODE);
     v[0].state.cr4 |= 0x600;
     __builtin_memset(g.memory + 0x10000, 0xcc, 16);
-    guest_run(&v[0], v[0].mtd);
+    guest_run(&v[0], v[0].mtd & ~without);
     if (clts)
-        tap_ok(v[0].exit == GUEST_CR || (v[0].exit == GUEST_EXCEPTION && v[0].vector == 7), "without FPU: %s", what);
+        tap_ok(v[0].exit == GUEST_CR || (v[0].exit == GUEST_EXCEPTION && v[0].vector == 7), "without FPU: %s",
+               what);
     else
         tap_ok(v[0].exit == GUEST_EXCEPTION && v[0].vector == 7, "without FPU: %s is #NM", what);
     tap_is(g.memory[0x10000], 0xcc, "without FPU: %s: nothing is stored", what);
@@ -192,10 +196,99 @@ static void refused(const char *what, const char *program, const char *end, bool
 static void without_fpu(void)
 {
     guest_cpu_create(&v[0], &g, sys.bsp, 0);
-    refused("SSE", uses_sse, uses_sse_end, false);
-    refused("x87", uses_x87, uses_x87_end, false);
-    refused("CLTS", uses_clts, uses_clts_end, true);
+    refused("CLTS, no controls set", uses_clts, uses_clts_end, true, NOVA_MTD_CTRL);
+    refused("SSE", uses_sse, uses_sse_end, false, 0);
+    refused("x87", uses_x87, uses_x87_end, false, 0);
+    refused("CLTS", uses_clts, uses_clts_end, true, 0);
     guest_cpu_destroy(&v[0]);
+}
+
+/* PKRU is no matter of CR0.TS: what the first one leaves there, the second one must not read. */
+static void protection_keys(void)
+{
+    static const uint32_t left[2] = {0x55555550, 0xaaaaaaa0};
+
+    GUEST_LOAD(&g, uses_pkru);
+    for (unsigned n = 0; n < 2; n++) {
+        guest_cpu_create(&v[n], &g, sys.bsp, 0);
+        guest_long(&v[n], GUEST_CODE);
+        v[n].state.gpr[6] = left[n];
+        if (guest_run(&v[n], v[n].mtd) == GUEST_CPUID)
+            tap_is(v[n].state.gpr[3], 0, "without FPU: vCPU %u finds no PKRU of others", n);
+        else
+            guest_is(&v[n], v[n].exit, GUEST_CR, "without FPU: no protection keys");
+    }
+    for (unsigned n = 0; n < 2; n++)
+        guest_cpu_destroy(&v[n]);
+}
+
+/*
+ * One with FPU and one without, of one PD, with different values in XCR0: ESI. Their handlers take their time, so
+ * that these are what is preempted.
+ */
+GUEST_PROGRAM(keeps_xcr0, ".code64",
+              "1: mov $0x99, %eax; cpuid; xor %ecx, %ecx; xgetbv; cmp %esi, %eax; je 1b; hlt");
+
+/* Breakpoints of a guest, and DR7.GD, which protects them: none of the host's business. RSI: where. */
+GUEST_PROGRAM(breaks_host, ".code64",
+              "mov %rsi, %dr0; mov %rsi, %dr1; mov %rsi, %dr2; mov %rsi, %dr3;"
+              "mov $0xfffd26ff, %eax; mov %rax, %dr7; 1: mov $0x99, %eax; cpuid; jmp 1b");
+
+static void breakpoints(void)
+{
+    static volatile uint64_t target;
+    unsigned wrong = 0;
+
+    GUEST_LOAD(&g, breaks_host);
+    for (unsigned n = 0; n < 2; n++) {
+        guest_cpu_create(&v[n], &g, sys.bsp, NOVA_EC_FPU);
+        guest_long(&v[n], GUEST_CODE);
+        v[n].state.gpr[6] = (uint64_t)&target;
+        wrong += guest_run(&v[n], v[n].mtd) != GUEST_CPUID;
+        target++;
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        wrong += guest_skip(&v[i % 2], 2, 0) != GUEST_CPUID;
+        target++;
+    }
+    tap_ok(wrong == 0 && target == 22, "breakpoints of guests do not concern the host");
+    for (unsigned n = 0; n < 2; n++)
+        guest_cpu_destroy(&v[n]);
+}
+
+static volatile bool enough;
+
+static uint32_t slowly(struct guest_cpu *cpu, struct nova_arch_state *s)
+{
+    uint64_t end = tsc() + ticks(300);
+
+    while (tsc() < end)
+        continue;
+    s->rip += 2;
+    return cpu->exit == GUEST_CPUID && !enough ? NOVA_MTD_RIP : GUEST_STOP;
+}
+
+static void with_and_without(void)
+{
+    GUEST_LOAD(&g, keeps_xcr0);
+    for (unsigned n = 0; n < 2; n++) {
+        guest_cpu_create(&v[n], &g, sys.bsp, n ? 0 : NOVA_EC_FPU);
+        guest_long(&v[n], GUEST_CODE);
+        v[n].state.cr4 |= 0x40000;
+        v[n].state.xcr0 = n ? 1 : 3;
+        v[n].state.gpr[6] = n ? 1 : 3;
+        v[n].on_exit = slowly;
+    }
+    for (unsigned n = 0; n < 2; n++)
+        guest_reply(&v[n], v[n].mtd);
+    sleep_us(2000000);
+    enough = true;
+    for (unsigned n = 0; n < 2; n++) {
+        guest_is(&v[n], guest_wait(&v[n], 5000), GUEST_CPUID,
+                 n ? "without FPU: keeps its XCR0" : "with FPU: keeps its XCR0");
+        tap_ok(v[n].exits > 10, "and has run %u rounds", v[n].exits);
+        guest_cpu_destroy(&v[n]);
+    }
 }
 
 void image_main(const struct nova_hip *hip, uint64_t magic, uint64_t mbi)
@@ -224,6 +317,19 @@ void image_main(const struct nova_hip *hip, uint64_t magic, uint64_t mbi)
     among_threads();
     for (unsigned n = 0; n < GUESTS; n++)
         guest_cpu_destroy(&v[n]);
+    if (guest_tcg())
+        tap_skip("QEMU itself stops", "breakpoints of guests");
+    else
+        breakpoints();
     without_fpu();
+    cpuid(7, r);
+    if (r[2] >> 3 & 1)
+        protection_keys();
+    else
+        tap_skip("no protection keys", "PKRU of guests");
+    if (has_xsave)
+        with_and_without();
+    else
+        tap_skip("no XSAVE", "XCR0 with and without FPU");
     guest_destroy(&g);
 }

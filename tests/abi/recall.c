@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 
+#include "guest.h"
 #include "registers.h"
 #include "system.h"
 #include "tap.h"
@@ -302,6 +303,49 @@ static void recall_self(unsigned cpu)
     tap_is(counter, 2001000, "CPU %u: a recall of itself arrives before the hypercall returns", cpu);
 }
 
+/* -- Recalls of a thread that cannot run do not slow down the one of higher priority that does -- */
+
+static volatile uint64_t progress;
+
+static void waits(void *arg)
+{
+    (void)arg;
+    sm_down(sys.never);
+}
+
+static void works(void *arg)
+{
+    (void)arg;
+    while (!stop)
+        progress = progress + 1;
+    thread_exit();
+}
+
+static uint64_t progress_during(uint64_t recalled, uint64_t us)
+{
+    uint64_t end = tsc() + ticks(us), before = progress;
+
+    while (tsc() < end)
+        if (recalled)
+            ctrl_ec(recalled, 0);
+    return progress - before;
+}
+
+static void storm(unsigned cpu)
+{
+    const struct thread *low = global_start(cpu, 5, waits, NULL);
+    uint64_t alone, storm;
+
+    sleep_us(10000);
+    stop = false;
+    global_start(cpu, 100, works, NULL);
+    sleep_us(10000);
+    alone = progress_during(0, 100000);
+    storm = progress_during(low->ec, 100000);
+    stop = true;
+    tap_ok(storm > alone / 2, "a storm of recalls: %lu steps instead of %lu", storm, alone);
+}
+
 void image_main(const struct nova_hip *hip, uint64_t magic, uint64_t mbi)
 {
     unsigned last = sys.cpus - 1;
@@ -324,4 +368,8 @@ void image_main(const struct nova_hip *hip, uint64_t magic, uint64_t mbi)
         if (cpu == last)
             break;
     }
+    if (last && !guest_tcg())
+        storm(last == sys.bsp ? 0 : last);
+    else
+        tap_skip("QEMU's CPUs take time from each other", "a storm of recalls");
 }

@@ -510,6 +510,56 @@ static void test_flushes(void)
 }
 
 /*
+ * Who finds a CPU idle, as it waits in a flush, does not interrupt it: so it must be seen to have passed afterwards.
+ * CPU 0 looks as close_batch does, CPU 1 flushes.
+ */
+static unsigned long flushed, looked;
+
+static void *flushes(void *argument)
+{
+    (void)argument;
+    machine_on(1);
+    for (unsigned long round = 1; round <= ROUNDS; round++) {
+        publish(0);
+        retire(0);
+        grace_flush(cpu_self());
+        __atomic_store_n(&flushed, round, __ATOMIC_SEQ_CST);
+        while (__atomic_load_n(&looked, __ATOMIC_ACQUIRE) != round) {
+        }
+    }
+    return NULL;
+}
+
+static void test_flush_seen(void)
+{
+    const struct cpu *other = &fake_cpus[1];
+    pthread_t thread;
+    unsigned idle = 0;
+
+    begin(2, 1);
+    machine_on(0)->idle = true;
+    if (pthread_create(&thread, NULL, flushes, NULL) != 0) {
+        abort();
+    }
+    for (unsigned long round = 1; round <= ROUNDS; round++) {
+        bool was_idle;
+        uint32_t seen;
+        do {
+            seen = __atomic_load_n(&other->quiescent, __ATOMIC_ACQUIRE);
+            was_idle = __atomic_load_n(&other->idle, __ATOMIC_ACQUIRE);
+        } while (!was_idle && __atomic_load_n(&flushed, __ATOMIC_ACQUIRE) != round);
+        while (__atomic_load_n(&flushed, __ATOMIC_ACQUIRE) != round) {
+        }
+        idle += was_idle;
+        CHECK(!was_idle || __atomic_load_n(&other->quiescent, __ATOMIC_ACQUIRE) != seen);
+        __atomic_store_n(&looked, round, __ATOMIC_RELEASE);
+    }
+    pthread_join(thread, NULL);
+    printf("# found idle %u times\n", idle);
+    ok_checks("who finds a CPU idle in a flush finds that it has passed");
+}
+
+/*
  * CPU 0 has looked a PD up to create something for it, and takes a reference meanwhile, as hypercalls do; CPU 1
  * drops the last one that there was before. If it is faster, nothing can be created any more; else the PD stays
  * as long as what was created.
@@ -572,6 +622,7 @@ int main(void)
     test_random();
     test_flush();
     test_flushes();
+    test_flush_seen();
     test_late();
     return tap_done();
 }
