@@ -39,8 +39,11 @@
 enum { HEAP = 0xfa, AFTER_FREE = 0xfd, GLOBAL = 0xf9 };
 
 typedef uint8_t leaf[PAGE / 8];
-typedef leaf *_Atomic leaves[TABLE / 2];
-typedef leaves *_Atomic middle[TABLE];
+typedef leaf *_Atomic to_leaf;
+typedef to_leaf leaves[TABLE / 2];
+typedef leaves *_Atomic to_leaves;
+typedef to_leaves middle[TABLE];
+typedef middle *_Atomic to_middle;
 
 /* In front of each block of the heap. */
 struct header {
@@ -73,7 +76,7 @@ void *__real_memchr(const void *memory, int byte, size_t size);
 int __real_memcmp(const void *a, const void *b, size_t size);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static middle *_Atomic table[TABLE];
+static to_middle table[TABLE];
 static char *chunk; /* memory for tables and shadows */
 static size_t chunk_left;
 static struct header *kept_first, **kept_last = &kept_first;
@@ -100,9 +103,9 @@ static void *take(size_t size)
 /* The byte of an address, or null: all may be used. With `make', under the lock, null means that there is no memory. */
 static uint8_t *shadow(uintptr_t address, bool make)
 {
-    middle *_Atomic *upper = &table[address >> 35 & (TABLE - 1)];
-    leaves *_Atomic *at;
-    leaf *_Atomic *lowest;
+    to_middle *upper = &table[address >> 35 & (TABLE - 1)];
+    to_leaves *at;
+    to_leaf *lowest;
 
     if (address >> 47)
         return NULL;
@@ -210,7 +213,7 @@ static _Noreturn void report(uintptr_t bad, size_t size, const char *what)
     const uint8_t *byte = shadow(bad, false);
     const struct header *h = NULL;
 
-    if (*byte < 8) /* the last bytes of something whose size is no multiple of 8 */
+    if (byte && *byte < 8) /* the last bytes of something whose size is no multiple of 8 */
         byte = shadow((bad | 7) + 1, false);
     if (byte && *byte != GLOBAL)
         h = block_of(bad);
