@@ -109,13 +109,19 @@ static uint8_t *shadow(uintptr_t address, bool make)
 
     if (address >> 47)
         return NULL;
-    if (!*upper && (!make || !(*upper = take(sizeof(middle)))))
+    if (!*upper && make)
+        *upper = take(sizeof(middle));
+    if (!*upper)
         return NULL;
     at = &(**upper)[address >> 23 & (TABLE - 1)];
-    if (!*at && (!make || !(*at = take(sizeof(leaves)))))
+    if (!*at && make)
+        *at = take(sizeof(leaves));
+    if (!*at)
         return NULL;
     lowest = &(**at)[address >> 12 & (TABLE / 2 - 1)];
-    if (!*lowest && (!make || !(*lowest = take(sizeof(leaf)))))
+    if (!*lowest && make)
+        *lowest = take(sizeof(leaf));
+    if (!*lowest)
         return NULL;
     return &(**lowest)[address % PAGE / 8];
 }
