@@ -29,6 +29,7 @@
 #define WRITE_MAX 4000U
 #define QUIET (20 * NOVA_MS)
 #define HANDLER_STACK 8192 /* there may be 64, one for each CPU */
+#define BUSY NOVA_MS       /* what it works at a time at most */
 
 _Static_assert(CONSOLE_PIECE == NOVA_LOG_PIECE, "a piece of root's text");
 
@@ -175,9 +176,24 @@ static bool transmit(void)
     return n != 0;
 }
 
+/*
+ * A serial line is slow, but that of an emulator takes everything at once, and clients can always have more. So that there is no
+ * CPU that the console has for itself, it rests as long as it has worked. Gives when the work goes on.
+ */
+static uint64_t rest(uint64_t begin)
+{
+    uint64_t now = nova_now();
+
+    if (now - begin < BUSY)
+        return begin;
+    nova_sleep_until(now + (now - begin));
+    return nova_now();
+}
+
 int nova_main(int argc, char **argv)
 {
     struct nova_thread *thread;
+    uint64_t begin;
     int error;
 
     (void)argc;
@@ -188,11 +204,12 @@ int nova_main(int argc, char **argv)
     if (!error)
         error = nova_thread_create(&thread, pass_interrupts, NULL, NULL);
     while (!error) {
+        begin = nova_now();
         look_at_sessions();
         do {
             receive();
             while (transmit())
-                ;
+                begin = rest(begin);
         } while (!(in8(INTERRUPT_ID) & 1)); /* edge-triggered: until no interrupt is pending */
         error = nova_server_wait(&server, console_interrupted() ? nova_now() + QUIET : NOVA_NEVER);
         if (error == NOVA_ERR_TIMEOUT) {

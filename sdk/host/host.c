@@ -28,8 +28,6 @@
 
 struct host host = {.lock = PTHREAD_MUTEX_INITIALIZER, .ipc = PTHREAD_COND_INITIALIZER};
 
-static const char *image_path;
-
 static struct options {
     uint64_t memory, cpus, stack;
     unsigned threads;
@@ -108,7 +106,7 @@ static void load_segment(const char *file, size_t size, const Elf64_Phdr *p)
     if (p->p_vaddr < NOVA_IMAGE_ADDR || p->p_memsz > NOVA_IMAGE_END || end > NOVA_IMAGE_END ||
         p->p_filesz > p->p_memsz || p->p_offset > size || p->p_filesz > size - p->p_offset ||
         (p->p_flags & (PF_W | PF_X)) == (PF_W | PF_X))
-        host_die("%s: not an image for a protection domain", image_path);
+        host_die("%s: not an image for a protection domain", host.image);
     map_at(first, end - first, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
     memcpy((void *)p->p_vaddr, file + p->p_offset, p->p_filesz);
     mprotect((void *)first, end - first, protection);
@@ -132,14 +130,14 @@ static void read_build_id(const char *file, size_t size, const Elf64_Phdr *p)
 static const Elf64_Ehdr *load_image(void)
 {
     size_t size;
-    const char *file = read_file(image_path, &size);
+    const char *file = read_file(host.image, &size);
     const Elf64_Ehdr *e = (const Elf64_Ehdr *)file;
     const Elf64_Phdr *p = (const Elf64_Phdr *)(file + (size >= sizeof(*e) ? e->e_phoff : 0));
 
     if (size < sizeof(*e) || memcmp(e->e_ident, ELFMAG, SELFMAG) || e->e_machine != EM_X86_64 ||
         e->e_type != ET_EXEC || e->e_phentsize != sizeof(*p) || e->e_phoff > size ||
         e->e_phnum > (size - e->e_phoff) / sizeof(*p))
-        host_die("%s: not an image for a protection domain", image_path);
+        host_die("%s: not an image for a protection domain", host.image);
     for (unsigned i = 0; i < e->e_phnum; i++)
         if (p[i].p_type == PT_LOAD)
             load_segment(file, size, &p[i]);
@@ -373,9 +371,9 @@ static void parse(int argc, char **argv)
     }
     if (optind >= argc)
         exit(usage(125));
-    image_path = argv[optind];
+    host.image = argv[optind];
     if (!options.name)
-        options.name = name_of(image_path);
+        options.name = name_of(host.image);
     argv[optind] = options.name;
 }
 

@@ -6,7 +6,8 @@
  *   console.c  the service `log`
  *   kernel.c   the microhypervisor: semaphores, portals, capabilities, host space
  *   parent.c   root: threads, log, sessions
- *   thread.c   threads, hypercalls, crashes
+ *   thread.c   threads, hypercalls
+ *   crash.c    crash records
  *
  * The image runs unchanged, in this process. Its `syscall` instructions are caught by their address only; SIGSYS
  * then carries the registers. Objects are under one lock.
@@ -23,6 +24,7 @@
 #include <nova/parent.h>
 #include <nova/start.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -61,6 +63,7 @@ struct object {
 
 /* The domain. */
 extern struct host {
+    const char *image; /* its path */
     pthread_mutex_t lock;
     pthread_cond_t ipc; /* state of a call has changed */
     struct object *cap[SELECTORS];
@@ -82,6 +85,9 @@ void host_log(const char *text, size_t length);
 void host_thread(struct object *ec);
 _Noreturn void host_enter(uint64_t ip, uint64_t sp);
 _Noreturn void host_thread_end(void);
+
+/* crash.c: a report of what a signal handler was told. */
+void host_crash(const siginfo_t *info, const greg_t *r);
 
 /* kernel.c: a hypercall; changes the registers. With the lock held. */
 void kernel_call(greg_t *registers);

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: MIT
 
 bin_PROGRAMS = host/nova-host
-host_nova_host_SOURCES = host/console.c host/host.c host/host.h host/kernel.c host/parent.c host/thread.c
+host_nova_host_SOURCES = host/console.c host/crash.c host/host.c host/host.h host/kernel.c host/parent.c host/thread.c
 host_nova_host_CPPFLAGS = -I$(top_srcdir)/libnova/include
 # Code that runs on the program's FS base cannot look for a canary there.
 host_nova_host_CFLAGS = -std=gnu17 -Wall -Wextra -Werror -Wconversion -Wshadow $(AM_CFLAGS) -pthread

@@ -80,16 +80,6 @@ static void on_recall(int signal, siginfo_t *info, void *context)
     write_fs(fs);
 }
 
-static const char *cause_of(int signal, const siginfo_t *info)
-{
-    if (signal == SIGSEGV)
-        return info->si_code == SEGV_ACCERR ? "page fault: no permission" : "page fault: nothing mapped";
-    return signal == SIGILL   ? "invalid opcode"
-           : signal == SIGFPE ? "divide error"
-           : signal == SIGBUS ? "bus error"
-                              : "trap";
-}
-
 /* A crash of the program: a report, and then the host's own way to die, for debuggers. */
 static void on_crash(int signal, siginfo_t *info, void *context)
 {
@@ -98,8 +88,7 @@ static void on_crash(int signal, siginfo_t *info, void *context)
 
     if (rip >= NOVA_IMAGE_ADDR && rip < NOVA_IMAGE_END)
         leave_program();
-    dprintf(2, "[host] crash %s cause=\"%s\" rip=%#llx rsp=%#llx addr=%p\n", host.info->name,
-            cause_of(signal, info), (unsigned long long)rip, (unsigned long long)r[REG_RSP], info->si_addr);
+    host_crash(info, r);
     sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
 }
 

@@ -4,6 +4,7 @@
 
 # One name per line, alphabetical. tcb.c sees the C library's internal headers.
 posix_core_sources = \
+	posix/asan.c \
 	posix/cancel.c \
 	posix/console.c \
 	posix/core.c \

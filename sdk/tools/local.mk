@@ -54,7 +54,9 @@ code_lines = $(abs_builddir)/tools/nova-image --count-lines
 find_code = find $(1) -path include/nova -prune -o -name '*.[chsS]' -exec $(code_lines) {} +
 from_musl = (cd $(1) && $(call find_code,$(2))) | sed 's|\t|&musl/|'
 
-tools/code-lines: tools/nova-image $(libc_stamp) $(foreach folder,$(sdk_folders),$(wildcard $(top_srcdir)/$(folder)/*/*.[chS]))
+sdk_sources = $(foreach folder,$(sdk_folders),$(wildcard $(addprefix $(top_srcdir)/$(folder)/,*.[chS] */*.[chS] */*/*.[chS] */*/*/*.[chS])))
+
+tools/code-lines: tools/nova-image $(libc_stamp) $(sdk_sources)
 	$(AM_V_GEN){ (cd $(top_srcdir) && $(call find_code,$(sdk_folders))) && if test -d libc/musl; then \
 		$(call from_musl,libc/musl,src arch crt obj); $(call from_musl,$(target_sysroot),include); fi; } | \
 		LC_ALL=C sort -k 2 >$@.new && mv -f $@.new $@

@@ -1,7 +1,9 @@
 /*
  * Floods the log from threads on all CPUs: each line can be checked for being whole. A script counts them.
  *
- *   flood LINES
+ *   flood LINES [spin]
+ *
+ * It ends, or computes for ever.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -37,5 +39,7 @@ int nova_main(int argc, char **argv)
     for (unsigned i = 0; i < threads; i++)
         nova_thread_join(t[i], NOVA_NEVER);
     nova_print("flood done: %u threads, %u lines each\n", threads, lines);
+    while (argc > 2)
+        ;
     return threads ? 0 : 1;
 }

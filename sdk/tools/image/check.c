@@ -123,7 +123,10 @@ static uint64_t kernel_pages(const struct system *s, const struct domain *d, uin
     return pages + (ports ? 3 : 0) + (d->kind == KIND_VM ? vm_kernel_pages(d) : 0);
 }
 
-/* A service can be called only on CPUs that it serves: everybody writes to the log, so the console has all of them. */
+/*
+ * A service can be called only on CPUs that it serves: everybody writes to the log, so the console has all of them. And nobody
+ * who computes at a higher priority can keep the log from all others.
+ */
 static void check_cpus(struct system *s, uint32_t index, const struct machine *machine)
 {
     uint64_t there = machine->cpus < 64 ? (UINT64_C(1) << machine->cpus) - 1 : UINT64_MAX;
@@ -132,6 +135,8 @@ static void check_cpus(struct system *s, uint32_t index, const struct machine *m
 
     if (console && !d->given[KEY_THREADS])
         d->threads += machine->cpus;
+    if (console && !d->given[KEY_PRIORITY])
+        d->priority = 100;
     if (d->kind == KIND_VM && !d->given[KEY_THREADS] && d->threads < 8 + 2 * d->vm.vcpus)
         d->threads = 8 + 2 * d->vm.vcpus;
     if (d->kind == KIND_VM && !d->given[KEY_CPUS])

@@ -174,6 +174,13 @@ static void greet(void)
         type(no_more);
 }
 
+/* Lines that nova-symbolize makes text of: crash records, and where blocks were allocated (sdk/posix/asan.c). */
+static bool is_record(const char *line)
+{
+    return begins(line, "[root] crash ") ||
+           (line[0] == '[' && strstr(line, "] asan: ") && strstr(line, ", build="));
+}
+
 /* A line of a machine that is up. */
 static void take_line(char *line)
 {
@@ -187,7 +194,7 @@ static void take_line(char *line)
             greet(); /* once more */
         t.starting = true;
     }
-    if (begins(line, "[root] crash ") && t.mode != RAW && t.record.size < 32768 && strlen(line) < 4096) {
+    if (is_record(line) && t.mode != RAW && t.record.size < 32768 && strlen(line) < 4096) {
         append(&t.record, line, strlen(line));
         append(&t.record, "\n", 1);
         return;
