@@ -5,9 +5,7 @@
  */
 
 #include "posix.h"
-#include <elf.h>
 #include <nova/log.h>
-#include <nova/program.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -117,15 +115,10 @@ int posix_tid_for(void *area)
 
 long __nova_set_tp(void *tls);
 
-/*
- * The C library calls it once, in the first thread. What it makes of AT_RANDOM, the value that guards stacks for instance, it
- * would otherwise make of addresses, which are the same each time.
- */
+/* The C library calls it once, in the first thread. */
 long __nova_set_tp(void *tls)
 {
     __asm__ volatile("wrfsbase %0" : : "r"(tls) : "memory");
-    if (!nova_program_aux(AT_RANDOM))
-        posix_crash("the CPU has no random numbers (RDRAND): programs with the C library do not start");
     first.thread = nova_thread_self();
     first.thread->data = &first;
     first.thread->fs = (uint64_t)tls;

@@ -2,8 +2,8 @@
 
 #include <stdio.h>
 
-int main(int argc, char **argv)
+int main(void)
 {
-    printf("hello from %s\n", argc > 0 ? argv[0] : "NAME");
+    printf("hello from NAME\n");
     return 0;
 }
