@@ -18,7 +18,7 @@ enum device { DEVICE_NONE, DEVICE_CONSOLE, DEVICE_NULL, DEVICE_ZERO, DEVICE_RAND
 struct node {
     uint32_t mode; /* S_IFDIR, S_IFREG, S_IFLNK, S_IFCHR, S_IFIFO and permissions, which nobody enforces */
     uint32_t links;
-    uint32_t uses;    /* open files and working directory */
+    uint32_t uses;    /* open files, working directory, directories whose parent it is */
     uint8_t readonly; /* from the archive */
     uint8_t mapped;   /* its memory is known outside: it stays where it is */
     uint8_t device;
