@@ -110,7 +110,8 @@ static inline bool file_readable(const struct file *file)
     return (file->flags & O_ACCMODE) != O_WRONLY;
 }
 
-/* Whether reading from the console would not wait. */
+/* Whether reading would not wait; the same for the console. */
+bool files_readable(const struct file *file);
 bool console_ready(void);
 
 #endif

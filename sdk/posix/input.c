@@ -35,6 +35,12 @@ static long get(int fd, void *buffer, size_t size)
     return posix_console_read(buffer, size, 1);
 }
 
+/* What is there: who has some of what he wants does not wait for the rest. */
+static long get_more(int fd, void *buffer, size_t size)
+{
+    return posix_file_more ? posix_file_more(fd, buffer, size) : posix_console_read(buffer, size, 0);
+}
+
 SYSCALL(read)
 {
     return get((int)a[0], (void *)a[1], (size_t)a[2]);
@@ -42,5 +48,5 @@ SYSCALL(read)
 
 SYSCALL(readv)
 {
-    return posix_vector(get, a);
+    return posix_vector(get, get_more, a);
 }

@@ -97,17 +97,19 @@ void posix_random(void *buffer, size_t size);
 /* Reads from the console; part `input`. 0 at the end of input; without `wait` -EAGAIN if there is nothing. */
 long posix_console_read(void *buffer, size_t size, int wait);
 
-/* readv() and writev(), piece by piece. */
-long posix_vector(long (*transfer)(int, void *, size_t), const long *arguments);
+/* readv() and writev(), piece by piece: `more` for those behind the first one that has moved something. */
+typedef long posix_transfer(int fd, void *buffer, size_t size);
+long posix_vector(posix_transfer *first, posix_transfer *more, const long *arguments);
 
 /* How far the heap of brk() may grow, in bytes. */
 extern uint64_t posix_data_limit;
 
 /*
- * Descriptors; part `files`. map gives the address of a shared file's memory, or fills a private copy at
+ * Descriptors; part `files`. more reads what is there without a wait; map gives the address of a shared file's memory, or fills a private copy at
  * `copy`.
  */
 long posix_file_io(int fd, void *buffer, size_t size, int write) WEAK;
+long posix_file_more(int fd, void *buffer, size_t size) WEAK;
 long posix_file_close(int fd) WEAK;
 long posix_file_seek(int fd, long offset, int whence) WEAK;
 long posix_file_ioctl(int fd, unsigned long request, void *argument) WEAK;

@@ -138,6 +138,15 @@ long posix_file_io(int fd, void *buffer, size_t size, int write)
     return files_leave(transfer(fd, buffer, size, 0, write));
 }
 
+long posix_file_more(int fd, void *buffer, size_t size)
+{
+    const struct file *file;
+
+    files_enter();
+    file = files_get(fd);
+    return files_leave(file && !files_readable(file) ? -EAGAIN : transfer(fd, buffer, size, 0, false));
+}
+
 static long positioned(int fd, void *buffer, size_t size, long offset, bool write)
 {
     uint64_t at = (uint64_t)offset;
