@@ -35,7 +35,7 @@ struct posix_thread {
     uint64_t pending;        /* Signals, bit n - 1. */
     uint64_t mask;
     volatile int inside; /* This layer: not to be interrupted. */
-    void *stack; /* Alternate signal stack. */
+    void *stack;         /* Alternate signal stack. */
     size_t stack_size;
     void *area;  /* Of a thread of libnova's: its thread-local storage. */
     void *unmap; /* Stack to give back at the end. */
@@ -59,6 +59,9 @@ int posix_tid_for(void *area);
 /* A record, or NULL; the end of it. */
 struct posix_thread *posix_thread_new(void);
 void posix_thread_free(struct posix_thread *thread);
+
+/* A thread is about to end: its time counts from now on as that of one that is no more; part `time`. */
+void posix_time_end(struct posix_thread *thread) WEAK;
 
 /* Delivers what is pending for the calling thread; part `signals`. */
 void posix_deliver(void) WEAK;
