@@ -17,6 +17,7 @@
 #include <nova/sync.h>
 #include <nova/thread.h>
 #include <nova/time.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -63,8 +64,8 @@ void posix_thread_free(struct posix_thread *thread);
 /* A thread is about to end: its time counts from now on as that of one that is no more; part `time`. */
 void posix_time_end(struct posix_thread *thread) WEAK;
 
-/* Delivers what is pending for the calling thread; part `signals`. */
-void posix_deliver(void) WEAK;
+/* Delivers what is pending for the calling thread; whether a wait for input or output is over by that; part `signals`. */
+bool posix_deliver(void) WEAK;
 
 /* Interrupts a thread that is to be cancelled wherever it is, and ends it; part `cancel`. */
 void posix_recall(const struct nova_thread *thread) WEAK;
