@@ -46,7 +46,8 @@ struct vcpu {
     uint16_t full_event;  /**< this event's portal sends all state, once; 0: none */
     bool nmi;             /**< an NMI is pending */
     bool show;            /**< somebody waits for the registers, which come with the next complete message */
-    uint8_t halt_length;  /**< of the instruction that it halted with */
+    bool rests;           /**< it was halted when somebody asked for the registers, and halts again, */
+    uint64_t halt_rip;    /**< here */
     uint64_t events, sel; /**< selectors: first portal; EC */
     uint64_t wake;        /**< semaphore */
     struct nova_thread *handler;
@@ -192,7 +193,8 @@ uint32_t exit_cpuid(struct vcpu *vcpu, struct nova_arch_state *state);
 uint32_t exit_hlt(struct vcpu *vcpu, struct nova_arch_state *state);
 uint32_t exit_nothing(struct vcpu *vcpu, struct nova_arch_state *state);   /**< skips: INVD, WBINVD, PAUSE */
 uint32_t exit_undefined(struct vcpu *vcpu, struct nova_arch_state *state); /**< undefined opcode */
-uint32_t exit_fault(struct vcpu *vcpu, struct nova_arch_state *state);     /**< general protection, error code 0 */
+uint32_t exit_fault(struct vcpu *vcpu,
+                    struct nova_arch_state *state); /**< general protection, error code 0 */
 uint32_t exit_xsetbv(struct vcpu *vcpu, struct nova_arch_state *state);
 uint32_t exit_task(struct vcpu *vcpu, struct nova_arch_state *state); /**< ends the machine */
 uint32_t exit_shutdown(struct vcpu *vcpu, struct nova_arch_state *state);
