@@ -19,8 +19,8 @@ struct node {
     uint32_t mode; /* S_IFDIR, S_IFREG, S_IFLNK, S_IFCHR, S_IFIFO and permissions, which nobody enforces */
     uint32_t links;
     uint32_t uses;    /* open files, working directory, directories whose parent it is */
+    uint32_t mapped;  /* how often: its memory is known outside, and stays where it is */
     uint8_t readonly; /* from the archive */
-    uint8_t mapped;   /* its memory is known outside: it stays where it is */
     uint8_t device;
     uint64_t number;
     struct timespec accessed, modified, changed;

@@ -119,5 +119,6 @@ long posix_file_seek(int fd, long offset, int whence) WEAK;
 long posix_file_ioctl(int fd, unsigned long request, void *argument) WEAK;
 long posix_file_limit(const struct rlimit *new, struct rlimit *old) WEAK;
 long posix_file_map(int fd, uint64_t offset, size_t size, void *copy) WEAK;
+void posix_file_unmap(const void *address, size_t size) WEAK;
 
 #endif
