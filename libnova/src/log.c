@@ -41,7 +41,7 @@ static long exchange(enum nova_log_op op, const char *text, char *answer, size_t
         result = nova_session_open(&session, "log", 0, deadline);
     }
     if (result)
-        return result;
+        return result == NOVA_ERR_ABSENT ? NOVA_ERR_PEER : result;
     memcpy(saved, utcb, sizeof(saved));
     utcb[0] = op;
     utcb[1] = size;
