@@ -88,13 +88,19 @@ void machine_print_registers(unsigned vcpu)
                s->qual[1], s->qual[2], s->intr_state, s->inj_info, s->inj_error, s->vect_info, s->vect_error);
 }
 
+/* vCPUs that stand still do not answer: theirs are those of the moment before. */
+static void collect_registers(void)
+{
+    for (unsigned i = 0; i < vcpu_count && machine_phase == MACHINE_RUNNING; i++)
+        if (!machine_collect(i, nova_now() + NOVA_S))
+            nova_print("vCPU %u does not answer\n", i);
+}
+
 static void print_registers(void)
 {
-    for (unsigned i = 0; i < vcpu_count; i++) {
-        if (machine_phase == MACHINE_RUNNING && !machine_collect(i, nova_now() + NOVA_S))
-            nova_print("vCPU %u does not answer\n", i);
+    collect_registers();
+    for (unsigned i = 0; i < vcpu_count; i++)
         machine_print_registers(i);
-    }
 }
 
 void monitor_command(uint64_t command)
@@ -110,6 +116,8 @@ void monitor_command(uint64_t command)
         print_registers();
         break;
     case NOVA_LOG_PAUSE:
+        collect_registers();
+        /* fallthrough */
     case NOVA_LOG_RESUME:
         machine_pause(command == NOVA_LOG_PAUSE);
         break;

@@ -151,6 +151,7 @@ void keyboard_drop(unsigned number)
     nova_mutex_lock(&lock);
     give(NOBODY);
     nova_mutex_unlock(&lock);
+    edited_used = 0;
     move((number + 1) % NOBODY, 1);
 }
 

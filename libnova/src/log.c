@@ -47,6 +47,7 @@ static long exchange(struct message *m, unsigned count, uint64_t deadline)
     if (!nova_session_alive(&session)) {
         nova_session_close(&session);
         error = nova_session_open(&session, "log", 0, deadline);
+        error = error == NOVA_ERR_ABSENT ? NOVA_ERR_PEER : error;
     }
     if (!error && !(session.cpus >> cpu & 1))
         error = NOVA_ERR_ABSENT;

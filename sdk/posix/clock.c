@@ -32,12 +32,23 @@ static uint64_t thread_time(const struct nova_thread *thread)
     return nova_time_from_ticks(ticks, nova_info()->tsc_frequency);
 }
 
-/* Of the threads that there are; those that have ended do not count any more. */
+static uint64_t ended; /* time of threads that have ended; posix_thread_lock */
+
+void posix_time_end(struct posix_thread *thread)
+{
+    nova_mutex_lock(&posix_thread_lock);
+    ended += thread_time(thread->thread);
+    thread->thread = 0;
+    nova_mutex_unlock(&posix_thread_lock);
+}
+
+/* Of all threads that there are or have been; so it never goes back. */
 static uint64_t program_time(void)
 {
-    uint64_t sum = 0;
+    uint64_t sum;
 
     nova_mutex_lock(&posix_thread_lock);
+    sum = ended;
     for (struct posix_thread *t = posix_threads; t; t = t->next)
         sum += thread_time(t->thread);
     nova_mutex_unlock(&posix_thread_lock);

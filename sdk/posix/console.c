@@ -20,7 +20,7 @@ static long put(int fd, void *buffer, size_t size)
     return (long)size;
 }
 
-long posix_vector(long (*transfer)(int, void *, size_t), const long *a)
+long posix_vector(posix_transfer *first, posix_transfer *more, const long *a)
 {
     const struct iovec *iov = (const struct iovec *)a[1];
     long done = 0;
@@ -32,7 +32,7 @@ long posix_vector(long (*transfer)(int, void *, size_t), const long *a)
 
         if (!iov[i].iov_len)
             continue;
-        n = transfer((int)a[0], iov[i].iov_base, iov[i].iov_len);
+        n = (done ? more : first)((int)a[0], iov[i].iov_base, iov[i].iov_len);
         if (n < 0)
             return done ? done : n;
         done += n;
@@ -49,7 +49,7 @@ SYSCALL(write)
 
 SYSCALL(writev)
 {
-    return posix_vector(put, a);
+    return posix_vector(put, put, a);
 }
 
 SYSCALL(close)

@@ -2,6 +2,8 @@
  * The door: all system calls of the C library come here and go to handlers by number. Handlers are weak
  * references: what is not linked answers ENOSYS.
  *
+ * Reads and writes that a signal has interrupted begin again, unless a handler wants to end them.
+ *
  * SPDX-License-Identifier: MIT
  */
 
@@ -37,6 +39,11 @@ enum { NOWHERE, CALLS(PLACE) };
 static const unsigned char place[] = {CALLS(INDEX)};
 static handler *const handlers[] = {CALLS(ENTRY)};
 
+static bool begins_again(long number)
+{
+    return number == SYS_read || number == SYS_write || number == SYS_readv || number == SYS_writev;
+}
+
 long __nova_syscall(long number, long a, long b, long c, long d, long e, long f);
 
 long __nova_syscall(long number, long a, long b, long c, long d, long e, long f)
@@ -44,15 +51,17 @@ long __nova_syscall(long number, long a, long b, long c, long d, long e, long f)
     struct posix_thread *self = nova_thread_self()->data;
     const long arguments[6] = {a, b, c, d, e, f};
     handler *handle = (unsigned long)number < sizeof(place) ? handlers[place[number]] : 0;
-    long result = -ENOSYS;
+    bool ends = true;
+    long result;
 
-    if (self)
-        self->inside++;
-    if (handle)
-        result = handle(arguments);
-    if (self)
-        self->inside--;
-    if (posix_signals && posix_deliver)
-        posix_deliver();
+    do {
+        if (self)
+            self->inside++;
+        result = handle ? handle(arguments) : -ENOSYS;
+        if (self)
+            self->inside--;
+        if (posix_signals && posix_deliver)
+            ends = posix_deliver();
+    } while (result == -EINTR && !ends && begins_again(number));
     return result;
 }

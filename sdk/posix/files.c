@@ -133,8 +133,6 @@ long files_create(const struct place *place, uint32_t mode, struct node **made)
 
     if (place->directory->readonly)
         return -EROFS;
-    if (!place->directory->links)
-        return -ENOENT;
     node = files_node(mode);
     if (!node)
         return -ENOSPC;

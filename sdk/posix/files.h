@@ -17,9 +17,9 @@ enum device { DEVICE_NONE, DEVICE_CONSOLE, DEVICE_NULL, DEVICE_ZERO, DEVICE_RAND
 struct node {
     uint32_t mode; /* S_IFDIR, S_IFREG, S_IFLNK, S_IFCHR, S_IFIFO and permissions, which nobody enforces */
     uint32_t links;
-    uint32_t uses;    /* open files and working directory */
+    uint32_t uses;    /* open files, working directory, directories whose parent it is */
+    uint32_t mapped;  /* how often: its memory is known outside, and stays where it is */
     uint8_t readonly; /* from the archive */
-    uint8_t mapped;   /* its memory is known outside: it stays where it is */
     uint8_t device;
     uint64_t number;
     struct timespec accessed, modified, changed;
@@ -109,5 +109,6 @@ static inline bool file_readable(const struct file *file)
     return (file->flags & O_ACCMODE) != O_WRONLY;
 }
 
-/* Whether reading from the console would not wait. */
+/* Whether reading would not wait; the same for the console. */
+bool files_readable(const struct file *file);
 bool console_ready(void);

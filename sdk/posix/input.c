@@ -9,16 +9,27 @@
 
 const char nova_link_input __attribute__((used)) = 0;
 
-#define PATIENCE (5 * NOVA_S) /* for a console that has crashed */
+#define LOOK (100 * NOVA_MS) /* how often who waits looks for signals */
 
+/* Only another thread can send one. */
+static bool expects_signals(void)
+{
+    return posix_deliver && __atomic_load_n(&posix_threads, __ATOMIC_RELAXED)->next;
+}
+
+/* A console that has crashed comes back. */
 long posix_console_read(void *buffer, size_t size, int wait)
 {
-    uint64_t deadline = wait ? NOVA_NEVER : nova_now();
+    const struct posix_thread *self = posix_self();
     long n;
 
     do {
-        n = nova_log_read(buffer, size, deadline);
-        deadline = n == NOVA_ERR_PEER ? nova_now() + PATIENCE : NOVA_NEVER;
+        if (wait && posix_interrupted(self))
+            return -EINTR;
+        n = nova_log_read(buffer, size,
+                          !wait               ? nova_now()
+                          : expects_signals() ? nova_now() + LOOK
+                                              : NOVA_NEVER);
     } while (wait && (n == NOVA_ERR_PEER || n == NOVA_ERR_TIMEOUT));
     if (n == NOVA_ERR_PEER || n == NOVA_ERR_TIMEOUT)
         return -EAGAIN;
@@ -35,6 +46,12 @@ static long get(int fd, void *buffer, size_t size)
     return posix_console_read(buffer, size, 1);
 }
 
+/* What is there: who has some of what he wants does not wait for the rest. */
+static long get_more(int fd, void *buffer, size_t size)
+{
+    return posix_file_more ? posix_file_more(fd, buffer, size) : posix_console_read(buffer, size, 0);
+}
+
 SYSCALL(read)
 {
     return get((int)a[0], (void *)a[1], (size_t)a[2]);
@@ -42,5 +59,5 @@ SYSCALL(read)
 
 SYSCALL(readv)
 {
-    return posix_vector(get, a);
+    return posix_vector(get, get_more, a);
 }

@@ -108,6 +108,8 @@ SYSCALL(munmap)
     /* Files in memory are mapped where they are. */
     if (!in_pool((void *)a[0]))
         release((char *)a[0], size);
+    else if (posix_file_unmap)
+        posix_file_unmap((void *)a[0], size);
     return 0;
 }
 

@@ -168,6 +168,13 @@ static unsigned ready(const struct file *file, unsigned events, bool *look)
     return POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM;
 }
 
+bool files_readable(const struct file *file)
+{
+    bool look = false;
+
+    return ready(file, POLLIN, &look) & (POLLIN | POLLHUP);
+}
+
 static long look_at(struct pollfd *fds, unsigned long count, bool *look)
 {
     long found = 0;

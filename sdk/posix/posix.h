@@ -16,6 +16,7 @@
 #include <nova/sync.h>
 #include <nova/thread.h>
 #include <nova/time.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -34,7 +35,7 @@ struct posix_thread {
     uint64_t pending;        /* Signals, bit n - 1. */
     uint64_t mask;
     volatile int inside; /* This layer: not to be interrupted. */
-    void *stack; /* Alternate signal stack. */
+    void *stack;         /* Alternate signal stack. */
     size_t stack_size;
     void *area;  /* Of a thread of libnova's: its thread-local storage. */
     void *unmap; /* Stack to give back at the end. */
@@ -59,8 +60,11 @@ int posix_tid_for(void *area);
 struct posix_thread *posix_thread_new(void);
 void posix_thread_free(struct posix_thread *thread);
 
-/* Delivers what is pending for the calling thread; part `signals`. */
-void posix_deliver(void) WEAK;
+/* A thread is about to end: its time counts from now on as that of one that is no more; part `time`. */
+void posix_time_end(struct posix_thread *thread) WEAK;
+
+/* Delivers what is pending for the calling thread; whether a wait for input or output is over by that; part `signals`. */
+bool posix_deliver(void) WEAK;
 
 /* Interrupts a thread that is to be cancelled wherever it is, and ends it; part `cancel`. */
 void posix_recall(const struct nova_thread *thread) WEAK;
@@ -96,19 +100,22 @@ void posix_random(void *buffer, size_t size);
 /* Reads from the console; part `input`. 0 at the end of input; without `wait` -EAGAIN if there is nothing. */
 long posix_console_read(void *buffer, size_t size, int wait);
 
-/* readv() and writev(), piece by piece. */
-long posix_vector(long (*transfer)(int, void *, size_t), const long *arguments);
+/* readv() and writev(), piece by piece: `more` for those behind the first one that has moved something. */
+typedef long posix_transfer(int fd, void *buffer, size_t size);
+long posix_vector(posix_transfer *first, posix_transfer *more, const long *arguments);
 
 /* How far the heap of brk() may grow, in bytes. */
 extern uint64_t posix_data_limit;
 
 /*
- * Descriptors; part `files`. map gives the address of a shared file's memory, or fills a private copy at
+ * Descriptors; part `files`. more reads what is there without a wait; map gives the address of a shared file's memory, or fills a private copy at
  * `copy`.
  */
 long posix_file_io(int fd, void *buffer, size_t size, int write) WEAK;
+long posix_file_more(int fd, void *buffer, size_t size) WEAK;
 long posix_file_close(int fd) WEAK;
 long posix_file_seek(int fd, long offset, int whence) WEAK;
 long posix_file_ioctl(int fd, unsigned long request, void *argument) WEAK;
 long posix_file_limit(const struct rlimit *new, struct rlimit *old) WEAK;
 long posix_file_map(int fd, uint64_t offset, size_t size, void *copy) WEAK;
+void posix_file_unmap(const void *address, size_t size) WEAK;

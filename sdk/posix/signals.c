@@ -87,7 +87,8 @@ static int on_alternate(const struct posix_thread *self)
     return here - (uintptr_t)self->stack < self->stack_size;
 }
 
-static void run(struct posix_thread *self, int signal)
+/* Whether a wait for input or output is over. Cancellation is the end of it; its handler says so by its mask. */
+static bool run(struct posix_thread *self, int signal)
 {
     uintptr_t here = (uintptr_t)run;
     struct action action;
@@ -102,7 +103,7 @@ static void run(struct posix_thread *self, int signal)
     nova_mutex_unlock(&lock);
     if (action.handler == (void (*)(int, siginfo_t *, void *))(void *)SIG_IGN ||
         (!action.handler && ignored_by_default(signal)))
-        return;
+        return false;
     if (!action.handler)
         default_action(signal);
 
@@ -123,11 +124,13 @@ static void run(struct posix_thread *self, int signal)
     /* The C library's handler for cancellation sends the thread elsewhere. */
     if (next != here)
         ((void (*)(void))next)();
+    return !(action.flags & SA_RESTART) || self->mask & bit(SIGCANCEL);
 }
 
-void posix_deliver(void)
+bool posix_deliver(void)
 {
     struct posix_thread *self = posix_self();
+    bool ends = false;
     uint64_t ready;
 
     while ((ready = __atomic_load_n(&self->pending, __ATOMIC_ACQUIRE) & ~self->mask)) {
@@ -135,9 +138,10 @@ void posix_deliver(void)
 
         self->inside++;
         __atomic_and_fetch(&self->pending, ~bit(signal), __ATOMIC_ACQ_REL);
-        run(self, signal);
+        ends |= run(self, signal);
         self->inside--;
     }
+    return ends;
 }
 
 /* Sends a signal; the thread list is locked. */

@@ -46,6 +46,8 @@ static _Noreturn void end(void *stack, size_t size)
 {
     struct posix_thread *self = posix_self();
 
+    if (posix_time_end)
+        posix_time_end(self);
     self->unmap = stack;
     self->unmap_size = size;
     nova_thread_self()->data = 0; /* the record may soon be another thread's */

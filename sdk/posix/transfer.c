@@ -138,6 +138,15 @@ long posix_file_io(int fd, void *buffer, size_t size, int write)
     return files_leave(transfer(fd, buffer, size, 0, write));
 }
 
+long posix_file_more(int fd, void *buffer, size_t size)
+{
+    const struct file *file;
+
+    files_enter();
+    file = files_get(fd);
+    return files_leave(file && !files_readable(file) ? -EAGAIN : transfer(fd, buffer, size, 0, false));
+}
+
 static long positioned(int fd, void *buffer, size_t size, long offset, bool write)
 {
     uint64_t at = (uint64_t)offset;
@@ -226,6 +235,44 @@ long posix_file_ioctl(int fd, unsigned long request, void *argument)
     return files_leave(result);
 }
 
+/* Files whose own memory is mapped. */
+static struct mapping {
+    struct mapping *next;
+    struct node *node;
+    const char *start;
+    size_t size;
+} * mappings;
+
+static long map(struct node *node, const char *start, size_t size)
+{
+    struct mapping *mapping = files_alloc(sizeof(*mapping));
+
+    if (!mapping)
+        return -ENOMEM;
+    *mapping = (struct mapping){mappings, node, start, size};
+    mappings = mapping;
+    node->mapped++;
+    return (long)start;
+}
+
+/* Mappings end as a whole: who unmaps a part keeps all of it. */
+void posix_file_unmap(const void *address, size_t size)
+{
+    struct mapping **at = &mappings, *mapping;
+
+    files_enter();
+    while (*at && ((*at)->start != address || (*at)->size != size))
+        at = &(*at)->next;
+    mapping = *at;
+    if (mapping) {
+        *at = mapping->next;
+        mapping->node->mapped--;
+        files_put(mapping->node);
+        files_free(mapping, sizeof(*mapping));
+    }
+    files_leave(0);
+}
+
 /*
  * For mmap: a private copy of the contents at `copy`, or the address of a file's own memory, which then
  * never moves. What is in the archive never changes: -EROFS says that a copy will do.
@@ -253,10 +300,8 @@ long posix_file_map(int fd, uint64_t offset, size_t size, void *copy)
         result = -EOVERFLOW;
     else
         result = files_reserve(node, offset + size);
-    if (!result && !copy) {
-        node->mapped = 1;
-        result = (long)(node->data + offset);
-    }
+    if (!result && !copy)
+        result = map(node, node->data + offset, size);
     return files_leave(result);
 }
 

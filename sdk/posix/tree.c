@@ -79,20 +79,27 @@ struct node *files_node(uint32_t mode)
     return node;
 }
 
-/* Frees a node that has no name and is not open. What is mapped stays. */
+/* Frees a node that has no name and is not in use, and then perhaps what is above it. What is mapped stays. */
 void files_put(struct node *node)
 {
-    if (node->links || node->uses || node->mapped)
-        return;
-    if (node->capacity)
-        files_free(node->data, node->capacity);
-    files_free(node, sizeof(*node));
+    while (node && !node->links && !node->uses && !node->mapped) {
+        struct node *parent = node->parent;
+
+        if (node->capacity)
+            files_free(node->data, node->capacity);
+        files_free(node, sizeof(*node));
+        if (parent)
+            parent->uses--;
+        node = parent;
+    }
 }
 
 long files_add(struct node *directory, const char *name, size_t length, struct node *node)
 {
     struct entry *entry;
 
+    if (!directory->links) /* it has been removed */
+        return -ENOENT;
     if (length > NAME_MAX)
         return -ENAMETOOLONG;
     entry = files_alloc(sizeof(*entry) + length + 1);
@@ -105,8 +112,12 @@ long files_add(struct node *directory, const char *name, size_t length, struct n
     *directory->last = entry;
     directory->last = &entry->next;
     node->links++;
-    if (S_ISDIR(node->mode))
+    if (S_ISDIR(node->mode)) {
+        if (node->parent) /* it has still the entry, so it stays */
+            node->parent->uses--;
         node->parent = directory;
+        directory->uses++;
+    }
     directory->modified = directory->changed = files_time();
     return 0;
 }

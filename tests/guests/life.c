@@ -2,7 +2,7 @@
  * Guest test: the ways to end a machine, or to start it anew. With `typed=1' on the command line it does what is typed on the serial
  * line, one letter at a time, and says at each start whether the machine is as after power-on; otherwise all of its CPUs keep the
  * VMM busy until the machine ends. With `fall=1' it causes a triple fault, with `task=1' a hardware task switch; with `step=1' it
- * steps itself, and powers the machine off.
+ * steps itself, and powers the machine off; with `rest=1' it halts again and again, until something is typed.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -72,6 +72,18 @@ static void step(void)
                          :
                          :
                          : "rax", "rbx", "rcx", "rdx", "memory", "cc");
+    power_off();
+}
+
+/* Each time a single interrupt is to come: if HLT is carried out behind it, this is the end. */
+static void rest(void)
+{
+    apic_enable();
+    while (!(inb(LINE_STATUS) & 1)) {
+        apic_write(APIC_TIMER, VECTOR_WAKE);
+        apic_write(APIC_INITIAL, TIMER_TICKS);
+        __asm__ volatile("sti; hlt; cli" : : : "memory");
+    }
     power_off();
 }
 
@@ -147,6 +159,8 @@ void test(void)
     handle(VECTOR_WAKE, wake);
     if (option("typed", 0))
         obey();
+    if (option("rest", 0))
+        rest();
     if (option("fall", 0))
         fall();
     if (option("step", 0))

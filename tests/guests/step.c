@@ -142,6 +142,41 @@ static void test_blocked_breakpoint(void)
     handle(VECTOR_DB, NULL);
 }
 
+/* The handler of a breakpoint at an instruction lets it be carried out: RF is for that one only. */
+static void resume(struct frame *frame)
+{
+    step(frame);
+    frame->rflags |= 0x10000;
+}
+
+static void test_breakpoints(void)
+{
+    uint64_t first, second, rbx, rcx, rdx;
+
+    handle(VECTOR_DB, resume);
+#define BREAK(name, instruction)                                                                             \
+    do {                                                                                                     \
+        steps = 0;                                                                                           \
+        __asm__ volatile("lea 1f(%%rip), %0; lea 2f(%%rip), %1; mov %0, %%dr0; mov %1, %%dr1\n\t"            \
+                         "mov %5, %%dr7; xor %%eax, %%eax\n"                                                 \
+                         "1:\t" instruction "\n2:\tnop\n\t"                                                  \
+                         "mov $0x400, %%eax; mov %%rax, %%dr7"                                               \
+                         : "=&r"(first), "=&r"(second), "=&b"(rbx), "=&c"(rcx), "=&d"(rdx)                   \
+                         : "r"(0x405UL)                                                                      \
+                         : "rax", "memory");                                                                 \
+        tap_ok(steps == 2 && trace[0] == first && trace[1] == second, "breakpoints at %s and behind it",     \
+               name);                                                                                        \
+        if (steps != 2)                                                                                      \
+            tap_diag("%u traps", steps);                                                                     \
+    } while (0)
+    BREAK("NOP", "nop");
+    BREAK("CPUID", "cpuid");
+    BREAK("WBINVD", "wbinvd");
+    BREAK("IN", "in $0x80, %%al");
+    BREAK("MOV from CR0", "mov %%cr0, %%rax");
+    handle(VECTOR_DB, NULL);
+}
+
 /* A fault in an instruction that would be stepped over comes instead of the step. */
 static void test_step_and_fault(void)
 {
@@ -216,6 +251,7 @@ void test(void)
     apic_enable();
     test_steps();
     test_blocked_breakpoint();
+    test_breakpoints();
     test_step_and_fault();
     test_shadows();
 }

@@ -1,5 +1,6 @@
 /* Clocks go on, sleep takes its time, calendars are right. SPDX-License-Identifier: MIT */
 #include "check.h"
+#include <pthread.h>
 #include <sys/time.h>
 #include <time.h>
 
@@ -9,6 +10,29 @@ static double seconds(clockid_t clock)
 
     CHECK(!clock_gettime(clock, &t) && t.tv_nsec >= 0 && t.tv_nsec < 1000000000);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Uses up some time, and says what the program has had by then. */
+static void *work(void *used)
+{
+    while (seconds(CLOCK_THREAD_CPUTIME_ID) < 0.05) {
+    }
+    *(double *)used = seconds(CLOCK_PROCESS_CPUTIME_ID);
+    return NULL;
+}
+
+/* The time of threads that have ended was used all the same. */
+static void ends(void)
+{
+    pthread_t thread;
+    double used = 0;
+
+    for (int i = 0; i < 3; i++) {
+        double before = used;
+
+        CHECK(!pthread_create(&thread, NULL, work, &used) && !pthread_join(thread, NULL));
+        CHECK(used - before >= 0.05 && seconds(CLOCK_PROCESS_CPUTIME_ID) >= used);
+    }
 }
 
 int main(void)
@@ -43,5 +67,6 @@ int main(void)
     CHECK_ERROR(clock_gettime(77, &then), EINVAL);
     CHECK(gmtime_r(&when, &tm) && strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm) == 19);
     CHECK(!strcmp(text, "2023-11-14 22:13:20") && timegm(&tm) == when);
+    ends();
     return check_end();
 }

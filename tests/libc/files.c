@@ -154,6 +154,30 @@ static void shared(void)
     CHECK(b[0] == 'x' && !munmap(a, 8192) && !munmap(b, 4096) && !close(fd) && !shm_unlink("/memory"));
 }
 
+/* Shared memory that is given back can be used again. */
+static void shared_again(void)
+{
+    for (int i = 0; i < 5000; i++) {
+        sem_t *semaphore = sem_open("/again", O_CREAT | O_EXCL, 0600, 0);
+        int fd = shm_open("/again2", O_CREAT | O_EXCL | O_RDWR, 0600);
+        char *memory = MAP_FAILED;
+
+        if (fd >= 0 && !ftruncate(fd, 8192))
+            memory = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (semaphore == SEM_FAILED || memory == MAP_FAILED) {
+            CHECK(!"there is memory");
+            return;
+        }
+        /* It stays as long as it is mapped, without a name and a descriptor. */
+        if (close(fd) || shm_unlink("/again2") || sem_unlink("/again"))
+            CHECK(!"what is mapped can be closed and removed");
+        memory[8191] = 1;
+        if (memory[0] || munmap(memory, 8192) || sem_post(semaphore) || sem_wait(semaphore) ||
+            sem_close(semaphore))
+            CHECK(!"it can be used all the same");
+    }
+}
+
 int main(void)
 {
     streams();
@@ -161,5 +185,6 @@ int main(void)
     descriptors();
     pipes();
     shared();
+    shared_again();
     return check_end();
 }

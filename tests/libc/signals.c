@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t count, last;
+static volatile sig_atomic_t count, last, over;
 static volatile uintptr_t where;
 static char stack[16384];
 static sigjmp_buf jump;
@@ -36,9 +36,39 @@ static void leap(int signal)
 static void *blocked(void *argument)
 {
     char byte;
+    long result = read(fds[0], &byte, 1) == -1 && errno == EINTR;
 
     (void)argument;
-    return (void *)(long)(read(fds[0], &byte, 1) == -1 && errno == EINTR);
+    over = 1;
+    return (void *)result;
+}
+
+static void *patient(void *argument)
+{
+    char byte = 0;
+
+    (void)argument;
+    return (void *)(long)(read(fds[0], &byte, 1) == 1 && byte == 'x');
+}
+
+/* With SA_RESTART a handler does not end the wait, but it runs at once. */
+static void restart(void)
+{
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+    pthread_t thread;
+    void *result;
+
+    CHECK(!sigaction(SIGUSR1, &action, NULL) && !pipe(fds) && !pthread_create(&thread, NULL, patient, NULL));
+    count = 0;
+    for (int i = 1; i <= 3; i++) {
+        usleep(20000);
+        CHECK(!pthread_kill(thread, SIGUSR1));
+        for (int tries = 0; count < i && tries < 1000; tries++)
+            usleep(1000);
+        CHECK(count == i);
+    }
+    CHECK(write(fds[1], "x", 1) == 1 && !pthread_join(thread, &result) && result);
+    CHECK(!close(fds[0]) && !close(fds[1]));
 }
 
 int main(void)
@@ -75,10 +105,14 @@ int main(void)
         }
     }
 
+    restart();
     action = (struct sigaction){.sa_handler = handler};
     CHECK(!sigaction(SIGUSR1, &action, NULL) && !pipe(fds) && !pthread_create(&thread, NULL, blocked, NULL));
-    usleep(20000);
-    CHECK(!pthread_kill(thread, SIGUSR1) && !pthread_join(thread, &result) && result);
+    while (!over) { /* the first ones may come before it reads */
+        usleep(20000);
+        pthread_kill(thread, SIGUSR1);
+    }
+    CHECK(!pthread_join(thread, &result) && result);
     CHECK(signal(SIGPIPE, SIG_IGN) != SIG_ERR && !close(fds[0]));
     CHECK_ERROR(write(fds[1], "x", 1), EPIPE);
     return check_end();

@@ -45,7 +45,8 @@ struct vcpu {
     uint16_t full_event;  /**< this event's portal sends all state, once; 0: none */
     bool nmi;             /**< an NMI is pending */
     bool show;            /**< somebody waits for the registers, which come with the next complete message */
-    uint8_t halt_length;  /**< of the instruction that it halted with */
+    bool rests;           /**< it was halted when somebody asked for the registers, and halts again, */
+    uint64_t halt_rip;    /**< here */
     uint64_t events, sel; /**< selectors: first portal; EC */
     uint64_t wake;        /**< semaphore */
     struct nova_thread *handler;
@@ -96,6 +97,8 @@ extern struct vendor vendor; /**< what the host has; set once */
     (NOVA_MTD_GPR_0_7 | NOVA_MTD_GPR_8_15 | NOVA_MTD_RIP | NOVA_MTD_QUAL | NOVA_MTD_CS_SS | NOVA_MTD_DS_ES | \
      NOVA_MTD_FS_GS | NOVA_MTD_TR | NOVA_MTD_PDPTE | NOVA_MTD_CR | NOVA_MTD_EFER | MTD_EVENTS)
 #define MTD_EMULATED (NOVA_MTD_GPR_0_7 | NOVA_MTD_GPR_8_15 | NOVA_MTD_RIP | NOVA_MTD_RFLAGS | NOVA_MTD_STA)
+/** What the end of an instruction changes. */
+#define MTD_SKIPPED (NOVA_MTD_RIP | NOVA_MTD_RFLAGS | NOVA_MTD_STA)
 /** What suffices to know the length of the instruction. */
 #define MTD_CODE (NOVA_MTD_RIP | NOVA_MTD_RFLAGS | NOVA_MTD_CS_SS | NOVA_MTD_CR | NOVA_MTD_EFER)
 /** What suffices for almost all accesses to memory by 64-bit code. */
@@ -112,6 +115,7 @@ extern struct vendor vendor; /**< what the host has; set once */
 
 #define RFLAGS_TF (1UL << 8)
 #define RFLAGS_IF (1UL << 9)
+#define RFLAGS_RF (1UL << 16)
 
 /** cpu/vcpu.c */
 int vcpu_create(unsigned number, unsigned cpu);
@@ -131,6 +135,7 @@ unsigned insn_length(struct vcpu *vcpu, const struct nova_arch_state *state);
 
 /** Past the instruction, to `rip`; a debug trap follows if the guest steps. Returns the MTD of what has changed. */
 uint32_t insn_step(struct nova_arch_state *state);
+uint32_t insn_flags(struct nova_arch_state *state);
 uint64_t insn_wrap(const struct nova_arch_state *state, uint64_t rip);
 
 /** Only 64-bit code goes on behind 4 GiB. */
@@ -148,7 +153,7 @@ static inline uint32_t insn_skip(struct nova_arch_state *state, uint64_t rip)
         state->intr_state &= ~STA_SHADOW;
         mtd |= NOVA_MTD_STA;
     }
-    return __builtin_expect(state->rflags & RFLAGS_TF, 0) ? mtd | insn_step(state) : mtd;
+    return __builtin_expect(state->rflags & (RFLAGS_TF | RFLAGS_RF), 0) ? mtd | insn_flags(state) : mtd;
 }
 
 /** The same, as the end of an event that leaves requests to a recall. */
@@ -191,7 +196,8 @@ uint32_t exit_cpuid(struct vcpu *vcpu, struct nova_arch_state *state);
 uint32_t exit_hlt(struct vcpu *vcpu, struct nova_arch_state *state);
 uint32_t exit_nothing(struct vcpu *vcpu, struct nova_arch_state *state);   /**< skips: INVD, WBINVD, PAUSE */
 uint32_t exit_undefined(struct vcpu *vcpu, struct nova_arch_state *state); /**< undefined opcode */
-uint32_t exit_fault(struct vcpu *vcpu, struct nova_arch_state *state);     /**< general protection, error code 0 */
+uint32_t exit_fault(struct vcpu *vcpu,
+                    struct nova_arch_state *state); /**< general protection, error code 0 */
 uint32_t exit_xsetbv(struct vcpu *vcpu, struct nova_arch_state *state);
 uint32_t exit_task(struct vcpu *vcpu, struct nova_arch_state *state); /**< ends the machine */
 uint32_t exit_shutdown(struct vcpu *vcpu, struct nova_arch_state *state);

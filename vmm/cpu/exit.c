@@ -53,7 +53,6 @@ uint32_t exit_hlt(struct vcpu *v, struct nova_arch_state *s)
 
     if (!length)
         return vcpu_resume(v, s, 0);
-    v->halt_length = (uint8_t)length;
     v->state = s->rflags & RFLAGS_TF ? VCPU_RUNNING : VCPU_HALTED; /* the debug trap ends HLT */
     return vcpu_resume(v, s, insn_skip(s, s->rip + length));
 }

@@ -107,3 +107,12 @@ uint32_t insn_step(struct nova_arch_state *s)
 {
     return vcpu_exception(s, VECTOR_DB, false, 0);
 }
+
+/* RF was for the breakpoint at the instruction that is over (Intel SDM volume 3, 18.3.1.1). */
+uint32_t insn_flags(struct nova_arch_state *s)
+{
+    uint32_t mtd = s->rflags & RFLAGS_TF ? insn_step(s) : 0;
+
+    s->rflags &= ~RFLAGS_RF;
+    return mtd | NOVA_MTD_RFLAGS;
+}

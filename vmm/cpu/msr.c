@@ -126,12 +126,11 @@ static enum msr_result write_clock(struct vcpu *vcpu, const struct rule *rule, u
     struct time_page *page = ram_at(value & ~1UL, sizeof(*page));
 
     (void)rule;
-    vcpu->clock_page = value;
-    if (!(value & 1))
-        return MSR_DONE;
-    if (value & 2 || !page)
+    if (value & 1 && (value & 2 || !page))
         return MSR_FAULT;
-    time_publish(page, 0);
+    vcpu->clock_page = value;
+    if (value & 1)
+        time_publish(page, 0);
     return MSR_DONE;
 }
 

@@ -50,7 +50,7 @@ uint32_t vcpu_start(struct vcpu *v, struct nova_arch_state *s)
 
     lapic_reset(&v->lapic, v->number, false);
     msr_reset(v);
-    v->nmi = false;
+    v->nmi = v->rests = false;
     v->state = VCPU_WAIT_SIPI;
     if (v->number)
         return mtd;
@@ -77,7 +77,7 @@ uint32_t vcpu_start(struct vcpu *v, struct nova_arch_state *s)
 void vcpu_init_ipi(struct vcpu *v)
 {
     lapic_reset(&v->lapic, v->number, true);
-    v->nmi = false;
+    v->nmi = v->rests = false;
     v->eoi_armed = false;
     v->state = VCPU_WAIT_SIPI;
 }

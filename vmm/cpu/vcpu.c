@@ -184,13 +184,15 @@ static void wait(struct vcpu *v)
 
 /*
  * The phase of the machine has changed. What is asked meanwhile is added to `asked`; at a new start it is of the time before,
- * for who could ask, vCPU 0, is the last one to go on.
+ * for who could ask, vCPU 0, is the last one to go on. Until it is no longer counted as parked the main thread may already be
+ * at the next start: so it looks again.
  */
 static uint32_t look(struct vcpu *v, struct nova_arch_state *s, uint32_t *asked)
 {
     uint32_t mtd = 0;
 
-    while (__atomic_load_n(&machine_phase, __ATOMIC_SEQ_CST) != MACHINE_RUNNING) {
+    while (__atomic_load_n(&machine_phase, __ATOMIC_SEQ_CST) != MACHINE_RUNNING ||
+           v->epoch != machine_epoch) {
         machine_parked(true);
         while (!machine_may_run(v->number)) {
             timer_stop(v);
@@ -212,24 +214,32 @@ static uint32_t look(struct vcpu *v, struct nova_arch_state *s, uint32_t *asked)
 }
 
 /*
- * Someone wants to see the registers. If they are not in the message they come with a recall; a halted vCPU must leave
- * HLT for that, and comes back to it.
+ * Someone wants to see the registers. If they are not in the message they come with a recall, for which a halted vCPU must
+ * run, but without an instruction.
  */
-static uint32_t show(struct vcpu *v, struct nova_arch_state *s)
+static void show(struct vcpu *v, const struct nova_arch_state *s)
 {
     v->show = !v->complete && v->state != VCPU_WAIT_SIPI;
     if (!v->show) {
         v->registers = *s;
         machine_registers(v->number);
-        return 0;
+        return;
     }
     full_start(v, NOVA_VM_RECALL);
     nova_vcpu_recall(v->sel);
-    if (v->state != VCPU_HALTED)
-        return 0;
-    v->state = VCPU_RUNNING;
-    s->rip -= v->halt_length;
-    return NOVA_MTD_RIP;
+    if (v->state == VCPU_HALTED) {
+        v->state = VCPU_RUNNING;
+        v->rests = true;
+        v->halt_rip = s->rip;
+    }
+}
+
+/* The recall is here. What was to be injected on the way ends HLT, and so has what was delivered before. */
+static void halt_again(struct vcpu *v, const struct nova_arch_state *s)
+{
+    v->rests = false;
+    if (v->state == VCPU_RUNNING && s->rip == v->halt_rip && !((s->inj_info | s->vect_info) & INJ_VALID))
+        v->state = VCPU_HALTED;
 }
 
 static uint32_t serve(struct vcpu *v, struct nova_arch_state *s, uint32_t asked)
@@ -249,7 +259,7 @@ static uint32_t serve(struct vcpu *v, struct nova_arch_state *s, uint32_t asked)
     if (asked & VCPU_NMI && v->state != VCPU_WAIT_SIPI)
         v->nmi = true;
     if (asked & VCPU_REGISTERS)
-        mtd |= show(v, s);
+        show(v, s);
     return mtd;
 }
 
@@ -272,6 +282,8 @@ static uint32_t sync_cr8(struct vcpu *v, struct nova_arch_state *s)
 
 uint32_t vcpu_resume(struct vcpu *v, struct nova_arch_state *s, uint32_t mtd)
 {
+    if (__builtin_expect(v->rests, 0) && v->complete)
+        halt_again(v, s);
     for (;;) {
         uint32_t asked = word_take(&v->word);
 

@@ -334,7 +334,7 @@ static uint32_t write_packet(const struct virtq_chain *chain, struct connection 
         header.length = fetch(connection, chain);
         if (!header.length)
             return 0;
-        turn = (turn + 1) % VSOCK_CONNECTIONS;
+        turn = (unsigned)(connection - connections + 1) % VSOCK_CONNECTIONS;
     }
     header.operation = (uint16_t)operation;
     header.source_port = connection->host_port;

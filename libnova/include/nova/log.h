@@ -36,8 +36,8 @@ void nova_log_flush(void);
 /**
  * Reads what was typed at the console: up to `size` bytes, at least 1 unless the deadline has passed. Returns
  * how many; #NOVA_ERR_TIMEOUT; #NOVA_ERR_ABSENT at the end of input and without a console server;
- * #NOVA_ERR_DENIED without `keyboard = yes`; #NOVA_ERR_PEER if the console server goes while the caller waits: the next
- * call waits for its successor. One thread at a time.
+ * #NOVA_ERR_DENIED without `keyboard = yes`; #NOVA_ERR_PEER if the console server goes while the caller waits, or is
+ * not there by the deadline: the next call waits for its successor. One thread at a time.
  *
  * Example: `long n = nova_log_read(text, sizeof(text), NOVA_NEVER);`
  */

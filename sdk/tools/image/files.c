@@ -14,11 +14,12 @@
 struct file *read_file(struct arena *arena, const char *path)
 {
     struct file *file = arena_get(arena, sizeof(*file));
-    FILE *in = fopen(path, "rb");
+    FILE *in = NULL;
     struct stat info;
 
     file->path = arena_text(arena, path, strlen(path));
-    if (!in || fstat(fileno(in), &info)) {
+    /* A pipe would not even open. */
+    if (stat(path, &info) || (S_ISREG(info.st_mode) && !(in = fopen(path, "rb")))) {
         file->error = arena_print(arena, "%s", strerror(errno));
     } else if (!S_ISREG(info.st_mode)) {
         file->error = arena_print(arena, "not a file");

@@ -217,6 +217,24 @@ static void terminals(void)
     console_closed(11);
 }
 
+/* Half a secret, for one that dies: the next one to read gets what is typed from then on. */
+static void halves(void)
+{
+    char text[100], vault[NOVA_NAME_MAX] = "vault", thief[NOVA_NAME_MAX] = "thief";
+
+    console_reads(4, 1, vault, true);
+    type("pass");
+    console_closed(4);
+    ok(read_text(5, thief, text, sizeof(text)) == 0,
+       "what was typed for one that is gone is nothing for others");
+    type("x\r");
+    ok(read_text(5, thief, text, sizeof(text)) == 2 && !memcmp(text, "x\n", 2),
+       "... nor when the line is complete");
+    console_closed(5);
+    drain(1000);
+    length = 0;
+}
+
 /* The end of input: once, as typed, and for good. */
 static void ends(void)
 {
@@ -405,6 +423,7 @@ int main(void)
 {
     simple();
     terminals();
+    halves();
     ends();
     long_line();
     load();

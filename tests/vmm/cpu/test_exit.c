@@ -353,6 +353,30 @@ static void test_exceptions(void)
     ok_checks("VMX: exceptions that exit");
 }
 
+/* RF keeps a breakpoint from coming again at the instruction that it was for, and not at the next one (Intel SDM volume 3, 18.3.1.1). */
+static void test_resume_flag(void)
+{
+    static const struct {
+        const struct vendor *vendor;
+        unsigned event;
+    } skipped[] = {{&vendor_vmx, 10},   {&vendor_vmx, 12},   {&vendor_vmx, 30},   {&vendor_vmx, 54},
+                   {&vendor_svm, 0x72}, {&vendor_svm, 0x78}, {&vendor_svm, 0x7b}, {&vendor_svm, 0x89}};
+
+    for (unsigned i = 0; i < sizeof(skipped) / sizeof(skipped[0]); i++) {
+        struct nova_arch_state s = {
+            .rip = CODE, .inst_len = 2, .rflags = 0x10002, .qual = {0x3f80000, CODE + 2}};
+        uint32_t mtd;
+
+        vendor = *skipped[i].vendor;
+        vendor.lengths = true;
+        s.qual[0] |= vendor.svm ? 0x10 : 0; /* a byte for a port */
+        memset(&v, 0, sizeof(v));
+        mtd = vendor.exits[skipped[i].event].handle(&v, &s);
+        CHECK(s.rip == CODE + 2 && s.rflags == 2 && mtd & NOVA_MTD_RFLAGS && mtd & NOVA_MTD_RIP);
+    }
+    ok_checks("instructions that have been carried out clear RF");
+}
+
 static void test(const struct vendor *which, bool lengths, const char *name)
 {
     unsigned events = 0;
@@ -380,5 +404,6 @@ int main(void)
     test(&vendor_svm, true, "SVM");
     test(&vendor_vmx, true, "VMX");
     test_exceptions();
+    test_resume_flag();
     return tap_done();
 }

@@ -129,6 +129,7 @@ static void test_clock(void)
     CHECK(page->version == 4);
     CHECK(set(0x4b564d01, 0x200001) == MSR_FAULT && set(0x4b564d01, 0x1fffe1 + 0x10) == MSR_FAULT);
     CHECK(set(0x4b564d01, 0x1003) == MSR_FAULT && set(0x4b564d01, UINT64_MAX) == MSR_FAULT);
+    CHECK(get(0x12, &value) == MSR_DONE && !value); /* what has faulted has changed nothing */
     CHECK(set(0x4b564d00, 0x2000) == MSR_DONE && set(0x4b564d00, 0x2001) == MSR_FAULT);
     CHECK(set(0x4b564d00, 0x1ffff8) == MSR_FAULT && set(0x11, 0x3000) == MSR_DONE);
     CHECK(set(0x4b564d04, 0x1005) == MSR_DONE && set(0x4b564d04, 0x200001) == MSR_FAULT);
