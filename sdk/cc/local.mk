@@ -5,7 +5,7 @@
 # x86_64-nova-elf-NAME, all of them the same script.
 target_tools = addr2line ar as c++filt cc clang gcc ld nm objcopy objdump pkg-config ranlib readelf size strings strip
 
-driver_scripts = cc/nova-cc cc/nova-tool
+driver_scripts = cc/nova-cc cc/nova-tool cc/nova-undefined
 cc_data = cc/nova.specs
 
 bin_SCRIPTS = cc/nova-cc
@@ -28,11 +28,11 @@ staged_inputs = $(posix_libraries) $(libnova_parts) $(cc_data) $(driver_scripts)
 sysroot.stamp: $(staged_inputs)
 	@$(MKDIR_P) sysroot/bin $(target_sysroot)/include/nova/abi
 	@for part in $(posix_libraries) $(libnova_parts); do cp -f $$part $(target_sysroot)/lib/ || exit 1; done
-	@cp -f $(srcdir)/cc/nova.specs $(target_sysroot)/lib/
+	@cp -f $(srcdir)/cc/nova.specs $(srcdir)/cc/nova-undefined $(srcdir)/libc/unsupported $(target_sysroot)/lib/
 	@cp -f $(top_srcdir)/libnova/include/nova/*.h $(target_sysroot)/include/nova/
 	@cp -f $(top_srcdir)/libnova/include/nova/abi/*.h $(target_sysroot)/include/nova/abi/
 	@cp -f $(srcdir)/cc/nova-cc $(srcdir)/cc/nova-tool sysroot/bin/
-	@chmod -R u+w sysroot && chmod +x sysroot/bin/nova-cc sysroot/bin/nova-tool
+	@chmod -R u+w sysroot && chmod +x sysroot/bin/nova-cc sysroot/bin/nova-tool $(target_sysroot)/lib/nova-undefined
 	@for tool in $(target_tools); do ln -sf nova-tool sysroot/bin/x86_64-nova-elf-$$tool || exit 1; done
 	@echo "  SYSROOT  sysroot"
 	@touch $@
@@ -42,12 +42,13 @@ install-cc: sysroot.stamp
 	@for tool in $(target_tools); do \
 		$(INSTALL_SCRIPT) $(srcdir)/cc/nova-tool "$(DESTDIR)$(bindir)/x86_64-nova-elf-$$tool" || exit 1; done
 	@for part in $(posix_libraries); do $(INSTALL_DATA) $$part '$(DESTDIR)$(sysrootdir)/lib/' || exit 1; done
-	@$(INSTALL_DATA) $(srcdir)/cc/nova.specs '$(DESTDIR)$(sysrootdir)/lib/nova.specs'
+	@$(INSTALL_DATA) $(srcdir)/cc/nova.specs $(srcdir)/libc/unsupported '$(DESTDIR)$(sysrootdir)/lib/'
+	@$(INSTALL_SCRIPT) $(srcdir)/cc/nova-undefined '$(DESTDIR)$(sysrootdir)/lib/'
 
 uninstall-cc:
 	@for tool in $(target_tools); do rm -f "$(DESTDIR)$(bindir)/x86_64-nova-elf-$$tool"; done
 	@for part in $(posix_libraries); do rm -f "$(DESTDIR)$(sysrootdir)/lib/$${part##*/}"; done
-	@rm -f '$(DESTDIR)$(sysrootdir)/lib/nova.specs'
+	@for file in nova.specs nova-undefined unsupported; do rm -f "$(DESTDIR)$(sysrootdir)/lib/$$file"; done
 
 .PHONY: install-cc uninstall-cc
 
