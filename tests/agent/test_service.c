@@ -35,13 +35,13 @@ uint64_t nova_now(void)
 
 int nova_pipe_accept(struct nova_pipe *pipe, unsigned session)
 {
-    pipe->number = session;
+    pipe->session.number = session;
     return session == 63 ? NOVA_ERR_INVAL : NOVA_OK;
 }
 
 long nova_pipe_read(struct nova_pipe *pipe, void *bytes, size_t size)
 {
-    struct end *e = &ends[pipe->number];
+    struct end *e = &ends[pipe->session.number];
     size_t n = e->in_size - e->in_taken < size ? e->in_size - e->in_taken : size;
 
     memcpy(bytes, e->in + e->in_taken, n);
@@ -51,7 +51,7 @@ long nova_pipe_read(struct nova_pipe *pipe, void *bytes, size_t size)
 
 long nova_pipe_write(struct nova_pipe *pipe, const void *bytes, size_t size)
 {
-    struct end *e = &ends[pipe->number];
+    struct end *e = &ends[pipe->session.number];
     size_t n = e->room < size ? e->room : size;
 
     memcpy(e->out + e->out_size, bytes, n);
@@ -62,7 +62,7 @@ long nova_pipe_write(struct nova_pipe *pipe, const void *bytes, size_t size)
 
 void nova_pipe_close(struct nova_pipe *pipe)
 {
-    ends[pipe->number].closed = true;
+    ends[pipe->session.number].closed = true;
 }
 
 void nova_server_release(unsigned session)

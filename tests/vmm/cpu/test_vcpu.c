@@ -53,10 +53,9 @@ static unsigned take_semaphore(uint64_t sel, uint64_t deadline, unsigned flags)
     (void)deadline;
     if (flags & NOVA_SM_DOWN) {
         waits++;
-        if (!on_wait) { /* it would wait for ever */
-            CHECK(!"something ends the wait");
+        CHECK(on_wait);
+        if (!on_wait) /* it would wait for ever */
             vcpu_ask(0, VCPU_NMI);
-        }
         once(&on_wait);
     }
     return NOVA_SUCCESS;
