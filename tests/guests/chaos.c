@@ -16,6 +16,7 @@ uint32_t call_32(uint32_t function);
 extern char real_16[], protected_16[];
 
 static uint64_t seed, ecam;
+static unsigned svm; /* 1: the CPU is AMD's */
 static uint8_t code[MAX_CPUS][CODE_SIZE] __attribute__((aligned(4096)));
 /* A PML4, a PDPT and directories that are copies of those in use, and tables behind them. */
 static uint64_t tables[MAX_CPUS][PAGES][512] __attribute__((aligned(4096)));
@@ -71,7 +72,6 @@ static unsigned put_instruction(uint8_t *at)
         {3, 0x0f, 0x22, 0xd9}, /* MOV CR3 */
         {3, 0x0f, 0x22, 0xe2}, /* MOV CR4 */
         {3, 0x0f, 0x22, 0xc3},
-        {3, 0x0f, 0x23, 0xf8}, /* MOV DR7 */
         {3, 0x0f, 0x01, 0x10}, /* LGDT */
         {3, 0x0f, 0x01, 0x18}, /* LIDT */
         {3, 0x0f, 0x01, 0x38}, /* INVLPG */
@@ -103,8 +103,10 @@ static unsigned put_instruction(uint8_t *at)
         {3, 0x0f, 0xc7, 0x0f}, /* CMPXCHG8B */
         {2, 0xff, 0x2b},       /* far JMP */
         {2, 0xff, 0x1e},       /* far CALL */
+        {3, 0x0f, 0x23, 0xf8}, /* MOV DR7: the last one */
     };
-    const uint8_t *one = some[next() % (sizeof some / sizeof *some)];
+    /* QEMU 7.2 ends itself by a memory fault at breakpoints that were set when a VM exit came: not where there is SVM. */
+    const uint8_t *one = some[next() % (sizeof some / sizeof *some - svm)];
 
     for (unsigned i = 0; i < one[0]; i++)
         at[i] = one[1 + i];
@@ -217,10 +219,14 @@ static void begin(void)
 
 void test(void)
 {
+    uint32_t vendor[4];
+
     if (!in_vm()) {
         tap_skip("not in a VM", "code at random");
         return;
     }
+    cpuid(0, 0, vendor);
+    svm = vendor[1] == 0x68747541; /* "Auth" */
     ecam = pci_ecam();
     seed = option("seed", rdtsc());
     tap_diag("seed=%lu", seed);
