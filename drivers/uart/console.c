@@ -81,7 +81,8 @@ void console_reads(unsigned number, uint32_t generation, const char *name, bool 
     nova_mutex_lock(&c->lock);
     if (bind(c, generation, name)) {
         c->reads = true;
-        c->prompt = c->used != 0;
+        c->prompt =
+            c->used && !c->terminal; /* what a terminal shows of a line can end within a control sequence */
         __atomic_store_n(&c->secret, secret, __ATOMIC_RELAXED);
     }
     nova_mutex_unlock(&c->lock);
@@ -253,9 +254,24 @@ static void choose(void)
         last = NOBODY; /* nobody else: root again */
 }
 
+/* Whether a character of a terminal belongs to a control sequence (ECMA-48, 5.4). Each is to be asked for, in order. */
+static bool in_sequence(struct client *c, char ch)
+{
+    bool inside = c->control != PLAIN || ch == '\033';
+
+    if (c->control == PLAIN)
+        c->control = inside ? ESCAPED : PLAIN;
+    else if (c->control == ESCAPED)
+        c->control = ch == '[' ? SEQUENCE : PLAIN;
+    else if (ch >= '@' && ch <= '~')
+        c->control = PLAIN;
+    return inside;
+}
+
 /* As it is; and it is kept, up to the end of the line. A line that is too long is kept in part. */
 static void send_raw(struct client *c, char ch)
 {
+    in_sequence(c, ch);
     stage[staged++] = ch;
     if (ch == '\n')
         c->open_used = 0;
@@ -267,14 +283,8 @@ static void send_raw(struct client *c, char ch)
 static void send_plain(struct client *c, char ch)
 {
     c->open_used = 0;
-    if (c->terminal && (c->control || ch == '\033')) { /* ECMA-48, 5.4 */
-        if (c->control == ESCAPED)
-            c->control = ch == '[' ? SEQUENCE : PLAIN;
-        else if (c->control == PLAIN || (ch >= '@' && ch <= '~'))
-            c->control = c->control == PLAIN ? ESCAPED : PLAIN;
-    } else if (ch != '\n' && !(ch == '\r' && c->terminal)) {
+    if (!(c->terminal && in_sequence(c, ch)) && ch != '\n' && !(ch == '\r' && c->terminal))
         stage[staged++] = (ch >= 0 && ch < ' ' && ch != '\t') || ch == 0x7f ? '?' : ch;
-    }
 }
 
 /* Goes on with the line of a client. */

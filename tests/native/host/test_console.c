@@ -183,8 +183,17 @@ static void terminals(void)
     ok(sent("\r\n[console] other has the keyboard\r\nlogin: ") && console_read(12, text, sizeof(text)) == 0 &&
            console_read(10, text, sizeof(text)) == 0,
        "it gets the keyboard and shows its line; nothing that was typed for others");
-    write_text(10, "vm", "\r\ndone\r\n/ # ");
-    ok(sent("\r\n[vm] \r\n[vm] done\r\nlogin: "), "the first one has become a log");
+    write_text(10, "vm", "\r\n\033");
+    ok(sent("\r\n[vm] \r\nlogin: ") && read_text(10, vm, text, sizeof(text)) == 0 && sent(""),
+       "the first one has become a log, and what there is of a line waits when it reads");
+    type("\035p");
+    write_text(10, "vm", "[6n> \033");
+    ok(sent("\r\n[console] vm has the keyboard\r\n\033[6n> \033"), "a control sequence stays whole");
+    type("\035n");
+    ok(sent("\r\n[console] other has the keyboard\r\nlogin: "), "within another one the keyboard goes");
+    write_text(10, "vm", "[0mdone\r\n/ # ");
+    ok(sent("\r\n[vm] done\r\nlogin: "),
+       "the rest of it does not come into the log, nor does the line lose anything");
     type("\035p");
     ok(sent("\r\n[console] vm has the keyboard\r\n/ # "), "and back");
     type("\035?");
