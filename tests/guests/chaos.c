@@ -16,7 +16,7 @@ uint32_t call_32(uint32_t function);
 extern char real_16[], protected_16[];
 
 static uint64_t seed, ecam;
-static unsigned svm; /* 1: the CPU is AMD's */
+static bool svm; /* the CPU is AMD's */
 static uint8_t code[MAX_CPUS][CODE_SIZE] __attribute__((aligned(4096)));
 /* A PML4, a PDPT and directories that are copies of those in use, and tables behind them. */
 static uint64_t tables[MAX_CPUS][PAGES][512] __attribute__((aligned(4096)));
@@ -75,7 +75,6 @@ static unsigned put_instruction(uint8_t *at)
         {3, 0x0f, 0x01, 0x10}, /* LGDT */
         {3, 0x0f, 0x01, 0x18}, /* LIDT */
         {3, 0x0f, 0x01, 0x38}, /* INVLPG */
-        {3, 0x0f, 0x00, 0xd8}, /* LTR */
         {3, 0x0f, 0x00, 0xd0}, /* LLDT */
         {2, 0x8e, 0xd0},       /* MOV SS */
         {2, 0x8e, 0xe1},       /* MOV FS */
@@ -103,10 +102,12 @@ static unsigned put_instruction(uint8_t *at)
         {3, 0x0f, 0xc7, 0x0f}, /* CMPXCHG8B */
         {2, 0xff, 0x2b},       /* far JMP */
         {2, 0xff, 0x1e},       /* far CALL */
-        {3, 0x0f, 0x23, 0xf8}, /* MOV DR7: the last one */
+        /* The last two can end QEMU 7.2 itself, which has SVM. */
+        {3, 0x0f, 0x00,
+         0xd8}, /* LTR: it takes a null selector, and stops when the stack of an interrupt is to come from it */
+        {3, 0x0f, 0x23, 0xf8}, /* MOV DR7: breakpoints that were set when a VM exit came */
     };
-    /* QEMU 7.2 ends itself by a memory fault at breakpoints that were set when a VM exit came: not where there is SVM. */
-    const uint8_t *one = some[next() % (sizeof some / sizeof *some - svm)];
+    const uint8_t *one = some[next() % (sizeof some / sizeof *some - (svm ? 2 : 0))];
 
     for (unsigned i = 0; i < one[0]; i++)
         at[i] = one[1 + i];
